@@ -1,0 +1,127 @@
+package dialect
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+
+	"github.com/tldw/tldwdb/internal/dburl"
+)
+
+// postgresConnector builds a connector of pgx. Nothing is executed on connect,
+// and no setting of ours but application_name goes into the start-up packet:
+// PgBouncer refuses a connection that brings one that it does not know.
+func postgresConnector(u dburl.URL, o ConnectOptions) (driver.Connector, error) {
+	cfg, err := postgresConfig(u, o)
+	if err != nil {
+		return nil, err
+	}
+	var opts []stdlib.OptionOpenDB
+	if ask := o.Password; ask != nil {
+		opts = append(opts, stdlib.OptionBeforeConnect(func(ctx context.Context, c *pgx.ConnConfig) error {
+			password, err := ask(ctx)
+			if err != nil {
+				return fmt.Errorf("asking for the password: %w", err)
+			}
+			c.Password = password
+			return nil
+		}))
+	}
+	if !o.PrePing {
+		opts = append(opts, stdlib.OptionShouldPing(func(context.Context, stdlib.ShouldPingParams) bool { return false }))
+	}
+	return stdlib.GetConnector(*cfg, opts...), nil
+}
+
+// postgresConfig hands the URL to pgx without its secrets, which are set
+// afterwards: what pgx never saw it cannot put into an error.
+func postgresConfig(u dburl.URL, o ConnectOptions) (*pgx.ConnConfig, error) {
+	var options pgx.ParseConfigOptions
+	if keyPassword, ok := u.Param("sslpassword"); ok {
+		options.GetSSLPassword = func(context.Context) string { return keyPassword }
+	}
+	cfg, err := pgx.ParseConfigWithOptions(postgresKeywords(u), options)
+	if err != nil {
+		// Only the cause: the rest of the text is the connection string over again,
+		// and the error value carries it too.
+		if cause := errors.Unwrap(err); cause != nil {
+			err = cause
+		}
+		return nil, fmt.Errorf("the PostgreSQL driver refuses the settings of the URL or of the PG... environment variables: %w", err)
+	}
+	if password, ok := u.Password(); ok {
+		cfg.Password = password
+	}
+	if cfg.ConnectTimeout == 0 {
+		cfg.ConnectTimeout = o.ConnectTimeout
+	}
+	if cfg.RuntimeParams["application_name"] == "" {
+		cfg.RuntimeParams["application_name"] = applicationName(o)
+	}
+	if check := cfg.ValidateConnect; check != nil {
+		cfg.ValidateConnect = func(ctx context.Context, c *pgconn.PgConn) error {
+			if err := check(ctx, c); err != nil {
+				return &notPreferredError{err}
+			}
+			return nil
+		}
+	}
+	cfg.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) {
+		o.Logger.LogAttrs(context.Background(), slog.LevelDebug, "server notice",
+			slog.String("severity", n.Severity), slog.String("code", n.Code), slog.String("message", n.Message))
+	}
+	return cfg, nil
+}
+
+// notPreferredError is a server that answered but is not of the kind that
+// target_session_attrs asks for, such as a standby in the middle of a failover.
+type notPreferredError struct{ err error }
+
+// Error gives the driver's words.
+func (e *notPreferredError) Error() string { return e.err.Error() }
+
+// Unwrap returns the driver's error, by which it chooses the next host.
+func (e *notPreferredError) Unwrap() error { return e.err }
+
+// postgresKeywords writes libpq's keyword form, whose quoting has no
+// exceptions, without secrets.
+func postgresKeywords(u dburl.URL) string {
+	var hosts, ports []string
+	for _, e := range u.Endpoints {
+		host, port := e.Host, ""
+		if e.Socket != "" {
+			host = e.Socket
+		}
+		if e.Port != 0 {
+			port = strconv.Itoa(e.Port)
+		}
+		hosts, ports = append(hosts, host), append(ports, port)
+	}
+	quote := strings.NewReplacer(`\`, `\\`, `'`, `\'`)
+	var b strings.Builder
+	add := func(key, value string) {
+		if value != "" {
+			fmt.Fprintf(&b, "%s='%s' ", key, quote.Replace(value))
+		}
+	}
+	add("host", strings.Join(hosts, ","))
+	if strings.Join(ports, "") != "" {
+		add("port", strings.Join(ports, ","))
+	}
+	add("user", u.User)
+	add("dbname", u.Database)
+	for _, key := range slices.Sorted(maps.Keys(u.Params)) {
+		add(key, u.Params[key])
+	}
+	return b.String()
+}
