@@ -1,0 +1,407 @@
+package tldwdb
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/tldw/tldwdb/internal/dburl"
+	"github.com/tldw/tldwdb/internal/dialect"
+)
+
+// ErrPoolTimeout is the kind of a [PoolTimeoutError].
+var ErrPoolTimeout = errors.New("no connection was to be had from the pool in time")
+
+// PoolTimeoutError says that [DB.Acquire] waited as long as Config.PoolTimeout
+// allows, and shows the pool as it was then.
+type PoolTimeoutError struct {
+	Stats  sql.DBStats   // the pool's figures at the end of the wait
+	Waited time.Duration // how long the wait was
+	Err    error         // what ended it
+}
+
+// Error gives the figures in words.
+func (e *PoolTimeoutError) Error() string {
+	s := e.Stats
+	text := fmt.Sprintf("no connection within %v: %d of at most %d are open, %d in use, %d idle; %d calls have waited before, %v in all",
+		e.Waited.Round(time.Millisecond), s.OpenConnections, s.MaxOpenConnections, s.InUse, s.Idle, s.WaitCount, s.WaitDuration.Round(time.Millisecond))
+	if s.MaxOpenConnections == 0 || s.InUse < s.MaxOpenConnections {
+		return text + "; the server did not accept a new one: " + e.Err.Error()
+	}
+	return text
+}
+
+// Is makes [errors.Is] find [ErrPoolTimeout].
+func (e *PoolTimeoutError) Is(target error) bool { return target == ErrPoolTimeout }
+
+// Unwrap returns what ended the wait.
+func (e *PoolTimeoutError) Unwrap() error { return e.Err }
+
+// errNoSideConnection means that a connection outside the pool cannot be made:
+// a borrowed pool came without a URL, or the database lives in the memory of
+// the pool's only connection.
+var errNoSideConnection = errors.New("no connection outside the pool can be made")
+
+// DB is an open database with its migrations. It is safe for use by several
+// goroutines at once.
+type DB struct {
+	cfg         Config    // normalized
+	dialectName string    // [dialect.NameSQLite] and so on
+	native      bool      // connections are of the driver that package dialect imports, not wrapped
+	url         dburl.URL // zero if a borrowed pool came without one
+	migrateURL  dburl.URL // where migrations run; zero: url
+	pool        *sqlx.DB
+	reader      *sqlx.DB // pool, except for SQLite files
+	owned       []*sqlx.DB
+	close       func() error // closes what is owned, once
+}
+
+// Open opens the database that cfg names: a pool, with one connection made to
+// know that it works. It sends no statement and touches no schema; see
+// [DB.Up] for that.
+//
+// While the server is not there yet, Open tries again, with growing pauses, for
+// Config.ConnectWait or until ctx ends, and logs what it waits for. A refused
+// password, an unknown database and everything else that waiting does not cure
+// is returned at once. No error shows a password.
+func Open(ctx context.Context, cfg Config) (*DB, error) {
+	cfg, err := cfg.normalize()
+	if err != nil {
+		return nil, err
+	}
+	if cfg.URL == "" {
+		if cfg.Environment == Production {
+			return nil, errors.New("Config.URL is not set: production has no default database")
+		}
+		cfg.URL = defaultURL
+	}
+	u, migrateURL, err := cfg.urls()
+	if err != nil {
+		return nil, err
+	}
+	db := &DB{cfg: cfg, dialectName: u.Dialect, native: true, url: u, migrateURL: migrateURL}
+	db.logWarnings()
+	if db.pool, err = db.newPool(u, dialect.ConnectOptions{}); err != nil {
+		return nil, fmt.Errorf("open %s: %w", u, err)
+	}
+	db.reader = db.pool
+	db.owned = []*sqlx.DB{db.pool}
+	if u.Dialect == dburl.SQLite && !u.Memory {
+		if db.reader, err = db.newPool(u, dialect.ConnectOptions{ReadOnlyPool: true}); err != nil {
+			return nil, errors.Join(fmt.Errorf("open %s: %w", u, err), db.pool.Close())
+		}
+		// Readers are closed first: the last connection to close tidies the WAL
+		// away, which one that only reads cannot.
+		db.owned = []*sqlx.DB{db.reader, db.pool}
+	}
+	db.close = sync.OnceValue(db.closeOwned)
+	if err := db.connect(ctx); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+// Attach uses a pool that the program has already. The pool stays the
+// program's: its settings are left alone and [DB.Close] does not close it.
+//
+// Which engine it is follows from sqlx's driver name or from the driver, also
+// through wrappers that have a Raw or Unwrap method: pgx, lib/pq,
+// go-sql-driver/mysql and mattn/go-sqlite3 are accepted. Config.URL need not be
+// set; with it, the migration lock can be proved by a connection outside the
+// pool. Attach sends no statement.
+func Attach(ctx context.Context, pool *sqlx.DB, cfg Config) (*DB, error) {
+	if pool == nil {
+		return nil, errors.New("the pool is nil")
+	}
+	cfg, err := cfg.normalize()
+	if err != nil {
+		return nil, err
+	}
+	u, migrateURL, err := cfg.urls()
+	if err != nil {
+		return nil, err
+	}
+	name, native, err := identify(ctx, pool)
+	if err != nil {
+		return nil, err
+	}
+	for _, other := range []dburl.URL{u, migrateURL} {
+		if other.Dialect != "" && other.Dialect != name {
+			return nil, fmt.Errorf("the pool is of %s, but %s is not", name, other)
+		}
+	}
+	db := &DB{cfg: cfg, dialectName: name, native: native, url: u, migrateURL: migrateURL, pool: pool, reader: pool}
+	db.close = sync.OnceValue(db.closeOwned)
+	db.logWarnings()
+	return db, nil
+}
+
+// Close closes what Open has opened, and nothing that was given to [Attach]. It
+// may be called more than once.
+func (db *DB) Close() error { return db.close() }
+
+func (db *DB) closeOwned() error {
+	var errs []error
+	for _, pool := range db.owned {
+		errs = append(errs, pool.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Pool is the pool for the application's statements. On SQLite its
+// transactions are immediate: they take the write lock when they begin, so that
+// they wait for each other instead of failing half-way.
+func (db *DB) Pool() *sqlx.DB { return db.pool }
+
+// Reader is a pool for statements that only read. For a SQLite file it is one of
+// its own, whose connections refuse to write and whose transactions take no
+// write lock; everywhere else it is [DB.Pool].
+func (db *DB) Reader() *sqlx.DB { return db.reader }
+
+// Acquire takes a connection out of the pool, waiting for one no longer than
+// Config.PoolTimeout, which database/sql cannot do. Give it back with Close.
+// ctx bounds the wait only: the connection outlives it.
+//
+// The error is a [PoolTimeoutError] when the pool was the reason, and the
+// context's own when ctx ended first.
+func (db *DB) Acquire(ctx context.Context) (*sqlx.Conn, error) {
+	wait, cancel := ctx, context.CancelFunc(func() {})
+	if db.cfg.PoolTimeout > 0 {
+		wait, cancel = context.WithTimeout(ctx, db.cfg.PoolTimeout)
+	}
+	defer cancel()
+	start := time.Now()
+	conn, err := db.pool.Connx(wait)
+	switch {
+	case err == nil:
+		return conn, nil
+	case ctx.Err() == nil && wait.Err() != nil:
+		return nil, &PoolTimeoutError{Stats: db.pool.Stats(), Waited: time.Since(start), Err: err}
+	}
+	return nil, err
+}
+
+// logWarnings tells what is odd about the configuration but no error.
+func (db *DB) logWarnings() {
+	log := db.cfg.Logger
+	for _, w := range db.cfg.warnings {
+		log.Warn(w)
+	}
+	for _, u := range []dburl.URL{db.url, db.migrateURL} {
+		if db.cfg.Environment == Production && !u.IsLocal() && !dialect.NamesTLS(u) {
+			log.Warn("the connection may be unencrypted: the URL says nothing about TLS (PostgreSQL: sslmode=verify-full, MySQL: tls=true)", "database", u)
+		}
+	}
+	if v := dialect.SQLiteVersion(); db.dialectName == dburl.SQLite && db.native && dialect.SQLiteHasWALFault(v) {
+		log.Warn("this SQLite library can corrupt a database when its write-ahead log is reset at the wrong instant; 3.51.3 has the fix", "version", v)
+	}
+}
+
+// newPool makes a pool without connecting. The fields of o that follow from
+// the configuration are filled in here.
+func (db *DB) newPool(u dburl.URL, o dialect.ConnectOptions) (*sqlx.DB, error) {
+	cfg := db.cfg
+	o.Password = cfg.Password
+	o.Application = cfg.Application
+	o.ConnectTimeout = cfg.ConnectTimeout
+	o.PrePing = !cfg.DisablePrePing
+	o.BusyTimeout = cfg.BusyTimeout
+	o.Logger = cfg.Logger
+	if _, has := u.Password(); has && o.Migration && db.migrateURL.Dialect != "" {
+		o.Password = nil // MigrateURL's own
+	}
+	connector, err := dialect.Connector(u, o)
+	if err != nil {
+		return nil, err
+	}
+	pool := sqlx.NewDb(sql.OpenDB(connector), map[string]string{
+		dburl.SQLite: "sqlite3", dburl.Postgres: "pgx", dburl.MySQL: "mysql",
+	}[u.Dialect])
+	switch {
+	case u.Memory:
+		// The database is the connection: a second one would be another database,
+		// and closing the only one would be losing it.
+		limitPool(pool, 1, 0, 0)
+	case o.Migration:
+		limitPool(pool, 1, 0, 0)
+	default:
+		limitPool(pool, cfg.PoolSize, jitter(max(0, cfg.PoolRecycle), 0.1), max(0, cfg.PoolIdleTime))
+	}
+	return pool, nil
+}
+
+// limitPool keeps as many connections idle as there may be: database/sql's
+// own default of 2 reconnects all the time under load.
+func limitPool(pool *sqlx.DB, size int, lifetime, idle time.Duration) {
+	pool.SetMaxOpenConns(size)
+	pool.SetMaxIdleConns(size)
+	pool.SetConnMaxLifetime(lifetime)
+	pool.SetConnMaxIdleTime(idle)
+}
+
+// jitter changes d by up to a share of it, up or down.
+func jitter(d time.Duration, share float64) time.Duration {
+	return time.Duration(float64(d) * (1 - share + 2*share*rand.Float64()))
+}
+
+// The pauses between attempts to connect, and how often the wait is logged
+// after the first time.
+const (
+	firstPause   = 100 * time.Millisecond
+	longestPause = 5 * time.Second
+	logEvery     = 10 * time.Second
+)
+
+// connect makes the pool's first connection, and waits for the server if it is
+// not there yet. Conn, unlike Ping, sends nothing.
+func (db *DB) connect(ctx context.Context) error {
+	log := db.cfg.Logger.With("database", db.url)
+	start := time.Now()
+	attempt := ctx
+	if db.cfg.ConnectWait > 0 {
+		var cancel context.CancelFunc
+		attempt, cancel = context.WithTimeout(ctx, db.cfg.ConnectWait)
+		defer cancel()
+	}
+	var logged time.Time
+	for pause := firstPause; ; pause = min(2*pause, longestPause) {
+		conn, err := db.pool.Conn(attempt)
+		if err == nil {
+			if !logged.IsZero() {
+				log.Info("the database server is there", "waited", time.Since(start).Round(time.Millisecond))
+			}
+			return conn.Close()
+		}
+		waited := time.Since(start)
+		if ctx.Err() != nil || !dialect.Unreachable(err) || db.cfg.ConnectWait < 0 {
+			return fmt.Errorf("connect to %s: %w", db.url, err)
+		}
+		left := db.cfg.ConnectWait - waited
+		if left <= 0 {
+			return fmt.Errorf("connect to %s: not there after %v (Config.ConnectWait): %w", db.url, waited.Round(time.Second), err)
+		}
+		if logged.IsZero() || time.Since(logged) >= logEvery {
+			logged = time.Now()
+			log.Warn("waiting for the database server", "error", err, "waited", waited.Round(time.Millisecond), "limit", db.cfg.ConnectWait)
+		}
+		timer := time.NewTimer(min(jitter(pause, 0.5), left))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return fmt.Errorf("connect to %s: %w while waiting for the server: %w", db.url, context.Cause(ctx), err)
+		case <-timer.C:
+		}
+	}
+}
+
+// openSide makes one connection outside the pool, by MigrateURL if there is
+// one, for running migrations or for proving the lock. It is connected when it
+// returns; the caller closes it. It fails with errNoSideConnection where there
+// is no way to make one.
+func (db *DB) openSide(ctx context.Context) (*sqlx.DB, error) {
+	u := db.migrateURL
+	if u.Dialect == "" {
+		u = db.url
+	}
+	if u.Dialect == "" || u.Memory {
+		return nil, errNoSideConnection
+	}
+	side, err := db.newPool(u, dialect.ConnectOptions{Migration: true})
+	if err != nil {
+		return nil, fmt.Errorf("connect to %s: %w", u, err)
+	}
+	conn, err := side.Conn(ctx)
+	if err == nil {
+		err = conn.Close()
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("connect to %s: %w", u, err), side.Close())
+	}
+	return side, nil
+}
+
+// drivers are the Go packages whose pools Attach takes, and what they speak.
+// The driver's package is known without importing it.
+var drivers = []struct {
+	pkg, dialect string
+	native       bool // the driver that package dialect imports
+}{
+	{"github.com/jackc/pgx/v5/stdlib", dburl.Postgres, true},
+	{"github.com/jackc/pgx/", dburl.Postgres, false},
+	{"github.com/lib/pq", dburl.Postgres, false},
+	{"github.com/go-sql-driver/mysql", dburl.MySQL, true},
+	{"github.com/mattn/go-sqlite3", dburl.SQLite, true},
+}
+
+// identify finds out what a pool speaks, and whether it hands out connections of
+// the driver that package dialect knows, whose own API can then be used. Only a
+// wrapped driver costs a connection.
+func identify(ctx context.Context, pool *sqlx.DB) (name string, native bool, err error) {
+	if name, native = knownDriver(pool.Driver()); name != "" {
+		return name, native, nil
+	}
+	// Some wrapper. Its connections may show what is inside.
+	conn, err := pool.Conn(ctx)
+	if err == nil {
+		err = conn.Raw(func(raw any) error {
+			name, _ = knownDriver(raw)
+			return nil
+		})
+		err = errors.Join(err, conn.Close())
+	}
+	if name != "" && err == nil {
+		return name, false, nil
+	}
+	switch pool.DriverName() {
+	case "pgx", "pgx/v5", "postgres":
+		return dburl.Postgres, false, nil
+	case "mysql":
+		return dburl.MySQL, false, nil
+	case "sqlite3":
+		return dburl.SQLite, false, nil
+	}
+	if err != nil {
+		return "", false, fmt.Errorf("find out the driver of the pool: %w", err)
+	}
+	return "", false, fmt.Errorf("the pool's driver %q (%T) is not known: accepted are pgx, postgres (lib/pq), mysql (go-sql-driver) and sqlite3 (mattn), "+
+		"also wrapped if the wrapper's connections have a Raw or Unwrap method", pool.DriverName(), pool.Driver())
+}
+
+// knownDriver looks at the package of a driver or of one of its connections,
+// and then at what it wraps. Only what is not wrapped is native.
+func knownDriver(v any) (name string, native bool) {
+	for depth := range 8 { // wrappers of wrappers, but no circle
+		t := reflect.TypeOf(v)
+		if t == nil {
+			break
+		}
+		if t.Kind() == reflect.Pointer {
+			t = t.Elem()
+		}
+		for _, d := range drivers {
+			if t.PkgPath() == d.pkg || strings.HasSuffix(d.pkg, "/") && strings.HasPrefix(t.PkgPath(), d.pkg) {
+				return d.dialect, d.native && depth == 0
+			}
+		}
+		switch w := v.(type) {
+		case interface{ Raw() driver.Conn }:
+			v = w.Raw()
+		case interface{ Unwrap() driver.Conn }:
+			v = w.Unwrap()
+		case interface{ Unwrap() driver.Driver }:
+			v = w.Unwrap()
+		default:
+			v = nil
+		}
+	}
+	return "", false
+}
