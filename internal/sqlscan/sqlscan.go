@@ -1,0 +1,516 @@
+// Package sqlscan cuts a text of SQL into its statements, exactly where SQLite, PostgreSQL, MySQL and MariaDB themselves (or the
+// clients psql and mysql, which do it for their servers) end them.
+//
+// It exists because nobody else's cut is exact. Splitting at semicolons fails at the first trigger, routine or quoted
+// semicolon; sending the whole text fails on MySQL, where a driver sends one statement a packet, and loses the line of a fault
+// everywhere. The scanner reads any io.Reader once, in time linear in its length, and holds no more of it than the
+// statement at hand.
+package sqlscan
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"strings"
+	"unicode/utf8"
+)
+
+// Dialect is the SQL of one family of servers.
+type Dialect uint8
+
+// The dialects. MySQL serves MariaDB too.
+const (
+	SQLite Dialect = iota + 1
+	Postgres
+	MySQL
+)
+
+// Options say how the server will read the text. The dialect is required.
+type Options struct {
+	Dialect            Dialect
+	NoBackslashEscapes bool // MySQL: sql_mode holds NO_BACKSLASH_ESCAPES
+	ANSIQuotes         bool // MySQL: sql_mode holds ANSI_QUOTES, so that "x" is an identifier
+	MariaDB            bool // MySQL: the server is MariaDB, for which /*M! … */ holds code too, and /*!50700 … */ to /*!99999 … */ does not
+	StandardStringsOff bool // PostgreSQL: standard_conforming_strings is off when the text begins
+	Comments           bool // Tokens yields comments too; nothing else looks at it
+}
+
+// Statement is one statement of the input.
+type Statement struct {
+	// Text is what to send to the server: from the first significant byte to the last, without the terminator and without the blanks and
+	// comments around it. What stands in MySQL's /*! … */ is significant.
+	Text   string
+	Offset int // byte offset of Text in the input
+	Line   int // line of its first byte, from 1
+	Column int // column of its first byte, from 1, in characters and not bytes
+	// Verb is the leading keyword in upper case: CREATE, INSERT, WITH, BEGIN … It is "" when the statement does not begin with a
+	// word. A leading /*!50001 of MySQL is looked through.
+	Verb string
+	// CopyIn says that this is PostgreSQL's COPY … FROM STDIN, and Data holds the lines after it, up to
+	// and without the line \. alone, as they stand in the input.
+	CopyIn bool
+	Data   string
+}
+
+// Error is a text that cannot be cut, and where the construct at fault began.
+type Error struct {
+	Offset int // in bytes
+	Line   int // from 1
+	Column int // from 1, in characters
+	Msg    string
+}
+
+// Error returns "line:column: message".
+func (e *Error) Error() string { return fmt.Sprintf("%d:%d: %s", e.Line, e.Column, e.Msg) }
+
+// firstWindow is how much is read at once. It holds almost every statement there is, and is small beside the memory
+// of any process that opens a database.
+const firstWindow = 64 << 10
+
+// Scanner reads statements from an io.Reader. It must not be used from two goroutines at once.
+type Scanner struct {
+	r   io.Reader
+	err error
+	// source is the input itself when it is a string: statements then share its memory.
+	source string
+	lex    lexer
+	base   int // offset of the window in the input
+	pos    int // offset of the next token
+	keep   int // offset of the first byte that is still needed
+
+	// Counted up to settled: the line, and the column of the byte at settled.
+	settled, line, column int
+	binary                []span // string literals whose bytes need not be UTF-8
+
+	body    body // how a statement's inner semicolons are known, per dialect
+	watch   bool // body wants to see this statement's tokens
+	parens  int  // PostgreSQL: open parentheses, in which a semicolon ends nothing
+	paren   int  // where the outermost stands
+	code    int  // MySQL: where the open /*! stands
+	dump    bool // the text is the output of mysqldump or mariadb-dump
+	begun   bool // a statement was found
+	keyword [16]byte
+}
+
+type span struct{ begin, end int }
+
+// body is the part of a dialect that knows statements with semicolons inside.
+type body interface {
+	// reset begins a new statement.
+	reset()
+	// token sees a significant token. It clears Scanner.watch as soon as the statement is none of its own.
+	token(s *Scanner, kind TokenKind, text []byte, offset int)
+	// terminator sees a semicolon and reports whether it ends the statement.
+	terminator() bool
+	// unterminated names the construct that is still open at the end of the input, and where it began.
+	unterminated() (offset int, msg string)
+}
+
+// New returns a Scanner that reads from r.
+func New(r io.Reader, opts Options) *Scanner {
+	s := &Scanner{r: r, lex: newLexer(opts), line: 1, column: 1}
+	switch s.lex.opts.Dialect {
+	case Postgres:
+		s.body = &postgresBody{}
+	case MySQL:
+		s.body = &mysqlBody{}
+	default:
+		s.body = &sqliteBody{}
+	}
+	if opts.Dialect != s.lex.opts.Dialect {
+		s.err = fmt.Errorf("sqlscan: unknown dialect %d", opts.Dialect)
+	}
+	return s
+}
+
+// All yields the statements of r, and last the error that ended it, if any.
+func All(r io.Reader, o Options) iter.Seq2[Statement, error] {
+	return func(yield func(Statement, error) bool) {
+		yieldAll(New(r, o), yield)
+	}
+}
+
+// Split returns the statements of text. On an error, which is an *Error, it also returns those before the fault.
+func Split(text string, o Options) ([]Statement, error) {
+	s := New(nil, o)
+	s.source = text
+	s.lex.window, s.lex.eof = []byte(text), true
+	s.skipBOM()
+	var list []Statement
+	var err error
+	yieldAll(s, func(st Statement, e error) bool {
+		if err = e; e == nil {
+			list = append(list, st)
+		}
+		return true
+	})
+	return list, err
+}
+
+func yieldAll(s *Scanner, yield func(Statement, error) bool) {
+	for {
+		st, err := s.Next()
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		if !yield(st, err) || err != nil {
+			return
+		}
+	}
+}
+
+// Next returns the next statement, or io.EOF after the last. What is wrong with the text is an *Error; any other error is
+// the reader's. After an error every call returns the same.
+func (s *Scanner) Next() (Statement, error) {
+	if s.err != nil {
+		return Statement{}, s.err
+	}
+	st, err := s.scan()
+	if err != nil {
+		s.err = err
+	}
+	return st, err
+}
+
+// scan is the one loop of all dialects: it takes token after token until one ends the statement.
+func (s *Scanner) scan() (Statement, error) {
+	var (
+		st      Statement
+		started bool // there is something significant
+		code    bool // there is more than the marks of a MySQL comment
+		end     int  // where the last significant token ends
+		verb    span
+	)
+	s.body.reset()
+	s.watch, s.parens = true, 0
+	s.binary = s.binary[:0]
+	dialect := s.lex.opts.Dialect
+	for {
+		if s.pos-s.base >= len(s.lex.window) {
+			if s.fill() {
+				continue
+			}
+			return s.atEnd(st, verb, code, end)
+		}
+		if !started {
+			s.keep = s.pos
+			if took, err := s.clientCommand(); err != nil || took {
+				if err != nil {
+					return Statement{}, err
+				}
+				continue
+			}
+		}
+		p := s.pos - s.base
+		kind, e := s.lex.next(p)
+		next := s.base + e
+		switch kind {
+		case kindMore:
+			s.fill()
+			continue
+		case Invalid:
+			return Statement{}, s.errorAt(s.pos, s.lex.msg)
+		case kindSpace:
+			s.pos = next
+			continue
+		case Comment:
+			if dialect == MySQL && !s.begun && !s.dump {
+				s.dump = mysqlDump(s.lex.window[p:e])
+			}
+			s.pos = next
+			continue
+		case kindTerminator:
+			if s.parens > 0 || code && s.lex.delim == nil && !s.body.terminator() {
+				break // a semicolon inside the statement
+			}
+			s.pos = next
+			if code {
+				return s.finish(st, verb, end)
+			}
+			started = false
+			continue
+		}
+		text := s.lex.window[p:e]
+		if s.lex.delim != nil && kind == Op && text[0] == ';' && !s.lex.inCode {
+			s.pos = next // before the delimiter it ends nothing, and at the end of the text it is not needed
+			continue
+		}
+		if !started {
+			started = true
+			if err := s.settle(s.pos); err != nil {
+				return Statement{}, err
+			}
+			st.Offset, st.Line, st.Column = s.pos, s.line, s.column
+		}
+		switch kind {
+		case kindOpen:
+			s.code = s.pos
+		case kindClose, kindTerminator:
+		default:
+			if !code {
+				code, s.begun = true, true
+				if kind == Word {
+					verb = span{s.pos, next}
+					if dialect == MySQL && mysqlCommand(keyword(&s.keyword, text)) {
+						return Statement{}, s.errorAt(s.pos, "mysql client command "+string(text)+" is not SQL")
+					}
+				}
+			}
+			if dialect == Postgres && kind == Op {
+				s.countParens(text)
+			}
+			if dialect == MySQL && kind == String && (s.dump || s.introduced(end)) && !utf8.Valid(text) {
+				s.binary = append(s.binary, span{s.pos, next})
+			}
+			if s.watch {
+				s.body.token(s, kind, text, s.pos)
+			}
+		}
+		s.pos = next
+		end = next
+	}
+}
+
+// countParens keeps the depth of PostgreSQL's parentheses: psql ends no statement inside them, for the sake of CREATE RULE.
+func (s *Scanner) countParens(op []byte) {
+	switch op[0] {
+	case '(':
+		if s.parens == 0 {
+			s.paren = s.pos
+		}
+		s.parens++
+	case ')':
+		s.parens = max(s.parens-1, 0)
+	}
+}
+
+// clientCommand handles what is no SQL but a command to a client, where a statement may begin. It reports whether
+// there was one that is done with.
+func (s *Scanner) clientCommand() (bool, error) {
+	c := s.lex.window[s.pos-s.base]
+	switch s.lex.opts.Dialect {
+	case Postgres:
+		if c == '\\' {
+			return true, s.psqlCommand()
+		}
+	case MySQL:
+		if c|0x20 == 'd' {
+			return s.delimiterCommand()
+		}
+	case SQLite:
+		if c == '.' {
+			return false, s.sqliteCommand()
+		}
+	}
+	return false, nil
+}
+
+// atEnd ends the last statement, which needs no terminator, or answers io.EOF.
+func (s *Scanner) atEnd(st Statement, verb span, code bool, end int) (Statement, error) {
+	if s.err != nil {
+		return Statement{}, s.err
+	}
+	if s.lex.inCode {
+		return Statement{}, s.errorAt(s.code, "unterminated comment")
+	}
+	if !code {
+		if err := s.settle(s.pos); err != nil {
+			return Statement{}, err
+		}
+		return Statement{}, io.EOF
+	}
+	if s.lex.delim == nil {
+		if offset, msg := s.body.unterminated(); msg != "" {
+			return Statement{}, s.errorAt(offset, msg)
+		}
+	}
+	if s.parens > 0 {
+		return Statement{}, s.errorAt(s.paren, "unterminated parenthesis")
+	}
+	return s.finish(st, verb, end)
+}
+
+// finish fills in what is known once the statement is complete.
+func (s *Scanner) finish(st Statement, verb span, end int) (Statement, error) {
+	st.Text = s.text(st.Offset, end)
+	if verb.end > 0 {
+		st.Verb = strings.ToUpper(st.Text[verb.begin-st.Offset : verb.end-st.Offset])
+	}
+	// The whole of it is looked at before the server may see a byte of it.
+	if err := s.settle(s.pos); err != nil {
+		return Statement{}, err
+	}
+	s.keep = s.pos
+	switch s.lex.opts.Dialect {
+	case Postgres:
+		if st.Verb == "SET" || st.Verb == "RESET" {
+			s.postgresSetting(st.Text)
+		}
+		if b, ok := s.body.(*postgresBody); ok && b.copying {
+			st.CopyIn = true
+			if err := s.copyData(&st); err != nil {
+				return Statement{}, err
+			}
+		}
+	case MySQL:
+		if st.Verb == "SET" {
+			s.mysqlSetting(st.Text)
+		}
+	}
+	return st, nil
+}
+
+// text returns a part of the window as a string.
+func (s *Scanner) text(begin, end int) string {
+	if s.source != "" {
+		return s.source[begin:end]
+	}
+	return string(s.lex.window[begin-s.base : end-s.base])
+}
+
+// restOfLine returns what stands from pos to the end of its line, without the newline, and whether there is a newline. It is
+// valid until the next call.
+func (s *Scanner) restOfLine(pos int) ([]byte, bool) {
+	for {
+		w := s.lex.window[pos-s.base:]
+		if i := bytes.IndexByte(w, '\n'); i >= 0 {
+			return w[:i], true
+		}
+		if !s.fill() {
+			return w, false
+		}
+	}
+}
+
+// fill reads more of the input behind the window, after dropping what stands before s.keep. It reports whether it
+// read anything; if not, the input is at its end or s.err is set. The window doubles when what must be kept fills half
+// of it, so that each byte is moved, and looked at again, a constant number of times.
+func (s *Scanner) fill() bool {
+	if s.lex.eof || s.err != nil {
+		return false
+	}
+	if err := s.settle(s.keep); err != nil {
+		return s.stop(err)
+	}
+	w := s.lex.window
+	kept := copy(w, w[s.keep-s.base:])
+	s.base = s.keep
+	if size := max(cap(w), firstWindow); cap(w) == 0 || kept > size/2 {
+		if cap(w) > 0 {
+			size *= 2
+		}
+		w = append(make([]byte, 0, size), w[:kept]...)
+	}
+	n := kept
+	for empty := 0; n < cap(w); {
+		m, err := s.r.Read(w[n:cap(w)])
+		n += m
+		if errors.Is(err, io.EOF) {
+			s.lex.eof = true
+			break
+		}
+		if empty++; m > 0 {
+			empty = 0
+		}
+		if err == nil && empty == 100 {
+			err = io.ErrNoProgress
+		}
+		if err != nil {
+			return s.stop(fmt.Errorf("read SQL: %w", err))
+		}
+	}
+	first := s.base == 0 && kept == 0
+	s.lex.window = w[:n]
+	if first {
+		s.skipBOM()
+	}
+	return n > kept || s.lex.eof
+}
+
+// stop makes the Scanner end with err.
+func (s *Scanner) stop(err error) bool {
+	s.err = err
+	s.lex.eof = true
+	s.lex.window = s.lex.window[:0]
+	s.pos, s.keep = s.base, s.base
+	return false
+}
+
+func (s *Scanner) skipBOM() {
+	if bytes.HasPrefix(s.lex.window, []byte(bom)) {
+		s.pos, s.keep, s.settled = len(bom), len(bom), len(bom)
+	}
+}
+
+// settle counts lines and characters up to the given offset, and makes sure that what it counts is UTF-8 without NUL.
+func (s *Scanner) settle(to int) error {
+	part := s.lex.window[s.settled-s.base : to-s.base]
+	if i := s.faulty(part); i >= 0 {
+		msg := "invalid UTF-8"
+		if part[i] == 0 {
+			msg = "NUL byte"
+		}
+		s.count(part[:i])
+		return &Error{Offset: s.settled, Line: s.line, Column: s.column, Msg: msg}
+	}
+	s.count(part)
+	return nil
+}
+
+// count moves the settled position over part, which begins there.
+func (s *Scanner) count(part []byte) {
+	s.settled += len(part)
+	if n := bytes.Count(part, []byte{'\n'}); n > 0 {
+		s.line += n
+		s.column = 1
+		part = part[bytes.LastIndexByte(part, '\n')+1:]
+	}
+	s.column += utf8.RuneCount(part)
+}
+
+// faulty returns the index of the first byte of part, which begins at s.settled, that no text may hold; -1 if there
+// is none.
+func (s *Scanner) faulty(part []byte) int {
+	nul := bytes.IndexByte(part, 0)
+	if nul >= 0 {
+		part = part[:nul]
+	}
+	if !utf8.Valid(part) {
+		for i := 0; i < len(part); {
+			r, n := utf8.DecodeRune(part[i:])
+			if r == utf8.RuneError && n == 1 {
+				end := s.binaryAt(s.settled + i)
+				if end == 0 {
+					return i
+				}
+				n = end - s.settled - i
+			}
+			i += n
+		}
+	}
+	return nul
+}
+
+// binaryAt returns the end of the binary literal around the offset, 0 if there is none.
+func (s *Scanner) binaryAt(offset int) int {
+	for _, b := range s.binary {
+		if offset >= b.begin && offset < b.end {
+			return b.end
+		}
+	}
+	return 0
+}
+
+// errorAt returns an *Error for what begins at the offset, which lies in the window and not before the statement at hand;
+// or the one for a byte before it that no text may hold.
+func (s *Scanner) errorAt(offset int, msg string) error {
+	if s.err != nil {
+		return s.err
+	}
+	if err := s.settle(offset); err != nil {
+		return err
+	}
+	return &Error{Offset: offset, Line: s.line, Column: s.column, Msg: msg}
+}
