@@ -1,0 +1,24 @@
+//go:build !unix
+
+package testdb
+
+import (
+	"context"
+	"errors"
+)
+
+// Server is a throwaway database server. This system has none, see [Start].
+type Server struct {
+	// Engine is what the server is.
+	Engine Engine
+	// URL names the server and its account.
+	URL string
+}
+
+// Start fails on this system: the watchdog that guarantees a server's end is a Unix shell.
+func Start(_ context.Context, e Engine) (*Server, error) {
+	return nil, &MissingError{Engine: e, Looked: "way to start a private server on this system", Get: "start one yourself"}
+}
+
+// Stop does nothing: no server was started.
+func (s *Server) Stop() error { return errors.ErrUnsupported }

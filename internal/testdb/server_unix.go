@@ -1,0 +1,350 @@
+//go:build unix
+
+package testdb
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// watchdog is the parent of every server. It ends the server and deletes its data as soon as the
+// pipe on descriptor 3 closes. The process that started the server holds the other end and never
+// writes to it, so the pipe closes when that process calls Stop, ends, crashes or is killed:
+// nothing but SIGKILL to the watchdog itself leaves a server behind. (Linux's parent-death signal
+// is not used: it fires when the starting *thread* ends, which the Go runtime may do at any time,
+// and other systems have none.)
+//
+// Arguments: the signal that ends the server, the folder to delete, the server's command.
+const watchdog = `
+signal=$1 dir=$2; shift 2
+"$@" 3<&- </dev/null &
+server=$!
+(read -r _ <&3; kill -s "$signal" "$server") &
+reader=$!
+exec 3<&-
+wait "$server"
+kill "$reader" 2>/dev/null
+cd / && rm -rf -- "$dir"
+`
+
+// Server is a throwaway database server: loopback only, a port and a folder of its own, no care
+// for its data after a crash of the machine.
+type Server struct {
+	// Engine is what the server is.
+	Engine Engine
+	// URL names the server and an account that may create databases and is no superuser,
+	// as it should be of a service: in the form that the engine's URL variable takes.
+	URL string
+
+	alive *os.File // our end of the watchdog's pipe
+	ended chan struct{}
+	log   *os.File
+}
+
+// launch is what differs between the engines.
+type launch struct {
+	accounts []string   // the first that exists runs the server when we are root
+	prepare  [][]string // commands to run before the server
+	command  []string   // the server
+	signal   string     // ends it at once: its data has no future
+	url      string     // of the account for the tests
+	after    func(context.Context) error
+}
+
+// Start starts a server of the engine and waits until it answers. The caller's end, however it
+// comes about, is the server's end too. A *[MissingError] means that the machine has no such server.
+func Start(ctx context.Context, e Engine) (*Server, error) {
+	var err error
+	// The port is picked before the server takes it, and another process may come between.
+	for range 3 {
+		var s *Server
+		if s, err = startOnce(ctx, e); err == nil {
+			return s, nil
+		}
+		if !errors.Is(err, errEnded) {
+			break
+		}
+	}
+	return nil, err
+}
+
+func startOnce(ctx context.Context, e Engine) (_ *Server, err error) {
+	plan, find := (*instance).postgres, func() (string, error) { return findPostgres() }
+	if e != Postgres {
+		plan, find = (*instance).mysql, func() (string, error) { return findMySQL(ctx, e) }
+	}
+	program, err := find()
+	if err != nil {
+		return nil, err
+	}
+	in := &instance{engine: e, program: program, password: randomText()}
+	if in.port, err = freePort(ctx); err != nil {
+		return nil, err
+	}
+	if in.dir, err = os.MkdirTemp(scratch(), "tldwdb-"+string(e)+"-"); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.RemoveAll(in.dir))
+		}
+	}()
+	l, err := plan(in)
+	if err != nil {
+		return nil, err
+	}
+	attr, err := in.handOver(l.accounts)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range l.prepare {
+		cmd := exec.CommandContext(ctx, c[0], c[1:]...)
+		cmd.Dir, cmd.Env, cmd.SysProcAttr = in.dir, in.env(), attr
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("%s: %w: %s", filepath.Base(c[0]), err, tail(out))
+		}
+	}
+	s, err := in.run(l, attr)
+	if err != nil {
+		return nil, err
+	}
+	ready := l.url
+	if l.after != nil {
+		if err = waitReady(ctx, e, in.url("postgres", "postgres"), s.ended); err == nil {
+			err = l.after(ctx)
+		}
+	} else {
+		err = waitReady(ctx, e, ready, s.ended)
+	}
+	if err != nil {
+		out, _ := io.ReadAll(io.NewSectionReader(s.log, 0, 1<<20)) // the error above is the one to report
+		return nil, fmt.Errorf("start %s: %w; its log ends: %s", filepath.Base(l.command[0]), errors.Join(err, s.Stop()), tail(out))
+	}
+	return s, nil
+}
+
+// Stop ends the server and waits until its data is deleted. A second call does nothing.
+func (s *Server) Stop() error {
+	if err := s.alive.Close(); errors.Is(err, os.ErrClosed) {
+		return nil
+	}
+	defer func() { _ = s.log.Close() }() // nothing was written through it
+	select {
+	case <-s.ended:
+		return nil
+	case <-time.After(30 * time.Second):
+		return fmt.Errorf("the %s server did not end within 30 s", s.Engine)
+	}
+}
+
+// instance is a server that is being put together.
+type instance struct {
+	engine   Engine
+	program  string // the server program; for PostgreSQL the folder of its programs
+	dir      string
+	port     int
+	password string // of the superuser and of the account
+}
+
+func (in *instance) path(name string) string { return filepath.Join(in.dir, name) }
+
+func (in *instance) url(account, database string) string {
+	u := url.URL{
+		Scheme: "mysql",
+		User:   url.UserPassword(account, in.password),
+		Host:   net.JoinHostPort("127.0.0.1", strconv.Itoa(in.port)),
+		Path:   "/" + database,
+	}
+	if in.engine == Postgres {
+		u.Scheme, u.RawQuery = "postgres", "sslmode=disable"
+	}
+	return u.String()
+}
+
+func (in *instance) postgres() (*launch, error) {
+	if err := os.WriteFile(in.path("password"), []byte(in.password+"\n"), 0o600); err != nil {
+		return nil, err
+	}
+	data := in.path("data")
+	l := &launch{
+		accounts: []string{"postgres", "nobody"},
+		prepare: [][]string{{
+			filepath.Join(in.program, "initdb"), "-N", "-D", data, "-U", "postgres",
+			"-A", "scram-sha-256", "--pwfile=" + in.path("password"), "--encoding=UTF8", "--locale=C",
+		}},
+		command: []string{filepath.Join(in.program, "postgres"), "-D", data},
+		signal:  "QUIT", // immediate shutdown; SIGKILL would leave its shared memory
+		url:     in.url("tldw", "tldw"),
+	}
+	for _, setting := range []string{
+		"listen_addresses=127.0.0.1", "port=" + strconv.Itoa(in.port), "unix_socket_directories=" + in.dir,
+		"fsync=off", "synchronous_commit=off", "full_page_writes=off", "wal_level=minimal", "max_wal_senders=0",
+		"max_connections=300", "shared_buffers=32MB", "log_min_duration_statement=-1",
+	} {
+		l.command = append(l.command, "-c", setting)
+	}
+	l.after = func(ctx context.Context) error {
+		admin := in.url("postgres", "postgres")
+		return withPool(ctx, Postgres, admin, func(ctx context.Context, pool *sql.DB) error {
+			for _, statement := range []string{
+				"CREATE ROLE tldw LOGIN CREATEDB PASSWORD '" + in.password + "'",
+				"CREATE DATABASE tldw OWNER tldw",
+			} {
+				if _, err := pool.ExecContext(ctx, statement); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return l, nil
+}
+
+func (in *instance) mysql() (*launch, error) {
+	// The host is written as an address since the server does not look names up.
+	accounts := "CREATE DATABASE tldw CHARACTER SET utf8mb4;\n" +
+		"CREATE USER 'tldw'@'127.0.0.1' IDENTIFIED BY '" + in.password + "';\n" +
+		"GRANT ALL PRIVILEGES ON `tldw%`.* TO 'tldw'@'127.0.0.1';\n" +
+		"ALTER USER 'root'@'localhost' IDENTIFIED BY '" + in.password + "';\n" +
+		"DROP USER IF EXISTS 'root'@'127.0.0.1', 'root'@'::1', ''@'localhost';\n"
+	if err := os.WriteFile(in.path("accounts.sql"), []byte(accounts), 0o600); err != nil {
+		return nil, err
+	}
+	data := in.path("data")
+	l := &launch{
+		accounts: []string{"mysql", "nobody"},
+		command: []string{
+			in.program, "--no-defaults", "--datadir=" + data, "--port=" + strconv.Itoa(in.port), "--bind-address=127.0.0.1",
+			"--socket=" + in.path("sock"), "--pid-file=" + in.path("pid"), "--init-file=" + in.path("accounts.sql"),
+			"--skip-name-resolve", "--skip-log-bin", "--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0",
+			"--innodb-buffer-pool-size=32M", "--max-connections=300", "--character-set-server=utf8mb4", "--secure-file-priv=",
+		},
+		signal: "KILL", // an orderly shutdown takes seconds and saves what is about to be deleted
+		url:    in.url("tldw", "tldw"),
+	}
+	if in.engine == MySQL {
+		l.command = append(l.command, "--mysqlx=0")
+		l.prepare = [][]string{{in.program, "--no-defaults", "--initialize-insecure", "--datadir=" + data}}
+		return l, nil
+	}
+	install, err := findBeside(in.program, "mariadb-install-db")
+	if err != nil {
+		return nil, &MissingError{Engine: MariaDB, Looked: "mariadb-install-db beside " + filepath.Base(in.program), Get: "install mariadb-server whole"}
+	}
+	l.prepare = [][]string{{
+		install, "--no-defaults", "--datadir=" + data,
+		"--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve",
+	}}
+	return l, nil
+}
+
+// handOver gives the folder to the account that is to run the server: database servers refuse to
+// run as root. It returns nil attributes when we are not root, and the server runs as ourselves.
+func (in *instance) handOver(accounts []string) (*syscall.SysProcAttr, error) {
+	if os.Geteuid() != 0 {
+		return nil, nil
+	}
+	var account *user.User
+	err := errors.New("no account is named")
+	for _, name := range accounts {
+		if account, err = user.Lookup(name); err == nil {
+			break
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("a server cannot run as root, and of the accounts %s there is none: %w", strings.Join(accounts, ", "), err)
+	}
+	uid, errU := strconv.ParseUint(account.Uid, 10, 32)
+	gid, errG := strconv.ParseUint(account.Gid, 10, 32)
+	if err := errors.Join(errU, errG); err != nil {
+		return nil, err
+	}
+	err = filepath.WalkDir(in.dir, func(path string, _ os.DirEntry, err error) error {
+		return errors.Join(err, os.Chown(path, int(uid), int(gid)))
+	})
+	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}, err
+}
+
+// env is the least that the programs need. The caller's PG… and MYSQL_… variables stay out.
+func (in *instance) env() []string {
+	return []string{"PATH=" + os.Getenv("PATH") + ":/usr/local/sbin:/usr/sbin:/sbin", "HOME=" + in.dir, "TMPDIR=" + in.dir, "LC_ALL=C"}
+}
+
+// run starts the server under its watchdog.
+func (in *instance) run(l *launch, attr *syscall.SysProcAttr) (*Server, error) {
+	log, err := os.Create(in.path("log"))
+	if err != nil {
+		return nil, err
+	}
+	read, write, err := os.Pipe()
+	if err != nil {
+		return nil, errors.Join(err, log.Close())
+	}
+	// Not bound to a context: cancellation would kill the watchdog, and leave the server.
+	cmd := exec.CommandContext(context.Background(), "/bin/sh", append([]string{"-c", watchdog, "sh", l.signal, in.dir}, l.command...)...)
+	cmd.Dir, cmd.Env = in.dir, in.env()
+	cmd.Stdout, cmd.Stderr = log, log // not ours: `go test` waits for everybody who holds its output
+	cmd.ExtraFiles = []*os.File{read}
+	// A session of its own, so that Ctrl-C at the terminal reaches the tests and not the server.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if attr != nil {
+		cmd.SysProcAttr.Credential = attr.Credential
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, errors.Join(err, log.Close(), read.Close(), write.Close())
+	}
+	s := &Server{Engine: in.engine, URL: l.url, alive: write, ended: make(chan struct{}), log: log}
+	go func() {
+		_ = cmd.Wait() // the status is the killed server's: no news
+		close(s.ended)
+	}()
+	return s, read.Close()
+}
+
+// scratch is where servers keep their folders: a short path, since a Unix socket's may have some
+// 100 bytes at most, and one that other accounts can enter when we are root.
+func scratch() string {
+	if dir := os.TempDir(); os.Geteuid() != 0 && len(dir) < 50 {
+		return dir
+	}
+	return "/tmp"
+}
+
+func freePort(ctx context.Context) (int, error) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	return l.Addr().(*net.TCPAddr).Port, l.Close()
+}
+
+func randomText() string {
+	b := make([]byte, 12)
+	_, _ = rand.Read(b) // never fails, see crypto/rand
+	return hex.EncodeToString(b)
+}
+
+// tail keeps an error readable: the end of a program's output is where the reason is.
+func tail(out []byte) string {
+	const most = 2000
+	if len(out) > most {
+		out = out[len(out)-most:]
+	}
+	return strings.TrimSpace(string(out))
+}

@@ -1,0 +1,231 @@
+// Package testdb gives tests empty databases of every engine that tldwdb supports.
+//
+// A test asks for a database with [New], or runs once per engine with [ForEach]. The database is
+// fresh and its own, so tests run in parallel. At the test's end it is checked for what a careful
+// program never leaves behind (damaged indexes, orphaned rows, locks, open transactions, open
+// connections), and dropped; after a failed test it is kept and its URL printed.
+//
+// # Where the servers come from
+//
+// SQLite needs none. For the others, TLDWDB_TEST_POSTGRES_URL, TLDWDB_TEST_MARIADB_URL and
+// TLDWDB_TEST_MYSQL_URL name a server whose account may create databases (in the MySQL family,
+// databases named tldw%). Where a variable is not set, testdb starts a throwaway server of its own
+// from the programs on the machine, at first use, one per test process; `go run
+// ./internal/testdb/with -- go test ./...` starts them once for all processes instead. Only
+// servers on a loopback address are accepted: these tests create and drop databases.
+//
+// # What happens when an engine is missing
+//
+// The test is skipped, saying what was looked for and how to get it. It fails instead when the
+// engine is required: TLDWDB_TEST_REQUIRE lists such engines (comma-separated); when it is unset
+// and CI=true, they are sqlite, postgres and mariadb. A variable that names a server which does
+// not answer is always a failure. TLDWDB_TEST_ENGINES limits the tests to the engines it lists.
+package testdb
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Engine is a kind of database.
+type Engine string
+
+// The engines that tldwdb is tested on. MariaDB and MySQL speak one protocol, and differ enough
+// in DDL and locks to be tested one by one.
+const (
+	SQLite   Engine = "sqlite"
+	Postgres Engine = "postgres"
+	MariaDB  Engine = "mariadb"
+	MySQL    Engine = "mysql"
+)
+
+// Engines returns every engine, in the order in which tests run them.
+func Engines() []Engine { return []Engine{SQLite, Postgres, MariaDB, MySQL} }
+
+// Wanted returns the engines that TLDWDB_TEST_ENGINES leaves in, all when it is unset.
+func Wanted() []Engine {
+	return slices.DeleteFunc(Engines(), func(e Engine) bool { return leftOut(e) != "" })
+}
+
+// URLVariable is the environment variable that names the engine's server, empty for SQLite.
+func (e Engine) URLVariable() string {
+	if e == SQLite {
+		return ""
+	}
+	return "TLDWDB_TEST_" + strings.ToUpper(string(e)) + "_URL"
+}
+
+// TB is the part of [testing.TB] that testdb needs. It is an interface of our own so that a test
+// of testdb can stand in for the test that fails.
+type TB interface {
+	Helper()
+	Name() string
+	Context() context.Context
+	Cleanup(func())
+	Failed() bool
+	Logf(format string, args ...any)
+	Errorf(format string, args ...any)
+	Fatalf(format string, args ...any)
+	Skipf(format string, args ...any)
+}
+
+// housekeeping bounds what testdb itself does to a server (create, check, drop), so that a stuck
+// server ends in an error that names it and not in the test binary's timeout.
+const housekeeping = time.Minute
+
+// Database is one empty database for one test.
+type Database struct {
+	// Engine is the kind of the database.
+	Engine Engine
+	// URL names the database in the form that tldwdb reads: sqlite:////absolute/path.db,
+	// postgres://user:password@127.0.0.1:port/name?sslmode=disable or mysql://….
+	URL string
+
+	name   string // of the database on its server; the file's path for SQLite
+	server string // URL of the server that holds it; empty for SQLite
+	meant  string // why findings at the end are expected; empty when they are not
+}
+
+// ForEach runs f as a parallel subtest per engine, named after it, each with a database of its own.
+func ForEach(t *testing.T, f func(t *testing.T, db *Database)) {
+	t.Helper()
+	for _, e := range Engines() {
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			f(t, New(t, e))
+		})
+	}
+}
+
+// New makes an empty database and drops it at the test's end, after a consistency check whose
+// findings fail the test (see [Database.ExpectFindings]). The clean-up of everything that the test
+// opens later runs before it. New skips the test, or fails it, when the engine is not to be had;
+// the package comment has the rules.
+func New(tb TB, e Engine) *Database {
+	tb.Helper()
+	if why := leftOut(e); why != "" {
+		tb.Skipf("%s", why)
+	}
+	if e == SQLite {
+		return newSQLite(tb)
+	}
+	ctx, cancel := context.WithTimeout(tb.Context(), 2*housekeeping)
+	defer cancel()
+	server, err := serverURL(ctx, e)
+	if err != nil {
+		missing, ok := errors.AsType[*MissingError](err)
+		if ok && !required(e) {
+			tb.Skipf("testdb: no %s here: %v", e, missing)
+		}
+		tb.Fatalf("testdb: %s is required and not to be had: %v", e, err)
+	}
+	db := &Database{Engine: e, name: randomName(), server: server}
+	if db.URL, err = withDatabase(server, db.name); err != nil {
+		tb.Fatalf("testdb: %v", err)
+	}
+	if err := db.create(ctx); err != nil {
+		tb.Fatalf("testdb: create %s database %s: %v", e, db.name, err)
+	}
+	tb.Cleanup(func() { db.cleanUp(tb) })
+	return db
+}
+
+func newSQLite(tb TB) *Database {
+	tb.Helper()
+	// Not tb.TempDir: that is deleted after a failed test too, and with it the evidence.
+	dir, err := os.MkdirTemp("", "tldwdb-sqlite-")
+	if err != nil {
+		tb.Fatalf("testdb: %v", err)
+	}
+	path := filepath.Join(dir, "test.db")
+	db := &Database{Engine: SQLite, URL: "sqlite:///" + filepath.ToSlash(path), name: path}
+	tb.Cleanup(func() { db.cleanUp(tb) })
+	return db
+}
+
+// Path returns the file of a SQLite database, and is empty for the other engines.
+func (db *Database) Path() string {
+	if db.Engine != SQLite {
+		return ""
+	}
+	return db.name
+}
+
+// Name returns the database's name on its server; for SQLite the file's path.
+func (db *Database) Name() string { return db.name }
+
+// ExpectFindings turns what the check at the test's end finds from a failure into a line in the
+// log. For tests that leave a mess on purpose; why says which.
+func (db *Database) ExpectFindings(why string) { db.meant = why }
+
+// cleanUp checks the database, then drops it or keeps it as evidence.
+func (db *Database) cleanUp(tb TB) {
+	tb.Helper()
+	// The test's own context has ended by now.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(tb.Context()), housekeeping)
+	defer cancel()
+	findings, err := db.findings(ctx)
+	if err != nil {
+		tb.Errorf("testdb: check of %s database %s: %v", db.Engine, db.name, err)
+	}
+	for _, f := range findings {
+		if db.meant != "" {
+			tb.Logf("testdb: found, as expected (%s): %s", db.meant, f)
+			continue
+		}
+		tb.Errorf("testdb: left in %s database %s: %s", db.Engine, db.name, f)
+	}
+	if tb.Failed() {
+		tb.Logf("testdb: kept %s%s", db.URL, lifetime(db.Engine))
+		return
+	}
+	report := tb.Errorf
+	if db.meant != "" {
+		report = tb.Logf // a lock that is left on purpose may be in the way
+	}
+	if err := db.drop(ctx); err != nil {
+		report("testdb: drop %s database %s: %v", db.Engine, db.name, err)
+	}
+}
+
+// randomName has the prefix that the MySQL account's rights are limited to.
+func randomName() string {
+	b := make([]byte, 6)
+	_, _ = rand.Read(b) // never fails, see crypto/rand
+	return "tldw_test_" + hex.EncodeToString(b)
+}
+
+// leftOut says why the engine is not to be tested at all, or is empty.
+func leftOut(e Engine) string {
+	list, ok := os.LookupEnv("TLDWDB_TEST_ENGINES")
+	if !ok || slices.Contains(splitList(list), e) {
+		return ""
+	}
+	return fmt.Sprintf("testdb: TLDWDB_TEST_ENGINES=%s leaves out %s", list, e)
+}
+
+// required reports whether the absence of the engine is a failure.
+func required(e Engine) bool {
+	if list, ok := os.LookupEnv("TLDWDB_TEST_REQUIRE"); ok {
+		return slices.Contains(splitList(list), e)
+	}
+	// MySQL is not in the list: Debian and its offspring have no package of Oracle's server.
+	return os.Getenv("CI") == "true" && e != MySQL
+}
+
+func splitList(list string) []Engine {
+	var engines []Engine
+	for name := range strings.SplitSeq(list, ",") {
+		engines = append(engines, Engine(strings.TrimSpace(name)))
+	}
+	return engines
+}
