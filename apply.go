@@ -1,0 +1,317 @@
+package tldwdb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tldw/tldwdb/internal/dialect"
+	"github.com/tldw/tldwdb/internal/sqlscan"
+)
+
+// This file runs a migration in a transaction, together with its history row.
+// What cannot run that way is in journal.go.
+
+// errRaced means that the history already has the row that a migration was
+// about to write: some other process ran it in spite of the lock.
+var errRaced = errors.New("another process applied this migration meanwhile, in spite of the migration lock")
+
+// Pauses between two tries of a transaction that did not get a table's lock.
+const (
+	retryFirst = 100 * time.Millisecond
+	retryLast  = 10 * time.Second
+)
+
+// retry runs attempt until it gets its locks, fails otherwise, or
+// Config.RetryBudget is spent. Each attempt waits Config.LockTimeout at most,
+// and so the users' queries that queue up behind it wait no longer than that.
+func (r *run) retry(ctx context.Context, attempt func() error) error {
+	deadline := time.Now().Add(r.cfg.RetryBudget)
+	pause := retryFirst
+	for {
+		err := attempt()
+		if err == nil || !r.d.IsLockTimeout(err) || ctx.Err() != nil {
+			return err
+		}
+		wait := pause/2 + rand.N(pause)
+		if time.Now().Add(wait).After(deadline) {
+			return withHint(fmt.Errorf("no lock on the table within %s: %w", r.cfg.RetryBudget, err),
+				"something holds the table, often a long transaction or a dump: end it, or raise Config.RetryBudget (TLDWDB_RETRY_BUDGET) or the file's lock-timeout")
+		}
+		r.log.LogAttrs(ctx, slog.LevelInfo, "a table is locked, trying again", slog.String("error", err.Error()), slog.Duration("in", wait.Round(time.Millisecond)))
+		if err := sleep(ctx, wait); err != nil {
+			return err
+		}
+		pause = min(pause*2, retryLast)
+	}
+}
+
+// applyOne runs one migration in the way that it needs.
+func (r *run) applyOne(ctx context.Context, j *job) (err error) {
+	defer func() {
+		if restoreErr := r.restoreSession(ctx, j); err == nil {
+			err = restoreErr
+		}
+	}()
+	if j.journaled {
+		return r.journal(ctx, j)
+	}
+	return r.withoutForeignKeys(ctx, j, func() error {
+		return r.retry(ctx, func() error { return r.transact(ctx, j) })
+	})
+}
+
+// restoreSession undoes what a file set in the session, so that it does not
+// reach the next file. PostgreSQL does that in the migration's own packet.
+func (r *run) restoreSession(ctx context.Context, j *job) error {
+	keeper, ok := r.d.(dialect.SessionKeeper)
+	if !ok || !j.touchesSession() {
+		return nil
+	}
+	ctx, cancel := detached(ctx)
+	defer cancel()
+	if err := keeper.RestoreSnapshot(ctx, r.conn.Conn, r.before); err != nil {
+		return fmt.Errorf("restoring the session after %s: %w", j.id, err)
+	}
+	return r.d.Prepare(ctx, r.conn.Conn, r.session)
+}
+
+// withoutForeignKeys runs work with SQLite's foreign keys off, and puts them
+// back on every path. It has to stand outside the transaction: inside, the
+// setting cannot be changed.
+func (r *run) withoutForeignKeys(ctx context.Context, j *job, work func() error) (err error) {
+	guard, ok := r.d.(dialect.ForeignKeyGuard)
+	if !ok || j.directives.ForeignKeysOn {
+		return work()
+	}
+	restore, err := guard.SuspendForeignKeys(ctx, r.conn.Conn)
+	if err != nil {
+		return fmt.Errorf("turning foreign keys off: %w", err)
+	}
+	defer func() {
+		ctx, cancel := detached(ctx)
+		defer cancel()
+		if restoreErr := restore(ctx); err == nil && restoreErr != nil {
+			err = fmt.Errorf("turning foreign keys on again: %w", restoreErr)
+		}
+	}()
+	return work()
+}
+
+// record is the statement that claims the migration, before the file runs. A
+// second process that got past the lock fails here.
+func (r *run) record(j *job) []string {
+	e := entry{id: j.id, checksum: j.checksum, state: stateApplied, direction: j.direction, steps: len(j.statements), down: j.down}
+	switch {
+	case j.direction == DirectionDown:
+		return nil
+	case j.row != nil:
+		return []string{r.store.restart(e)}
+	}
+	return []string{r.store.insert(e)}
+}
+
+// settle is the statement that closes the migration's account.
+func (r *run) settle(j *job) string {
+	if j.direction == DirectionDown {
+		return r.store.remove(j.id)
+	}
+	return r.store.finish(j.id, j.checksum, len(j.statements))
+}
+
+func (r *run) sessionFor(j *job) dialect.Session {
+	s := r.session
+	if j.directives.LockTimeout > 0 {
+		s.LockTimeout = j.directives.LockTimeout
+	}
+	if j.directives.StatementTimeout > 0 {
+		s.StatementTimeout = j.directives.StatementTimeout
+	}
+	return s
+}
+
+// transact runs a migration and its history row in one transaction. Where the
+// engine takes several statements at once, all of it is one packet.
+func (r *run) transact(ctx context.Context, j *job) error {
+	open := plain(append(r.d.Begin(r.sessionFor(j)), r.record(j)...))
+	closing := plain(append([]string{r.settle(j), "COMMIT"}, r.d.Restore(r.session)...))
+	err := r.exec(ctx, j, open, closing)
+	if err == nil {
+		return nil
+	}
+	r.rollback(ctx)
+	return err
+}
+
+// exec runs open, the body of the migration, and closing.
+func (r *run) exec(ctx context.Context, j *job, open, closing []sqlscan.Statement) error {
+	guard, guarded := r.d.(dialect.ForeignKeyGuard)
+	guarded = guarded && !j.directives.ForeignKeysOn && r.mayBreakForeignKeys(j)
+	if j.code == nil && !guarded {
+		done, err := r.d.ExecScript(ctx, r.conn.Conn, slices.Concat(open, j.statements, closing))
+		return r.explain(j, done, len(open), err)
+	}
+	if done, err := r.d.ExecScript(ctx, r.conn.Conn, open); err != nil {
+		return r.explain(j, done, len(open), err)
+	}
+	var before map[string]int
+	if guarded {
+		var err error
+		if before, err = guard.Violations(ctx, r.conn.Conn); err != nil {
+			return fmt.Errorf("checking foreign keys: %w", err)
+		}
+	}
+	if err := r.body(ctx, j); err != nil {
+		return err
+	}
+	if guarded {
+		after, err := guard.Violations(ctx, r.conn.Conn)
+		if err != nil {
+			return fmt.Errorf("checking foreign keys: %w", err)
+		}
+		if broken := newViolations(before, after); broken != "" {
+			return &MigrationError{Migration: j.id, Direction: j.direction, File: j.file,
+				Err:  fmt.Errorf("rows would break a foreign key: %s", broken),
+				Hint: "foreign keys are off while a file runs, so that a table can be rebuilt; '-- tldwdb: foreign-keys=on' leaves them on, and their actions with them"}
+		}
+	}
+	_, err := r.d.ExecScript(ctx, r.conn.Conn, closing)
+	return r.explain(j, -1, 0, err)
+}
+
+// body runs the statements of a file, or the function of a Go migration.
+func (r *run) body(ctx context.Context, j *job) error {
+	if j.code != nil {
+		if err := callGo(ctx, j.code, r.conn); err != nil {
+			return j.fail(r.d, -1, err)
+		}
+		return nil
+	}
+	done, err := r.d.ExecScript(ctx, r.conn.Conn, j.statements)
+	return r.explain(j, done, 0, err)
+}
+
+// callGo turns a panic of a Go migration into an error: the lock has to be
+// given back, and the transaction rolled back.
+func callGo(ctx context.Context, code func(context.Context, Conn) error, conn Conn) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	return code(ctx, conn)
+}
+
+// explain says which part of a script failed. done is how many of its
+// statements were completed; the first opened of them are the runner's own.
+func (r *run) explain(j *job, done, opened int, err error) error {
+	if err == nil {
+		return nil
+	}
+	if done >= 0 && done < opened {
+		if r.d.IsDuplicate(err) {
+			return fmt.Errorf("%s: %w", j.id, errRaced)
+		}
+		return fmt.Errorf("%s: opening the migration's transaction: %w", j.id, err)
+	}
+	statement := -1
+	if done >= 0 {
+		statement = done - opened
+	}
+	return j.fail(r.d, statement, err)
+}
+
+// mayBreakForeignKeys spares the check, which reads whole tables, to files that
+// only make new things.
+func (r *run) mayBreakForeignKeys(j *job) bool {
+	if j.code != nil {
+		return true
+	}
+	return slices.ContainsFunc(j.statements, func(st sqlscan.Statement) bool {
+		return st.Verb != "CREATE" || strings.Contains(strings.ToUpper(st.Text), "SELECT")
+	})
+}
+
+// newViolations lists what is broken now and was not before.
+func newViolations(before, after map[string]int) string {
+	var list []string
+	for pair, count := range after {
+		if more := count - before[pair]; more > 0 {
+			list = append(list, fmt.Sprintf("%s (%d rows)", pair, more))
+		}
+	}
+	slices.Sort(list)
+	return strings.Join(list, ", ")
+}
+
+// rollback ends a transaction that failed, also when the caller's context has
+// ended. Its own error adds nothing: the connection is then closed anyway.
+func (r *run) rollback(ctx context.Context) {
+	ctx, cancel := detached(ctx)
+	defer cancel()
+	_, err := r.conn.ExecContext(ctx, "ROLLBACK")
+	if err != nil {
+		r.log.LogAttrs(ctx, slog.LevelDebug, "rolling back", slog.String("error", err.Error()))
+	}
+}
+
+// singleTransactionPossible refuses Config.SingleTransaction where it could not
+// be kept.
+func (r *run) singleTransactionPossible(jobs []*job) error {
+	if !r.d.TransactionalDDL() {
+		return withHint(errors.New("Config.SingleTransaction: this engine commits at every DDL statement"), "leave it off; the journal resumes what is interrupted")
+	}
+	for _, j := range jobs {
+		if j.journaled {
+			return withHint(fmt.Errorf("Config.SingleTransaction: %s cannot run in a transaction", j.id), "apply it in a run of its own")
+		}
+	}
+	return nil
+}
+
+// applyTogether runs all migrations in one transaction.
+func (r *run) applyTogether(ctx context.Context, hist *history, jobs []*job) error {
+	foreignKeys := &job{} // off for all of them
+	return r.withoutForeignKeys(ctx, foreignKeys, func() error {
+		var took []time.Duration
+		err := r.retry(ctx, func() error {
+			took = nil
+			err := r.together(ctx, jobs, &took)
+			if err != nil {
+				r.rollback(ctx)
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		for i, j := range jobs {
+			r.applied(ctx, hist, j, took[i])
+		}
+		return nil
+	})
+}
+
+func (r *run) together(ctx context.Context, jobs []*job, took *[]time.Duration) error {
+	for i, j := range jobs {
+		start := time.Now()
+		open := plain(r.record(j))
+		if i == 0 {
+			open = slices.Concat(plain(r.d.Begin(r.session)), open)
+		}
+		closing := plain([]string{r.settle(j)})
+		if i == len(jobs)-1 {
+			closing = slices.Concat(closing, plain(append([]string{"COMMIT"}, r.d.Restore(r.session)...)))
+		}
+		if err := r.exec(ctx, j, open, closing); err != nil {
+			return err
+		}
+		*took = append(*took, time.Since(start))
+	}
+	return nil
+}

@@ -1,0 +1,56 @@
+package tldwdb
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/tldw/tldwdb/internal/dialect"
+)
+
+// core is what the migrating half of a [DB] needs beside its pools.
+type core struct {
+	dialect dialect.Dialect
+	log     *slog.Logger
+
+	mu     sync.Mutex
+	loaded *source // nil until it was loaded without an error
+}
+
+func newCore(cfg Config, dialectName string, native bool) (*core, error) {
+	d, err := dialect.New(dialectName, native)
+	if err != nil {
+		return nil, err
+	}
+	return &core{dialect: d, log: cfg.Logger}, nil
+}
+
+// source loads the migration files, once: a failure is not kept, for the files
+// may be mended under a running process.
+func (db *DB) source() (*source, error) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if db.loaded == nil {
+		src, err := loadSource(db.cfg.Migrations, db.cfg.MigrationsDir, db.dialectName, db.cfg.GoMigrations)
+		if err != nil {
+			return nil, err
+		}
+		db.loaded = src
+	}
+	return db.loaded, nil
+}
+
+// actor is who the history says ran a migration.
+func (db *DB) actor() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown host"
+	}
+	name := db.cfg.Application
+	if name == "" {
+		name = filepath.Base(os.Args[0])
+	}
+	return shorten(fmt.Sprintf("%s:%d:%s", host, os.Getpid(), name), 240)
+}

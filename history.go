@@ -1,0 +1,347 @@
+package tldwdb
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tldw/tldwdb/internal/dialect"
+)
+
+// This file knows the history table: its rows, and the statements that read
+// and write them. What differs between engines (types, clock, quoting) is asked
+// of the dialect. Every value is written as a literal: a statement with
+// parameters costs MySQL two round trips more, and cannot be part of the one
+// packet in which PostgreSQL receives a whole migration.
+
+// historyFormat is the layout of the table that this version reads and writes.
+// It is kept in the table, so that a later layout can be told from this one.
+const historyFormat = 1
+
+// metaSet is the set name of the rows that describe the table itself.
+const metaSet = ""
+
+// The names of the meta rows.
+const (
+	metaFormat      = "format"
+	metaEnvironment = "environment"
+)
+
+// state is how far a migration has come.
+type state string
+
+const (
+	stateApplied  state = "applied"
+	stateBaseline state = "baseline" // taken as applied without having run here
+	stateRunning  state = "running"  // journaled, and not finished: in progress, or its process died
+	stateFailed   state = "failed"   // journaled, and stopped at a statement that is known to have failed
+)
+
+// done reports whether the migration's effects are all there.
+func (s state) done() bool { return s == stateApplied || s == stateBaseline }
+
+// row is one row of the history table.
+type row struct {
+	id        ID
+	checksum  string
+	state     state
+	direction Direction
+	done      int    // statements known to have taken effect (journaled migrations)
+	steps     int    // statements in all
+	intent    string // JSON of the statement that was about to run; see journal.go
+	started   time.Time
+	finished  time.Time
+	duration  time.Duration
+	actor     string // who: host, process, application
+	tool      string // version of this package
+	fault     string // error of the last attempt
+	hasDown   bool   // the down script is stored
+}
+
+// when says when the migration was applied, for messages.
+func (r *row) when() string {
+	if r.finished.IsZero() {
+		return "at an unknown time"
+	}
+	return "on " + r.finished.UTC().Format("2006-01-02 15:04:05 UTC")
+}
+
+// history is what the table says about one set of migrations.
+type history struct {
+	exists      bool
+	rows        []row // in running order
+	format      int
+	environment string
+}
+
+func (h *history) find(id ID) *row {
+	i, ok := slices.BinarySearchFunc(h.rows, id, func(r row, id ID) int { return compareIDs(r.id, id) })
+	if !ok {
+		return nil
+	}
+	return &h.rows[i]
+}
+
+// current is the highest version whose effects are all there.
+func (h *history) current() (int64, bool) {
+	for _, r := range slices.Backward(h.rows) {
+		if r.state.done() && !r.id.Repeatable {
+			return r.id.Version, true
+		}
+	}
+	return 0, false
+}
+
+// after takes a migration that was just committed into account and returns the
+// highest applied version.
+func (h *history) after(id ID, direction Direction) int64 {
+	i, found := slices.BinarySearchFunc(h.rows, id, func(r row, id ID) int { return compareIDs(r.id, id) })
+	switch {
+	case direction == DirectionDown && found:
+		h.rows = slices.Delete(h.rows, i, i+1)
+	case direction == DirectionUp && found:
+		h.rows[i].state = stateApplied
+	case direction == DirectionUp:
+		h.rows = slices.Insert(h.rows, i, row{id: id, state: stateApplied})
+	}
+	version, _ := h.current()
+	return version
+}
+
+// store reads and writes the history of one set in one table.
+type store struct {
+	d     dialect.Dialect
+	table string // quoted, with its schema once that is known
+	set   string
+	actor string
+}
+
+// queryer is a pool or a connection.
+type queryer interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// read is the look: one SELECT, no lock, no write. A table that is not there
+// is an empty history; any other error is an error.
+func (s *store) read(ctx context.Context, q queryer) (*history, error) {
+	query := fmt.Sprintf(`SELECT set_name, version, repeatable, name, checksum, state, direction, done, steps,`+
+		` COALESCE(intent, ''), COALESCE(%s, ''), COALESCE(%s, ''), COALESCE(duration_ms, 0), actor, tool_version, COALESCE(error, ''),`+
+		` CASE WHEN down_sql IS NULL THEN 0 ELSE 1 END FROM %s WHERE set_name IN (%s, %s)`,
+		s.d.TimeText("started_at"), s.d.TimeText("finished_at"), s.table, s.d.Literal(metaSet), s.d.Literal(s.set))
+	rows, err := q.QueryContext(ctx, query, s.d.QueryArgs()...)
+	if err != nil {
+		if s.d.IsNoTable(err) {
+			return &history{}, nil
+		}
+		return nil, fmt.Errorf("reading the history table: %w", err)
+	}
+	h := &history{exists: true}
+	err = h.scan(rows)
+	if s.d.IsNoTable(err) { // pgx reports the error of a query with its rows
+		return &history{}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the history table: %w", err)
+	}
+	if h.format > historyFormat {
+		return nil, fmt.Errorf("the history table has layout %d, and this version of tldwdb knows layouts up to %d: use a newer tldwdb", h.format, historyFormat)
+	}
+	return h, nil
+}
+
+func (h *history) scan(rows *sql.Rows) (err error) {
+	defer func() {
+		if closeErr := rows.Close(); err == nil {
+			err = closeErr
+		}
+	}()
+	for rows.Next() {
+		var (
+			r                           row
+			set, repeatable             string
+			started, finished, stateStr string
+			milliseconds                float64
+			hasDown                     int
+		)
+		if err := rows.Scan(&set, &r.id.Version, &repeatable, &r.id.Name, &r.checksum, &stateStr, &r.direction, &r.done, &r.steps,
+			&r.intent, &started, &finished, &milliseconds, &r.actor, &r.tool, &r.fault, &hasDown); err != nil {
+			return err
+		}
+		if set == metaSet {
+			if err := h.meta(repeatable, r.id.Name); err != nil {
+				return err
+			}
+			continue
+		}
+		r.id.Repeatable = repeatable != ""
+		r.state = state(stateStr)
+		r.hasDown = hasDown != 0
+		r.duration = time.Duration(milliseconds * float64(time.Millisecond))
+		if r.started, err = parseTime(started); err != nil {
+			return err
+		}
+		if r.finished, err = parseTime(finished); err != nil {
+			return err
+		}
+		h.rows = append(h.rows, r)
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	slices.SortFunc(h.rows, func(a, b row) int { return compareIDs(a.id, b.id) })
+	return nil
+}
+
+func (h *history) meta(key, value string) error {
+	switch key {
+	case metaFormat:
+		format, err := strconv.Atoi(value)
+		if err != nil {
+			return fmt.Errorf("the layout of the history table is not a number: %q", value)
+		}
+		h.format = format
+	case metaEnvironment:
+		h.environment = value
+	}
+	return nil
+}
+
+// parseTime reads what TimeText of a dialect writes.
+func parseTime(text string) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	return time.Parse(time.RFC3339Nano, text)
+}
+
+// where is the condition that names one migration.
+func (s *store) where(id ID) string {
+	return fmt.Sprintf("set_name = %s AND version = %d AND repeatable = %s", s.d.Literal(s.set), id.Version, s.d.Literal(repeatableKey(id)))
+}
+
+func repeatableKey(id ID) string {
+	if id.Repeatable {
+		return id.Name
+	}
+	return ""
+}
+
+// entry is what a new row says.
+type entry struct {
+	id        ID
+	checksum  string
+	state     state
+	direction Direction
+	done      int
+	steps     int
+	intent    string // SQL expression; empty for NULL
+	down      []byte // nil: none is stored
+}
+
+// insert is the statement that adds a row. Two runs that got past the lock
+// together collide here, on the primary key, before either has changed a thing.
+func (s *store) insert(e entry) string {
+	down, intent := "NULL", cmp.Or(e.intent, "NULL")
+	if e.down != nil && validText(e.down) {
+		down = s.d.Literal(string(e.down))
+	}
+	finished := "NULL"
+	if e.state.done() {
+		finished = s.d.Now()
+	}
+	return fmt.Sprintf("INSERT INTO %s (set_name, version, repeatable, name, checksum, state, direction, done, steps, intent, started_at, finished_at, duration_ms, actor, tool_version, down_sql)"+
+		" VALUES (%s, %d, %s, %s, %s, %s, %s, %d, %d, %s, %s, %s, NULL, %s, %s, %s)",
+		s.table, s.d.Literal(s.set), e.id.Version, s.d.Literal(repeatableKey(e.id)), s.d.Literal(e.id.Name), s.d.Literal(e.checksum),
+		s.d.Literal(string(e.state)), s.d.Literal(string(e.direction)), e.done, e.steps, intent, s.d.Now(), finished, s.d.Literal(s.actor), s.d.Literal(Version), down)
+}
+
+// finish marks a row as applied, by the server's clock. The checksum is that of
+// the text that ran last: a migration that failed half-way may have been mended.
+func (s *store) finish(id ID, sum string, steps int) string {
+	return fmt.Sprintf("UPDATE %s SET state = %s, checksum = %s, done = %d, steps = %d, intent = NULL, error = NULL, finished_at = %s, duration_ms = %s WHERE %s",
+		s.table, s.d.Literal(string(stateApplied)), s.d.Literal(sum), steps, steps, s.d.Now(), s.d.ElapsedMS("started_at"), s.where(id))
+}
+
+// restart turns an existing row into one of a new run: a repeatable migration
+// that changed, or one that is taken back statement by statement.
+func (s *store) restart(e entry) string {
+	intent := cmp.Or(e.intent, "NULL")
+	return fmt.Sprintf("UPDATE %s SET checksum = %s, state = %s, direction = %s, done = %d, steps = %d, intent = %s, error = NULL, started_at = %s, finished_at = NULL, duration_ms = NULL, actor = %s, tool_version = %s WHERE %s",
+		s.table, s.d.Literal(e.checksum), s.d.Literal(string(e.state)), s.d.Literal(string(e.direction)), e.done, e.steps, intent, s.d.Now(), s.d.Literal(s.actor), s.d.Literal(Version), s.where(e.id))
+}
+
+// progress writes how many statements are done, and what comes next. intent is
+// an SQL expression.
+func (s *store) progress(id ID, done int, intent string) string {
+	return fmt.Sprintf("UPDATE %s SET state = %s, done = %d, intent = %s, error = NULL WHERE %s",
+		s.table, s.d.Literal(string(stateRunning)), done, intent, s.where(id))
+}
+
+// fail records a statement that is known to have failed: nothing is in doubt.
+func (s *store) fail(id ID, intent, fault string) string {
+	return fmt.Sprintf("UPDATE %s SET state = %s, intent = %s, error = %s WHERE %s",
+		s.table, s.d.Literal(string(stateFailed)), intent, s.d.Literal(shorten(fault, 2000)), s.where(id))
+}
+
+// remove forgets a migration: it was taken back.
+func (s *store) remove(id ID) string {
+	return fmt.Sprintf("DELETE FROM %s WHERE %s", s.table, s.where(id))
+}
+
+// setChecksum takes an edited file for the one that was applied.
+func (s *store) setChecksum(id ID, sum string) string {
+	return fmt.Sprintf("UPDATE %s SET checksum = %s WHERE %s", s.table, s.d.Literal(sum), s.where(id))
+}
+
+// setDown replaces the stored down script.
+func (s *store) setDown(id ID, text []byte) string {
+	down := "NULL"
+	if text != nil && validText(text) {
+		down = s.d.Literal(string(text))
+	}
+	return fmt.Sprintf("UPDATE %s SET down_sql = %s WHERE %s", s.table, down, s.where(id))
+}
+
+// setMeta replaces a row that describes the table itself.
+func (s *store) setMeta(key, value string) []string {
+	lit := s.d.Literal
+	return []string{
+		fmt.Sprintf("DELETE FROM %s WHERE set_name = %s AND version = 0 AND repeatable = %s", s.table, lit(metaSet), lit(key)),
+		fmt.Sprintf("INSERT INTO %s (set_name, version, repeatable, name, checksum, state, direction, done, steps, started_at, finished_at, actor, tool_version) VALUES (%s, 0, %s, %s, '', 'meta', '', 0, 0, %s, %s, %s, %s)",
+			s.table, lit(metaSet), lit(key), lit(value), s.d.Now(), s.d.Now(), lit(s.actor), lit(Version)),
+	}
+}
+
+// storedDown reads the down script that was kept when the migration ran.
+func (s *store) storedDown(ctx context.Context, q queryer, id ID) (string, error) {
+	rows, err := q.QueryContext(ctx, fmt.Sprintf("SELECT down_sql FROM %s WHERE %s", s.table, s.where(id)), s.d.QueryArgs()...)
+	if err != nil {
+		return "", fmt.Errorf("reading the stored down script: %w", err)
+	}
+	defer func() { _ = rows.Close() }() // Err below has told everything that Close could
+	var text sql.NullString
+	for rows.Next() {
+		if err := rows.Scan(&text); err != nil {
+			return "", fmt.Errorf("reading the stored down script: %w", err)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return "", fmt.Errorf("reading the stored down script: %w", err)
+	}
+	return text.String, nil
+}
+
+// shorten cuts a text for a log line or a column, at a character.
+func shorten(text string, limit int) string {
+	text = strings.ToValidUTF8(text, "\uFFFD")
+	if len(text) <= limit {
+		return text
+	}
+	cut := strings.ToValidUTF8(text[:limit], "")
+	return cut + " …"
+}

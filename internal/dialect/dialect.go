@@ -1,0 +1,256 @@
+// Package dialect holds everything that differs between the database engines:
+// SQL text, driver imports, and what the engines' errors mean. It answers
+// questions and runs single statements; what happens in which order is decided
+// above, once for all of them.
+package dialect
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tldw/tldwdb/internal/sqlscan"
+)
+
+// The names of the dialects, as they stand in folder names and log lines.
+// MySQL serves MariaDB too.
+const (
+	NameSQLite   = "sqlite"
+	NamePostgres = "postgres"
+	NameMySQL    = "mysql"
+)
+
+// Dialect is one engine's part of the work. A value belongs to one pool.
+type Dialect interface {
+	// Name is one of the Name constants.
+	Name() string
+	// ScanOptions are the rules by which migration files are split.
+	ScanOptions() sqlscan.Options
+
+	// Literal writes a string as an SQL literal that means the same in every
+	// session mode that a migration file might have set.
+	Literal(s string) string
+	// Qualify quotes a table name, with the schema or database that it is in.
+	// An empty schema is left out.
+	Qualify(schema, table string) string
+	// Now is the server's clock, as an expression.
+	Now() string
+	// ElapsedMS is the time since a column's value, in milliseconds.
+	ElapsedMS(column string) string
+	// TimeText renders a column as RFC 3339 text in UTC.
+	TimeText(column string) string
+	// HistoryDDL creates the history table, if it is not there.
+	HistoryDDL(table string) []string
+	// IsNoTable reports whether an error means that a table does not exist.
+	IsNoTable(err error) bool
+	// IsDuplicate reports whether an error means that a row or table is there
+	// already.
+	IsDuplicate(err error) bool
+
+	// QueryArgs are arguments that make the driver send a query without
+	// parameters in one round trip.
+	QueryArgs() []any
+
+	// Inspect tells what is at the other end of a connection. table is the
+	// unqualified name of the history table.
+	Inspect(ctx context.Context, c *sql.Conn, table string) (Facts, error)
+	// Prepare sets up a connection for migrating.
+	Prepare(ctx context.Context, c *sql.Conn, s Session) error
+	// Lock is the migration lock for the database that f describes.
+	Lock(f Facts, table string) Lock
+
+	// TransactionalDDL reports whether DDL can be rolled back. Where it cannot,
+	// every file runs through the journal, and DDL commits what is open.
+	TransactionalDDL() bool
+	// Begin are the statements that open a migration's transaction.
+	Begin(s Session) []string
+	// Timeouts are the statements that set a session's limits, outside a
+	// transaction. Zero durations mean no limit.
+	Timeouts(s Session) []string
+	// Restore are statements that undo what a file may have set in the session.
+	// They follow the commit in the same packet.
+	Restore(s Session) []string
+	// ExecScript runs statements in order and stops at the first error. It
+	// returns how many were completed.
+	ExecScript(ctx context.Context, c *sql.Conn, list []sqlscan.Statement) (done int, err error)
+
+	// Class says how a statement has to be treated.
+	Class(st sqlscan.Statement) Class
+	// Fingerprint is an expression whose value changes when the statement takes
+	// effect, or an empty string when the server cannot tell. schema is the
+	// database or schema in which unqualified names are looked up.
+	Fingerprint(st sqlscan.Statement) string
+	// Rerun cleans up after a statement that was interrupted or failed, such as
+	// an invalid index, before it runs again.
+	Rerun(ctx context.Context, c *sql.Conn, st sqlscan.Statement) error
+
+	// IsLockTimeout reports whether an error ended a wait for a lock, or lost a
+	// deadlock: the transaction or statement may be tried again.
+	IsLockTimeout(err error) bool
+	// Position is where in the statement the server saw a fault: character, 1-based, or
+	// line, 1-based. Zero means unknown.
+	Position(err error) (character, line int)
+	// Hint is advice for an error of the server that has a usual remedy, or empty.
+	Hint(err error) string
+	// Concat joins expressions of text.
+	Concat(parts ...string) string
+}
+
+// Facts is what Inspect found.
+type Facts struct {
+	Database string // name of the database; the file of a SQLite database
+	Schema   string // where the history table is, or will be
+	Server   string // product and version
+	Session  int64  // the server's number for this connection; 0 on SQLite
+	ReadOnly bool   // the server or file takes no writes
+	Version  int    // server_version_num on PostgreSQL; 0 elsewhere
+	InMemory bool   // SQLite: the database is gone with its connection
+}
+
+// Session is how a migration connection is set up.
+type Session struct {
+	LockTimeout      time.Duration // longest wait for a lock of a table or row; 0: no limit; negative: the server's own
+	StatementTimeout time.Duration // 0: no limit
+	Application      string
+	Facts            Facts
+}
+
+// Lock is the migration lock of one database. It belongs to one connection.
+type Lock interface {
+	// Try waits at most about slice for the lock. It must not wait longer: a
+	// long wait inside a lock call deadlocks with CREATE INDEX CONCURRENTLY.
+	Try(ctx context.Context, c *sql.Conn, slice time.Duration) (bool, error)
+	// Unlock gives the lock back and reads the answer: false means that it was
+	// not held any more.
+	Unlock(ctx context.Context, c *sql.Conn) (bool, error)
+	// Holder describes who has the lock, as far as can be seen; it may be empty.
+	Holder(ctx context.Context, c *sql.Conn) (string, error)
+	// Excludes proves the lock: while it is held, second must fail to get it.
+	// second is nil where the proof needs no connection.
+	Excludes(ctx context.Context, second *sql.Conn) (bool, error)
+	// NeedsConnection reports whether Excludes needs a second connection.
+	NeedsConnection() bool
+	// Kind names the mechanism, for the log.
+	Kind() string
+}
+
+// Class says how a statement has to be treated.
+type Class uint8
+
+// The classes of statements.
+const (
+	// ClassData changes rows only, and can be committed with its journal entry.
+	ClassData Class = iota
+	// ClassSchema changes the schema. It commits by itself where DDL is not
+	// transactional.
+	ClassSchema
+	// ClassAlone cannot run inside a transaction, on engines whose DDL is
+	// transactional otherwise.
+	ClassAlone
+	// ClassSession changes the session only: it is run again when a half-applied
+	// migration is resumed.
+	ClassSession
+	// ClassRepeatable may run twice without harm and commits by itself.
+	ClassRepeatable
+	// ClassOpaque may do anything, such as CALL: whether it took effect cannot
+	// be seen.
+	ClassOpaque
+	// ClassTransaction begins or ends a transaction, which is the runner's
+	// business.
+	ClassTransaction
+	// ClassTemporary makes something that ends with the session: a migration
+	// cannot be resumed behind it.
+	ClassTemporary
+)
+
+// FingerprintInvalid is the value of a fingerprint that means: the statement
+// began, did not finish, and left something to clean up with Rerun.
+const FingerprintInvalid = "invalid"
+
+// ForeignKeyGuard is implemented by an engine whose foreign keys have to be
+// off while a table is rebuilt.
+type ForeignKeyGuard interface {
+	// SuspendForeignKeys turns enforcement off, outside a transaction, and
+	// returns the way back.
+	SuspendForeignKeys(ctx context.Context, c *sql.Conn) (restore func(context.Context) error, err error)
+	// Violations counts the rows that break a foreign key, by child table and
+	// parent.
+	Violations(ctx context.Context, c *sql.Conn) (map[string]int, error)
+}
+
+// SessionKeeper is implemented by an engine whose session settings cannot be
+// reset as a whole: they are compared and set back one by one.
+type SessionKeeper interface {
+	Snapshot(ctx context.Context, c *sql.Conn) (map[string]string, error)
+	RestoreSnapshot(ctx context.Context, c *sql.Conn, before map[string]string) error
+}
+
+// SessionKiller is implemented by an engine whose server goes on with a
+// statement after its client has gone, and keeps the migration lock until then.
+type SessionKiller interface {
+	// Kill ends the session that f describes. It runs on a second connection.
+	Kill(ctx context.Context, c *sql.Conn, f Facts) error
+}
+
+// StatementRewriter is implemented by an engine in which some statements of a
+// file would get in the way of the journal.
+type StatementRewriter interface {
+	// Rewrite returns the text to run instead.
+	Rewrite(st sqlscan.Statement, historyTable string) string
+}
+
+// New returns the dialect with the given name. native says that the pool uses
+// the driver that this package imports for it, so that the driver's own API can
+// be used.
+func New(name string, native bool) (Dialect, error) {
+	switch name {
+	case NameSQLite:
+		return &sqlite{native: native}, nil
+	case NamePostgres:
+		return &postgres{native: native}, nil
+	case NameMySQL:
+		return &mysqlDialect{}, nil
+	}
+	return nil, fmt.Errorf("unknown dialect %q", name)
+}
+
+// errNoRow means that a query that always has an answer had none.
+var errNoRow = errors.New("the server gave no answer")
+
+// execEach is ExecScript for drivers that take one statement at a time.
+func execEach(ctx context.Context, c *sql.Conn, list []sqlscan.Statement) (int, error) {
+	for i, st := range list {
+		if _, err := c.ExecContext(ctx, st.Text); err != nil {
+			return i, err
+		}
+	}
+	return len(list), nil
+}
+
+// queryRow reads a single row.
+func queryRow(ctx context.Context, c *sql.Conn, query string, args []any, dest ...any) (err error) {
+	rows, err := c.QueryContext(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if closeErr := rows.Close(); err == nil {
+			err = closeErr
+		}
+	}()
+	if !rows.Next() {
+		if err := rows.Err(); err != nil {
+			return err
+		}
+		return errNoRow
+	}
+	if err := rows.Scan(dest...); err != nil {
+		return err
+	}
+	for rows.Next() { // to the end: an error may follow the row
+		continue
+	}
+	return rows.Err()
+}

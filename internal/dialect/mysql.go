@@ -1,0 +1,573 @@
+package dialect
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+
+	"github.com/tldw/tldwdb/internal/sqlscan"
+)
+
+// mysqlDialect is MySQL 8 and later, and MariaDB 10.5 and later.
+type mysqlDialect struct{}
+
+func (*mysqlDialect) Name() string { return NameMySQL }
+func (*mysqlDialect) Concat(parts ...string) string {
+	return "CONCAT(" + strings.Join(parts, ", ") + ")"
+}
+func (*mysqlDialect) TransactionalDDL() bool   { return false }
+func (*mysqlDialect) QueryArgs() []any         { return nil }
+func (*mysqlDialect) Now() string              { return "UTC_TIMESTAMP(6)" }
+func (*mysqlDialect) Begin(Session) []string   { return nil }
+func (*mysqlDialect) Restore(Session) []string { return nil } // see Snapshot
+func (*mysqlDialect) Rerun(context.Context, *sql.Conn, sqlscan.Statement) error {
+	return nil
+}
+
+// ScanOptions takes the comments of both servers for code: the scanner only
+// needs to know where a statement ends.
+func (*mysqlDialect) ScanOptions() sqlscan.Options {
+	return sqlscan.Options{Dialect: sqlscan.MySQL, MariaDB: true}
+}
+
+// Literal writes hexadecimal digits: they mean the same in every sql_mode and
+// every character set of the connection.
+func (*mysqlDialect) Literal(s string) string {
+	if s == "" {
+		return "''"
+	}
+	return "_utf8mb4 x'" + hex.EncodeToString([]byte(s)) + "'"
+}
+
+func (*mysqlDialect) Qualify(schema, table string) string {
+	if schema == "" {
+		return backtick(table)
+	}
+	return backtick(schema) + "." + backtick(table)
+}
+
+func backtick(s string) string { return "`" + strings.ReplaceAll(s, "`", "``") + "`" }
+
+func (*mysqlDialect) ElapsedMS(column string) string {
+	return "TIMESTAMPDIFF(MICROSECOND, " + column + ", UTC_TIMESTAMP(6)) / 1000"
+}
+
+func (*mysqlDialect) TimeText(column string) string {
+	return "DATE_FORMAT(" + column + ", '%Y-%m-%dT%H:%i:%s.%fZ')"
+}
+
+func (*mysqlDialect) HistoryDDL(table string) []string {
+	return []string{"CREATE TABLE IF NOT EXISTS " + table + ` (
+	set_name varchar(64) NOT NULL,
+	version bigint NOT NULL,
+	repeatable varchar(190) NOT NULL,
+	name varchar(255) NOT NULL,
+	checksum varchar(64) NOT NULL,
+	state varchar(16) NOT NULL,
+	direction varchar(8) NOT NULL,
+	done int NOT NULL,
+	steps int NOT NULL,
+	intent text,
+	started_at datetime(6) NOT NULL,
+	finished_at datetime(6),
+	duration_ms double,
+	actor varchar(255) NOT NULL,
+	tool_version varchar(64) NOT NULL,
+	error text,
+	down_sql longtext,
+	PRIMARY KEY (set_name, version, repeatable)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin`}
+}
+
+func mysqlNumber(err error) uint16 {
+	var e *mysql.MySQLError
+	if errors.As(err, &e) {
+		return e.Number
+	}
+	return 0
+}
+
+// IsNoTable knows 1146 (no such table).
+func (*mysqlDialect) IsNoTable(err error) bool { return mysqlNumber(err) == 1146 }
+
+// IsDuplicate knows 1062 (duplicate key) and 1050 (table exists).
+func (*mysqlDialect) IsDuplicate(err error) bool {
+	return mysqlNumber(err) == 1062 || mysqlNumber(err) == 1050
+}
+
+// IsLockTimeout knows 1205 (lock wait timeout, of a row or of a table's
+// metadata) and 1213 (deadlock).
+func (*mysqlDialect) IsLockTimeout(err error) bool {
+	return mysqlNumber(err) == 1205 || mysqlNumber(err) == 1213
+}
+
+var mysqlLine = regexp.MustCompile(` at line (\d+)$`)
+
+// Position reads the line from a syntax error's text: MySQL gives no offset.
+func (*mysqlDialect) Position(err error) (character, line int) {
+	var e *mysql.MySQLError
+	if !errors.As(err, &e) {
+		return 0, 0
+	}
+	if m := mysqlLine.FindStringSubmatch(e.Message); m != nil {
+		line, _ = strconv.Atoi(m[1]) // digits by the expression; too many are no line
+	}
+	return 0, line
+}
+
+func (*mysqlDialect) Hint(err error) string {
+	switch mysqlNumber(err) {
+	case 1044, 1142, 1227: // access denied to a database, table or administrative statement
+		return "the user may not do this: grant it, or migrate as another user with Config.MigrateURL (TLDWDB_MIGRATE_URL)"
+	case 1419:
+		return "the server keeps a binary log, and trusts only administrators with triggers and functions: set log_bin_trust_function_creators=1, or migrate as an administrator with Config.MigrateURL"
+	}
+	return ""
+}
+
+func (d *mysqlDialect) Inspect(ctx context.Context, c *sql.Conn, _ string) (Facts, error) {
+	var f Facts
+	var database sql.NullString
+	if err := queryRow(ctx, c, "SELECT DATABASE(), VERSION(), CONNECTION_ID(), @@global.read_only", nil, &database, &f.Server, &f.Session, &f.ReadOnly); err != nil {
+		return Facts{}, err
+	}
+	if !database.Valid {
+		return Facts{}, errors.New("the connection has no database: name one in the URL")
+	}
+	f.Database, f.Schema = database.String, database.String
+	product := "MySQL "
+	if strings.Contains(f.Server, "MariaDB") {
+		product = ""
+	}
+	f.Server = product + f.Server
+	return f, nil
+}
+
+// Prepare turns autocommit off. A journal entry and the rows that a statement
+// changes are then in one transaction, and DDL, which commits what is open
+// before it begins, makes its own journal entry durable at no cost.
+func (d *mysqlDialect) Prepare(ctx context.Context, c *sql.Conn, s Session) error {
+	_, err := c.ExecContext(ctx, strings.Join(append([]string{"SET SESSION autocommit = 0"}, lockWaits(s)...), ", "))
+	return err
+}
+
+func (d *mysqlDialect) Timeouts(s Session) []string {
+	waits := lockWaits(s)
+	if len(waits) == 0 {
+		return nil
+	}
+	return []string{"SET SESSION " + strings.Join(waits, ", ")}
+}
+
+// lockWaits are the settings for rows and for a table's metadata. Both take
+// whole seconds, and no limit is written as the longest wait that every server
+// accepts, a day.
+func lockWaits(s Session) []string {
+	if s.LockTimeout < 0 {
+		return nil
+	}
+	seconds := 86400
+	if s.LockTimeout > 0 {
+		seconds = int(math.Ceil(s.LockTimeout.Seconds()))
+	}
+	return []string{fmt.Sprintf("innodb_lock_wait_timeout = %d", seconds), fmt.Sprintf("lock_wait_timeout = %d", seconds)}
+}
+
+func (*mysqlDialect) ExecScript(ctx context.Context, c *sql.Conn, list []sqlscan.Statement) (int, error) {
+	return execEach(ctx, c, list)
+}
+
+// Kill ends the session of a client that has gone away. Without it the server
+// finishes the statement first, and keeps the lock until then.
+func (*mysqlDialect) Kill(ctx context.Context, c *sql.Conn, f Facts) error {
+	_, err := c.ExecContext(ctx, fmt.Sprintf("KILL CONNECTION %d", f.Session))
+	if mysqlNumber(err) == 1094 { // unknown thread id: it has ended already
+		return nil
+	}
+	return err
+}
+
+func (d *mysqlDialect) Class(st sqlscan.Statement) Class {
+	h := headOf(st.Text, d.ScanOptions())
+	switch st.Verb {
+	case "BEGIN":
+		if h.is(1, "NOT", "ATOMIC") {
+			return ClassOpaque
+		}
+		return ClassTransaction
+	case "START":
+		if h.is(1, "TRANSACTION") {
+			return ClassTransaction
+		}
+		return ClassRepeatable // START REPLICA
+	case "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "XA":
+		return ClassTransaction
+	case "SET":
+		for i := range h.tokens {
+			if h.word(i) == "AUTOCOMMIT" {
+				return ClassTransaction
+			}
+		}
+		if h.is(1, "TRANSACTION") || h.is(2, "TRANSACTION") {
+			return ClassSession
+		}
+		if h.is(1, "PASSWORD") || h.is(1, "ROLE") || h.is(1, "DEFAULT") {
+			return ClassRepeatable
+		}
+		return ClassSession
+	case "USE", "LOCK", "UNLOCK", "PREPARE", "DEALLOCATE":
+		return ClassSession
+	case "CREATE", "DROP":
+		switch {
+		case h.is(1, "TEMPORARY"), h.is(1, "OR", "REPLACE", "TEMPORARY"):
+			return ClassTemporary
+		case h.is(1, "USER"), h.is(1, "ROLE"):
+			if h.is(2, "IF") {
+				return ClassRepeatable
+			}
+			return ClassOpaque
+		}
+		return ClassSchema
+	case "ALTER", "RENAME", "TRUNCATE", "IMPORT", "INSTALL", "UNINSTALL":
+		if h.is(1, "USER") {
+			return ClassRepeatable
+		}
+		return ClassSchema
+	case "GRANT", "REVOKE", "FLUSH", "ANALYZE", "OPTIMIZE", "REPAIR", "CHECK", "CACHE", "RESET", "STOP", "CHANGE":
+		return ClassRepeatable
+	case "CALL", "EXECUTE", "DO":
+		return ClassOpaque
+	}
+	return ClassData
+}
+
+// Rewrite lets the journal be written while a file holds table locks, as every
+// dump does: under LOCK TABLES no other table can be touched, so the history
+// table is added to the list.
+func (d *mysqlDialect) Rewrite(st sqlscan.Statement, historyTable string) string {
+	if st.Verb != "LOCK" {
+		return st.Text
+	}
+	h := headOf(st.Text, d.ScanOptions())
+	if !h.is(1, "TABLES") && !h.is(1, "TABLE") || len(h.tokens) < 3 {
+		return st.Text
+	}
+	at := h.tokens[2].Offset
+	return st.Text[:at] + historyTable + " WRITE, " + st.Text[at:]
+}
+
+// Fingerprint describes the objects that a DDL statement is about, as the
+// server's catalogue has them at that moment.
+func (d *mysqlDialect) Fingerprint(st sqlscan.Statement) string {
+	h := headOf(st.Text, d.ScanOptions())
+	var parts []string
+	for _, o := range d.objects(h, st.Verb) {
+		expression := o.expression(d)
+		if expression == "" {
+			return ""
+		}
+		parts = append(parts, expression)
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return "(SELECT SHA2(CONCAT_WS('|', " + strings.Join(parts, ", ") + "), 256))"
+}
+
+// objectKind is a word of the statement: TABLE, VIEW, PROCEDURE …
+type object struct {
+	kind string
+	name name
+}
+
+// objects lists what a DDL statement makes, changes or drops. It is empty when
+// the statement is not understood.
+func (d *mysqlDialect) objects(h head, verb string) []object {
+	switch verb {
+	case "TRUNCATE":
+		return d.list(h, h.skip(1, "TABLE"), "TABLE")
+	case "RENAME":
+		if !h.is(1, "TABLE") && !h.is(1, "TABLES") {
+			return nil
+		}
+		return d.list(h, h.skip(2, "IF EXISTS"), "TABLE")
+	case "CREATE", "ALTER", "DROP":
+	default:
+		return nil
+	}
+	// What may stand between the verb and the kind of the object.
+	i := 1
+	for i < len(h.tokens) {
+		switch w := h.word(i); w {
+		case "OR", "REPLACE", "AGGREGATE", "UNIQUE", "FULLTEXT", "SPATIAL", "ONLINE", "OFFLINE", "IGNORE", "SQL", "SECURITY", "INVOKER", "UNDO":
+			i++
+			continue
+		case "DEFINER":
+			if h.word(i-1) == "SECURITY" {
+				i++
+				continue
+			}
+			i = h.skipDefiner(i)
+			continue
+		case "ALGORITHM":
+			i += 3 // ALGORITHM = MERGE
+			continue
+		case "TABLE", "TABLES", "VIEW", "PROCEDURE", "FUNCTION", "TRIGGER", "EVENT", "DATABASE", "SCHEMA", "SEQUENCE", "INDEX":
+			return d.named(h, i, verb, w)
+		}
+		return nil
+	}
+	return nil
+}
+
+// skipDefiner passes over DEFINER = user@host and its variants.
+func (h head) skipDefiner(i int) int {
+	i += 2 // DEFINER =
+	i++    // user, or CURRENT_USER
+	if h.punct(i, "(") {
+		i += 2
+	}
+	if i < len(h.tokens) && strings.HasPrefix(h.tokens[i].Text, "@") {
+		if h.tokens[i].Text == "@" {
+			i++
+		}
+		i++
+	}
+	return i
+}
+
+func (d *mysqlDialect) named(h head, i int, verb, kind string) []object {
+	if kind == "TABLES" {
+		kind = "TABLE"
+	}
+	i = h.skip(i+1, "IF NOT EXISTS", "IF EXISTS")
+	if kind == "INDEX" {
+		// CREATE INDEX i [USING x] ON t, DROP INDEX i ON t: the table shows it.
+		for i < len(h.tokens) && h.word(i) != "ON" {
+			i++
+		}
+		return d.list(h, i+1, "TABLE")[:min(1, len(d.list(h, i+1, "TABLE")))]
+	}
+	if verb == "DROP" {
+		return d.list(h, i, kind)
+	}
+	n, next, ok := h.nameAt(i)
+	if !ok {
+		return nil
+	}
+	objects := []object{{kind, n}}
+	if verb == "ALTER" && (kind == "TABLE" || kind == "EVENT") {
+		// A new name shows whether the old one is gone; one further down in the
+		// statement is told by the old name alone.
+		for ; next < len(h.tokens); next++ {
+			if h.word(next) != "RENAME" {
+				continue
+			}
+			if renamed, _, ok := h.nameAt(h.skip(next+1, "TO", "AS")); ok {
+				switch strings.ToUpper(renamed.object) {
+				case "COLUMN", "INDEX", "KEY", "CONSTRAINT":
+				default:
+					objects = append(objects, object{kind, renamed})
+				}
+			}
+		}
+	}
+	return objects
+}
+
+// list reads names separated by commas or by TO.
+func (d *mysqlDialect) list(h head, i int, kind string) []object {
+	var objects []object
+	for {
+		n, next, ok := h.nameAt(i)
+		if !ok {
+			return objects
+		}
+		objects = append(objects, object{kind, n})
+		if !h.punct(next, ",") && h.word(next) != "TO" {
+			return objects
+		}
+		i = next + 1
+	}
+}
+
+// expression reads everything that the catalogue says about one object. Rows
+// are combined by exclusive or, which needs no order and cannot be cut short
+// by group_concat_max_len.
+func (o object) expression(d *mysqlDialect) string {
+	schema := "DATABASE()"
+	if o.name.schema != "" {
+		schema = d.Literal(o.name.schema)
+	}
+	rows := func(table, columns, condition string) string {
+		return "(SELECT CONCAT(COUNT(*), ':', COALESCE(BIT_XOR(CAST(CONV(SUBSTR(SHA2(CONCAT_WS('|', " + columns + "), 256), 1, 16), 16, 10) AS UNSIGNED)), 0)) FROM information_schema." + table + " WHERE " + condition + ")"
+	}
+	at := func(schemaColumn, nameColumn string) string {
+		return fmt.Sprintf("%s = %s AND %s = %s", schemaColumn, schema, nameColumn, d.Literal(o.name.object))
+	}
+	nullable := func(columns ...string) string {
+		for i, c := range columns {
+			columns[i] = "COALESCE(" + c + ", '')"
+		}
+		return strings.Join(columns, ", ")
+	}
+	switch o.kind {
+	case "TABLE", "SEQUENCE", "VIEW":
+		table := at("TABLE_SCHEMA", "TABLE_NAME")
+		return "CONCAT_WS('/', " + strings.Join([]string{
+			rows("TABLES", nullable("TABLE_TYPE", "ENGINE", "ROW_FORMAT", "TABLE_COLLATION", "CREATE_OPTIONS", "TABLE_COMMENT", "CREATE_TIME"), table),
+			rows("COLUMNS", nullable("COLUMN_NAME", "ORDINAL_POSITION", "COLUMN_DEFAULT", "IS_NULLABLE", "COLUMN_TYPE", "CHARACTER_SET_NAME", "COLLATION_NAME", "EXTRA", "COLUMN_COMMENT", "GENERATION_EXPRESSION"), table),
+			rows("STATISTICS", nullable("INDEX_NAME", "SEQ_IN_INDEX", "COLUMN_NAME", "SUB_PART", "NON_UNIQUE", "INDEX_TYPE", "INDEX_COMMENT"), table),
+			rows("TABLE_CONSTRAINTS", nullable("CONSTRAINT_NAME", "CONSTRAINT_TYPE"), table),
+			rows("REFERENTIAL_CONSTRAINTS", nullable("CONSTRAINT_NAME", "REFERENCED_TABLE_NAME", "UPDATE_RULE", "DELETE_RULE"), at("CONSTRAINT_SCHEMA", "TABLE_NAME")),
+			rows("PARTITIONS", nullable("PARTITION_NAME", "PARTITION_METHOD", "PARTITION_EXPRESSION", "PARTITION_DESCRIPTION"), table),
+			rows("VIEWS", nullable("VIEW_DEFINITION", "SECURITY_TYPE", "CHECK_OPTION"), table),
+		}, ", ") + ")"
+	case "PROCEDURE", "FUNCTION":
+		return rows("ROUTINES", nullable("ROUTINE_DEFINITION", "CREATED", "LAST_ALTERED", "SQL_MODE", "SECURITY_TYPE", "ROUTINE_COMMENT"), at("ROUTINE_SCHEMA", "ROUTINE_NAME")+" AND ROUTINE_TYPE = '"+o.kind+"'")
+	case "TRIGGER":
+		return rows("TRIGGERS", nullable("ACTION_STATEMENT", "ACTION_TIMING", "EVENT_MANIPULATION", "EVENT_OBJECT_TABLE", "CREATED"), at("TRIGGER_SCHEMA", "TRIGGER_NAME"))
+	case "EVENT":
+		return rows("EVENTS", nullable("EVENT_DEFINITION", "STATUS", "INTERVAL_VALUE", "INTERVAL_FIELD", "EXECUTE_AT", "STARTS", "ENDS", "CREATED", "LAST_ALTERED"), at("EVENT_SCHEMA", "EVENT_NAME"))
+	case "DATABASE", "SCHEMA":
+		return rows("SCHEMATA", nullable("DEFAULT_CHARACTER_SET_NAME", "DEFAULT_COLLATION_NAME"), "SCHEMA_NAME = "+d.Literal(o.name.object))
+	}
+	return ""
+}
+
+// volatile are session variables that change by themselves or cannot be set.
+var volatile = map[string]bool{
+	"error_count": true, "warning_count": true, "identity": true, "insert_id": true, "last_insert_id": true,
+	"pseudo_thread_id": true, "rand_seed1": true, "rand_seed2": true, "gtid_next": true, "timestamp": true,
+	"last_gtid": true, "proxy_user": true, "external_user": true, "in_transaction": true, "skip_replication": true,
+	"gtid_seq_no": true, "autocommit": true, "statement_id": true, "resultset_metadata": true,
+}
+
+func (*mysqlDialect) Snapshot(ctx context.Context, c *sql.Conn) (settings map[string]string, err error) {
+	settings = map[string]string{}
+	var database sql.NullString
+	if err := queryRow(ctx, c, "SELECT DATABASE()", nil, &database); err != nil {
+		return nil, err
+	}
+	settings["USE"] = database.String
+	rows, err := c.QueryContext(ctx, "SHOW SESSION VARIABLES")
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if closeErr := rows.Close(); err == nil {
+			err = closeErr
+		}
+	}()
+	for rows.Next() {
+		var key string
+		var value sql.NullString
+		if err := rows.Scan(&key, &value); err != nil {
+			return nil, err
+		}
+		if !volatile[key] {
+			settings[key] = value.String
+		}
+	}
+	return settings, rows.Err()
+}
+
+func (d *mysqlDialect) RestoreSnapshot(ctx context.Context, c *sql.Conn, before map[string]string) error {
+	if _, err := c.ExecContext(ctx, "UNLOCK TABLES"); err != nil {
+		return err
+	}
+	now, err := d.Snapshot(ctx, c)
+	if err != nil {
+		return err
+	}
+	set := []string{"timestamp = DEFAULT"}
+	for _, key := range slices.Sorted(maps.Keys(before)) {
+		if key == "USE" || now[key] == before[key] {
+			continue
+		}
+		value := d.Literal(before[key])
+		if _, err := strconv.ParseFloat(before[key], 64); err == nil {
+			value = before[key]
+		}
+		set = append(set, key+" = "+value)
+	}
+	if _, err := c.ExecContext(ctx, "SET SESSION "+strings.Join(set, ", SESSION ")); err != nil {
+		return fmt.Errorf("restoring the session: %w", err)
+	}
+	if now["USE"] != before["USE"] {
+		_, err = c.ExecContext(ctx, "USE "+backtick(before["USE"]))
+	}
+	return err
+}
+
+// Lock is GET_LOCK. Its name is server-wide, so it carries the database; it is
+// hashed because names end at 64 characters.
+func (d *mysqlDialect) Lock(f Facts, table string) Lock {
+	sum := sha256.Sum256([]byte(f.Database + "\x00" + table))
+	return &mysqlLock{name: d.Literal("tldwdb:" + hex.EncodeToString(sum[:16])), id: f.Session}
+}
+
+type mysqlLock struct {
+	name string // as a literal
+	id   int64
+}
+
+func (*mysqlLock) Kind() string          { return "GET_LOCK" }
+func (*mysqlLock) NeedsConnection() bool { return true }
+
+func (l *mysqlLock) get(ctx context.Context, c *sql.Conn, wait string) (bool, error) {
+	var answer sql.NullInt64
+	if err := queryRow(ctx, c, "SELECT GET_LOCK("+l.name+", "+wait+")", nil, &answer); err != nil {
+		return false, err
+	}
+	if !answer.Valid { // the server ran out of memory, or the wait was killed
+		return false, errors.New("GET_LOCK failed on the server")
+	}
+	return answer.Int64 == 1, nil
+}
+
+func (l *mysqlLock) Try(ctx context.Context, c *sql.Conn, slice time.Duration) (bool, error) {
+	return l.get(ctx, c, strconv.FormatFloat(slice.Seconds(), 'f', 3, 64))
+}
+
+func (l *mysqlLock) Unlock(ctx context.Context, c *sql.Conn) (bool, error) {
+	var answer sql.NullInt64
+	err := queryRow(ctx, c, "SELECT RELEASE_LOCK("+l.name+")", nil, &answer)
+	return answer.Int64 == 1, err
+}
+
+// Holder sees the address of another user's connection only with the right to
+// see processes.
+func (l *mysqlLock) Holder(ctx context.Context, c *sql.Conn) (string, error) {
+	var id sql.NullInt64
+	var host, since sql.NullString
+	err := queryRow(ctx, c, "SELECT h.id, p.HOST, p.TIME FROM (SELECT IS_USED_LOCK("+l.name+") AS id) h LEFT JOIN information_schema.PROCESSLIST p ON p.ID = h.id", nil, &id, &host, &since)
+	if err != nil || !id.Valid {
+		return "", err
+	}
+	if !host.Valid {
+		return fmt.Sprintf("connection %d", id.Int64), nil
+	}
+	return fmt.Sprintf("connection %d from %s, in its present state for %s s", id.Int64, host.String, since.String), nil
+}
+
+func (l *mysqlLock) Excludes(ctx context.Context, second *sql.Conn) (bool, error) {
+	got, err := l.get(ctx, second, "0")
+	if err != nil || !got {
+		return err == nil, err
+	}
+	_, err = l.Unlock(ctx, second)
+	return false, err
+}

@@ -1,0 +1,15 @@
+//go:build cgo
+
+package dialect
+
+import (
+	"errors"
+
+	"github.com/mattn/go-sqlite3"
+)
+
+// sqliteBusy reports whether another connection has the lock.
+func sqliteBusy(err error) bool {
+	var e sqlite3.Error
+	return errors.As(err, &e) && (e.Code == sqlite3.ErrBusy || e.Code == sqlite3.ErrLocked)
+}

@@ -1,0 +1,10 @@
+//go:build !windows && (!unix || aix || solaris)
+
+package filelock
+
+import (
+	"errors"
+	"os"
+)
+
+func lock(*os.File) error { return errors.ErrUnsupported }

@@ -1,0 +1,440 @@
+package tldwdb
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/tldw/tldwdb/internal/dialect"
+	"github.com/tldw/tldwdb/internal/sqlscan"
+)
+
+// This file runs a migration that no transaction can hold: every migration on
+// MySQL and MariaDB, which commit at each DDL statement, and files with the
+// no-transaction directive elsewhere.
+//
+// The journal is the migration's row in the history table. It says how many
+// statements are done, and which one is next. For a statement that changes rows
+// the entry is in the same transaction as the rows. For one that commits by
+// itself the entry is written before, with a fingerprint of the objects that
+// the statement is about, taken by the server in the same write. The next
+// entry is the proof that the statement is done. After a crash the fingerprint
+// decides: unchanged, the statement runs; changed, the run goes on behind it;
+// and where the server cannot tell, nobody guesses.
+//
+// On MySQL all of this costs two round trips for a statement: autocommit is
+// off, so an entry needs no commit of its own. DDL commits what is open before
+// it begins, and that is the entry.
+
+// intent is the JSON in the intent column.
+type intent struct {
+	// Prefix identifies the statements that are done: the rest of the file may
+	// be mended, they may not.
+	Prefix string `json:"prefix"`
+	// Next identifies the statement that was about to run; empty when the last
+	// one finished, or is known to have had no effect.
+	Next string `json:"next,omitempty"`
+	// Again says that Next may run a second time without harm.
+	Again bool `json:"again,omitempty"`
+	// Fingerprint is what the catalogue said before Next; empty when that says
+	// nothing about it.
+	Fingerprint string `json:"fingerprint,omitempty"`
+}
+
+// goStep stands for the one step of a Go migration.
+const goStep = "go"
+
+// journalRun is the state of one migration that runs statement by statement.
+type journalRun struct {
+	*run
+	j     *job
+	begun bool // the row is there and belongs to this attempt
+}
+
+// journal runs or resumes a migration statement by statement.
+func (r *run) journal(ctx context.Context, j *job) error {
+	g := &journalRun{run: r, j: j}
+	start := 0
+	if j.reason == reasonInterrupted {
+		var err error
+		if start, err = g.resume(ctx); err != nil {
+			return err
+		}
+		g.begun = true
+	}
+	if j.code != nil {
+		return g.runGo(ctx)
+	}
+	if err := g.statements(ctx, start); err != nil {
+		return err
+	}
+	return g.finish(ctx)
+}
+
+// statements runs the file from statement start on. When a statement does not
+// get its lock, or loses a deadlock, what is open is rolled back and the
+// journal is asked where that leaves us.
+func (g *journalRun) statements(ctx context.Context, start int) error {
+	deadline := time.Now().Add(g.cfg.RetryBudget)
+	pause := retryFirst
+	for {
+		failed, err := g.from(ctx, start)
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return g.j.fail(g.d, failed, err)
+		}
+		wait := pause/2 + rand.N(pause)
+		if !g.d.IsLockTimeout(err) || time.Now().Add(wait).After(deadline) {
+			return g.failed(ctx, failed, err)
+		}
+		g.rollback(ctx)
+		if start, err = g.where(ctx); err != nil {
+			return err
+		}
+		g.log.LogAttrs(ctx, slog.LevelInfo, "a table is locked, trying again",
+			slog.String("migration", g.j.id.String()), slog.Int("statement", start+1), slog.Duration("in", wait.Round(time.Millisecond)))
+		if err := sleep(ctx, wait); err != nil {
+			return err
+		}
+		pause = min(pause*2, retryLast)
+	}
+}
+
+// where reads from the journal which statement is next after a rollback.
+func (g *journalRun) where(ctx context.Context) (int, error) {
+	hist, err := g.store.read(ctx, g.conn)
+	if err != nil {
+		return 0, err
+	}
+	row := hist.find(g.j.id)
+	if row == nil || row.state.done() {
+		g.begun = false // the entry was rolled back with the statement
+		return 0, nil
+	}
+	return row.done, nil
+}
+
+// from runs the statements from start to the end. It returns the index of the
+// one that failed.
+func (g *journalRun) from(ctx context.Context, start int) (int, error) {
+	for k := start; k < len(g.j.statements); k++ {
+		if err := g.one(ctx, k); err != nil {
+			return k, err
+		}
+	}
+	return len(g.j.statements), nil
+}
+
+// one writes the entry for statement k and runs it.
+func (g *journalRun) one(ctx context.Context, k int) error {
+	st, class := g.j.statements[k], g.j.classes[k]
+	text := st.Text
+	if rewriter, ok := g.d.(dialect.StatementRewriter); ok {
+		text = rewriter.Rewrite(st, g.store.table)
+	}
+	if class == dialect.ClassSession || class == dialect.ClassTemporary {
+		_, err := g.conn.ExecContext(ctx, text)
+		return err
+	}
+	together := class == dialect.ClassData || class == dialect.ClassSchema && g.d.TransactionalDDL()
+	if together {
+		entry := g.entry(k+1, g.literal(intent{Prefix: prefixHash(g.j.statements, k+1)}))
+		if err := g.together(ctx, entry, st); err != nil {
+			return err
+		}
+		g.begun = true
+		return nil
+	}
+	if err := g.write(ctx, g.entry(k, g.intention(k)), class); err != nil {
+		return err
+	}
+	g.begun = true
+	if class == dialect.ClassAlone {
+		return g.alone(ctx, st)
+	}
+	_, err := g.conn.ExecContext(ctx, text)
+	return err
+}
+
+// together runs a statement in one transaction with its entry.
+func (g *journalRun) together(ctx context.Context, entry string, st sqlscan.Statement) error {
+	if !g.d.TransactionalDDL() { // autocommit is off: both are in one already
+		if _, err := g.conn.ExecContext(ctx, entry); err != nil {
+			return err
+		}
+		_, err := g.conn.ExecContext(ctx, st.Text)
+		return err
+	}
+	list := append(plain(append(g.d.Begin(g.sessionFor(g.j)), entry)), st)
+	_, err := g.d.ExecScript(ctx, g.conn.Conn, append(list, plain([]string{"COMMIT"})...))
+	return err
+}
+
+// write makes an entry durable before a statement that commits by itself.
+func (g *journalRun) write(ctx context.Context, entry string, class dialect.Class) error {
+	if _, err := g.conn.ExecContext(ctx, entry); err != nil {
+		return err
+	}
+	if g.d.TransactionalDDL() || class == dialect.ClassSchema || class == dialect.ClassRepeatable {
+		return nil // autocommit is on, or the statement commits what is open before it begins
+	}
+	_, err := g.conn.ExecContext(ctx, "COMMIT")
+	return err
+}
+
+// alone runs a statement that the engine does not allow in a transaction, such
+// as CREATE INDEX CONCURRENTLY. It waits for every older transaction, and so
+// has no lock timeout.
+func (g *journalRun) alone(ctx context.Context, st sqlscan.Statement) (err error) {
+	if err := g.d.Rerun(ctx, g.conn.Conn, st); err != nil {
+		return err
+	}
+	patient := g.sessionFor(g.j)
+	patient.LockTimeout = 0
+	if err := g.timeouts(ctx, patient); err != nil {
+		return err
+	}
+	defer func() {
+		if ctx.Err() == nil {
+			if restoreErr := g.timeouts(ctx, g.session); err == nil {
+				err = restoreErr
+			}
+		}
+	}()
+	if _, err = g.conn.ExecContext(ctx, st.Text); err != nil && ctx.Err() == nil {
+		if cleanErr := g.d.Rerun(ctx, g.conn.Conn, st); cleanErr != nil {
+			g.log.LogAttrs(ctx, slog.LevelWarn, "cleaning up after a failed statement", slog.String("error", cleanErr.Error()))
+		}
+	}
+	return err
+}
+
+func (g *journalRun) timeouts(ctx context.Context, s dialect.Session) error {
+	for _, text := range g.d.Timeouts(s) {
+		if _, err := g.conn.ExecContext(ctx, text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// entry is the statement that writes where the migration stands: its first one
+// makes the row.
+func (g *journalRun) entry(done int, intent string) string {
+	if g.begun {
+		return g.store.progress(g.j.id, done, intent)
+	}
+	e := entry{id: g.j.id, checksum: g.j.checksum, state: stateRunning, direction: g.j.direction, done: done, steps: len(g.j.statements), intent: intent, down: g.j.down}
+	if g.j.direction == DirectionDown && g.j.row != nil {
+		e.checksum = g.j.row.checksum // the row stays that of the migration up
+	}
+	if g.j.row != nil {
+		return g.store.restart(e)
+	}
+	return g.store.insert(e)
+}
+
+// intention is the expression for what statement k, about to run, will change.
+func (g *journalRun) intention(k int) string {
+	st := g.j.statements[k]
+	in := intent{Prefix: prefixHash(g.j.statements, k), Next: textHash(st), Again: g.j.classes[k] == dialect.ClassRepeatable}
+	expression := g.d.Fingerprint(st)
+	if expression == "" || in.Again {
+		return g.literal(in)
+	}
+	// The server puts its own value into the JSON: one write, and nothing can
+	// happen between reading the catalogue and writing it down.
+	const mark = "\x01"
+	in.Fingerprint = mark
+	text := encode(in)
+	at := slices.Index([]byte(text), '\\') // mark is written as \u0001
+	return g.d.Concat(g.d.Literal(text[:at]), expression, g.d.Literal(text[at+len(`\u0001`):]))
+}
+
+func (g *journalRun) literal(in intent) string { return g.d.Literal(encode(in)) }
+
+func encode(in intent) string {
+	text, err := json.Marshal(in)
+	if err != nil {
+		panic("tldwdb: an intent is not JSON: " + err.Error()) // strings and a boolean: cannot happen
+	}
+	return string(text)
+}
+
+// finish closes the migration's account and commits what is open.
+func (g *journalRun) finish(ctx context.Context) error {
+	list := []string{g.settle(g.j)}
+	if !g.begun && g.j.direction == DirectionUp { // a file that only sets session variables, or nothing at all
+		list = []string{g.entry(len(g.j.statements), "NULL"), g.settle(g.j)}
+	}
+	if g.j.reason == reasonInterrupted && g.j.direction == DirectionUp { // the file may have been mended since the row was made
+		list = append(list, g.store.setDown(g.j.id, g.j.down))
+	}
+	if g.d.TransactionalDDL() {
+		list = append(list, g.d.Restore(g.session)...)
+	} else {
+		list = append(list, "COMMIT")
+	}
+	_, err := g.d.ExecScript(ctx, g.conn.Conn, plain(list))
+	if err != nil {
+		return g.j.fail(g.d, -1, fmt.Errorf("writing the end of the migration: %w", err))
+	}
+	return nil
+}
+
+// failed records a statement that the server refused. What it says is certain:
+// the statement has had no effect, and the next run begins with it.
+func (g *journalRun) failed(ctx context.Context, k int, cause error) error {
+	err := g.j.fail(g.d, k, cause)
+	ctx, cancel := detached(ctx)
+	defer cancel()
+	g.rollback(ctx)
+	done, readErr := g.where(ctx)
+	if readErr != nil || !g.begun {
+		return err // the connection is gone, or there is no row: nothing to record
+	}
+	if done > len(g.j.statements) {
+		return err
+	}
+	list := plain([]string{g.store.fail(g.j.id, g.literal(intent{Prefix: prefixHash(g.j.statements, done)}), cause.Error())})
+	if !g.d.TransactionalDDL() {
+		list = append(list, plain([]string{"COMMIT"})...)
+	}
+	if _, recordErr := g.d.ExecScript(ctx, g.conn.Conn, list); recordErr != nil {
+		g.log.LogAttrs(ctx, slog.LevelWarn, "recording a failed migration", slog.String("error", recordErr.Error()))
+	}
+	return err
+}
+
+// resume decides where an interrupted migration goes on. It runs again what
+// earlier statements set in the session.
+func (g *journalRun) resume(ctx context.Context) (int, error) {
+	in, err := parseIntent(g.j.row)
+	if err != nil {
+		return 0, g.halfApplied(err.Error())
+	}
+	if g.j.code != nil {
+		return 0, g.resumeGo(in)
+	}
+	done := g.j.row.done
+	if done > len(g.j.statements) || prefixHash(g.j.statements, done) != in.Prefix {
+		return 0, g.halfApplied(fmt.Sprintf("its first %d statements have been run, and the file has other ones now: restore them", done))
+	}
+	start, err := g.interrupted(ctx, in, done)
+	if err != nil {
+		return 0, err
+	}
+	for k, class := range g.j.classes[:start] {
+		switch class {
+		case dialect.ClassTemporary:
+			return 0, g.halfApplied(fmt.Sprintf("line %d makes a temporary object, which ended with the run that was interrupted", g.j.statements[k].Line))
+		case dialect.ClassSession:
+			if err := g.one(ctx, k); err != nil {
+				return 0, g.j.fail(g.d, k, err)
+			}
+		}
+	}
+	g.log.LogAttrs(ctx, slog.LevelWarn, "resuming an interrupted migration", slog.String("migration", g.j.id.String()),
+		slog.Int("done", start), slog.Int("of", len(g.j.statements)))
+	return start, nil
+}
+
+// interrupted decides whether the statement that was about to run took effect.
+func (g *journalRun) interrupted(ctx context.Context, in intent, done int) (int, error) {
+	if in.Next == "" {
+		return done, nil
+	}
+	if done >= len(g.j.statements) || textHash(g.j.statements[done]) != in.Next {
+		return 0, g.halfApplied(fmt.Sprintf("statement %d was being run when the run was interrupted, and it has another text now: restore it", done+1))
+	}
+	if in.Again {
+		return done, nil
+	}
+	st := g.j.statements[done]
+	expression := g.d.Fingerprint(st)
+	if in.Fingerprint == "" || expression == "" {
+		return 0, g.ambiguous(done)
+	}
+	now, err := g.fingerprint(ctx, expression)
+	if err != nil {
+		return 0, err
+	}
+	if now == in.Fingerprint || now == dialect.FingerprintInvalid {
+		return done, nil // Rerun cleans up before it runs
+	}
+	return done + 1, nil
+}
+
+func (g *journalRun) fingerprint(ctx context.Context, expression string) (now string, err error) {
+	rows, err := g.conn.QueryContext(ctx, "SELECT "+expression, g.d.QueryArgs()...)
+	if err != nil {
+		return "", fmt.Errorf("reading the catalogue: %w", err)
+	}
+	defer func() { _ = rows.Close() }() // Err below has told everything that Close could
+	for rows.Next() {
+		if err := rows.Scan(&now); err != nil {
+			return "", fmt.Errorf("reading the catalogue: %w", err)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return "", fmt.Errorf("reading the catalogue: %w", err)
+	}
+	return now, nil
+}
+
+func parseIntent(r *row) (intent, error) {
+	var in intent
+	if r.intent == "" {
+		return in, errors.New("the journal has no entry for it")
+	}
+	if err := json.Unmarshal([]byte(r.intent), &in); err != nil {
+		return in, fmt.Errorf("the journal's entry cannot be read: %w", err)
+	}
+	return in, nil
+}
+
+func (g *journalRun) halfApplied(detail string) error {
+	return &MigrationError{Migration: g.j.id, Direction: g.j.direction, File: g.j.file,
+		Err:  fmt.Errorf("%w: %s", ErrHalfApplied, detail),
+		Hint: "DB.Repair without a fix shows what is known about it, and the ways out"}
+}
+
+func (g *journalRun) ambiguous(k int) error {
+	st := g.j.statements[k]
+	return &MigrationError{Migration: g.j.id, Direction: g.j.direction, File: g.j.file, Line: st.Line, Column: st.Column, Statement: shorten(st.Text, 300),
+		Err: fmt.Errorf("%w: a run died inside statement %d of %d", ErrAmbiguous, k+1, len(g.j.statements)),
+		Hint: fmt.Sprintf("look whether it took effect, then call DB.Repair with Fix{Migration: ID{Version: %d}, Kind: FixDone} if it did, or FixRetry if it did not",
+			g.j.id.Version)}
+}
+
+// runGo runs a Go migration as one step. Its rows are in one transaction with
+// the end of its account; what it does to the schema is not.
+func (g *journalRun) runGo(ctx context.Context) error {
+	in := g.literal(intent{Next: goStep, Again: g.j.idempotent})
+	if err := g.write(ctx, g.entry(0, in), dialect.ClassOpaque); err != nil {
+		return g.j.fail(g.d, -1, err)
+	}
+	g.begun = true
+	if err := callGo(ctx, g.j.code, g.conn); err != nil {
+		g.rollback(ctx)
+		return g.j.fail(g.d, -1, err)
+	}
+	return g.finish(ctx)
+}
+
+func (g *journalRun) resumeGo(in intent) error {
+	if in.Next == goStep && !g.j.idempotent {
+		return &MigrationError{Migration: g.j.id, Direction: g.j.direction,
+			Err: fmt.Errorf("%w: a run died inside the Go function, or it returned an error", ErrAmbiguous),
+			Hint: fmt.Sprintf("look whether it took effect, then call DB.Repair with Fix{Migration: ID{Version: %d}, Kind: FixDone} if it did, or FixRetry if it did not; set GoMigration.Idempotent where running again is safe",
+				g.j.id.Version)}
+	}
+	return nil
+}

@@ -1,0 +1,164 @@
+package tldwdb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+)
+
+// This file waits for the migration lock and proves it. The mechanism itself is
+// the dialect's.
+
+const (
+	// lockSlice is the longest single wait inside the server. Between two
+	// slices CREATE INDEX CONCURRENTLY of the holder can go on.
+	lockSlice = 400 * time.Millisecond
+
+	// The pause between two tries where a try does not wait by itself.
+	pollFirst = 10 * time.Millisecond
+	pollLast  = 250 * time.Millisecond
+
+	// holderEvery is how often a waiter says whom it waits for.
+	holderEvery = 10 * time.Second
+
+	// cleanupTime bounds what has to be done although the caller's context has
+	// ended: rolling back, unlocking, restoring a session.
+	cleanupTime = 10 * time.Second
+)
+
+// detached is a context for cleaning up: it outlives the caller's, and it ends.
+func detached(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
+}
+
+// acquire waits for the lock. Between two tries it looks again: when another
+// process has done the work it returns false without the lock, so that a
+// waiter never queues for nothing.
+func (r *run) acquire(ctx context.Context, workLeft func(context.Context) (bool, error)) (bool, error) {
+	start := time.Now()
+	deadline := start.Add(r.cfg.LockWait)
+	pause, lastSaid := pollFirst, time.Time{}
+	for {
+		tried := time.Now()
+		got, err := r.lock.Try(ctx, r.conn.Conn, min(lockSlice, max(time.Until(deadline), 0)))
+		if err != nil {
+			return false, fmt.Errorf("taking the migration lock: %w", err)
+		}
+		if got {
+			r.result.Waited = time.Since(start)
+			return true, nil
+		}
+		left, err := workLeft(ctx)
+		if err != nil {
+			return false, err
+		}
+		if !left {
+			r.result.Waited = time.Since(start)
+			return false, nil
+		}
+		now := time.Now()
+		if now.Sub(lastSaid) >= holderEvery || now.After(deadline) {
+			lastSaid = now
+			if r.result.Holder, err = r.lock.Holder(ctx, r.conn.Conn); err != nil {
+				return false, fmt.Errorf("asking who has the migration lock: %w", err)
+			}
+			if now.After(deadline) {
+				return false, r.lockTimeout(now.Sub(start))
+			}
+			r.log.LogAttrs(ctx, slog.LevelInfo, "waiting for the migration lock",
+				slog.String("holder", r.result.Holder), slog.Duration("waited", now.Sub(start).Round(time.Millisecond)))
+		}
+		if now.Sub(tried) < pollFirst {
+			if err := sleep(ctx, pause/2+rand.N(pause/2)); err != nil {
+				return false, err
+			}
+			pause = min(pause*2, pollLast)
+		}
+	}
+}
+
+func (r *run) lockTimeout(waited time.Duration) error {
+	holder := r.result.Holder
+	if holder == "" {
+		holder = "a process that cannot be named"
+	}
+	return withHint(fmt.Errorf("%w: %s has had it for the %s that we waited", ErrLockTimeout, holder, waited.Round(time.Second)),
+		"look at what the holder does; if its migration is merely long, raise Config.LockWait (TLDWDB_LOCK_WAIT)")
+}
+
+// prove checks that the lock that was just taken keeps others out. A pooler in
+// transaction mode, a cluster, or a network file system may grant it to
+// everybody, and say so to nobody.
+func (r *run) prove(ctx context.Context) error {
+	if !r.lock.NeedsConnection() {
+		return r.proved(r.lock.Excludes(ctx, nil))
+	}
+	ctx, cancel := context.WithTimeout(ctx, cleanupTime)
+	defer cancel()
+	side, err := r.db.openSide(ctx)
+	if errors.Is(err, errNoSideConnection) {
+		return nil // a borrowed pool: there is no second way in
+	}
+	if err != nil {
+		return r.unprovable(ctx, err)
+	}
+	defer func() { _ = side.Close() }() // it held nothing
+	second, err := side.Conn(ctx)
+	if err != nil {
+		return r.unprovable(ctx, err)
+	}
+	defer func() { _ = second.Close() }()
+	return r.proved(r.lock.Excludes(ctx, second))
+}
+
+// unprovable goes on without a proof: a role that may have only one connection
+// is no reason not to start.
+func (r *run) unprovable(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	r.log.LogAttrs(ctx, slog.LevelWarn, "the migration lock could not be proved: no second connection", slog.String("error", err.Error()))
+	return nil
+}
+
+func (r *run) proved(excludes bool, err error) error {
+	if err != nil {
+		return fmt.Errorf("proving the migration lock: %w", err)
+	}
+	if excludes {
+		return nil
+	}
+	return withHint(fmt.Errorf("%w (%s)", ErrLockUnproved, r.lock.Kind()),
+		"something between here and the server shares sessions, most likely a pooler in transaction mode: set Config.MigrateURL (TLDWDB_MIGRATE_URL) to a direct connection")
+}
+
+// unlock gives the lock back and reads the answer, also when the caller's
+// context has ended.
+func (r *run) unlock(ctx context.Context) error {
+	ctx, cancel := detached(ctx)
+	defer cancel()
+	held, err := r.lock.Unlock(ctx, r.conn.Conn)
+	if err != nil {
+		return fmt.Errorf("giving the migration lock back: %w", err)
+	}
+	if !held {
+		return withHint(fmt.Errorf("%w: it was not held any more at the end of the run", ErrLockLost),
+			"a migration gave it away (DISCARD ALL, pg_advisory_unlock_all, RELEASE_ALL_LOCKS), or a pooler switched the server connection: set Config.MigrateURL (TLDWDB_MIGRATE_URL) to a direct connection")
+	}
+	return nil
+}
+
+// sleep waits, or returns the context's error.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-timer.C:
+		return nil
+	}
+}

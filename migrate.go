@@ -1,0 +1,453 @@
+package tldwdb
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/tldw/tldwdb/internal/dialect"
+	"github.com/tldw/tldwdb/internal/sqlscan"
+)
+
+// Version is the version of this package. It is written into the history table
+// beside each migration.
+const Version = "0.1.0"
+
+// Result is what a run did. It is valid beside an error too, and then says what
+// was done before the error. "Nothing to do" is an empty Applied.
+type Result struct {
+	Applied  []Applied      `json:"applied"` // in the order in which they ran
+	Before   int64          `json:"before"`  // highest applied version at the start; 0 for none
+	After    int64          `json:"after"`   // highest applied version at the end
+	Locked   bool           `json:"locked"`  // this process had the migration lock
+	Waited   time.Duration  `json:"waited"`  // how long it waited for the lock, or for another process's run
+	Holder   string         `json:"holder"`  // who had the lock meanwhile, as far as could be seen
+	Warnings []Disagreement `json:"-"`       // what files and database disagree about without stopping the run
+}
+
+// Applied is one migration that a run applied or took back.
+type Applied struct {
+	Migration  ID            `json:"migration"`
+	Direction  Direction     `json:"direction"`
+	Duration   time.Duration `json:"duration"`
+	Statements int           `json:"statements"` // 0 for a Go migration
+}
+
+// Up applies every pending migration. One process at a time does so: the
+// others wait until it is done, at most Config.LockWait. With nothing pending
+// it costs one SELECT.
+//
+// Errors: *[LoadError] for faulty files, *[HistoryError] when files and
+// database disagree, *[MigrationError] when a migration fails, [ErrLockTimeout],
+// [ErrAmbiguous] or [ErrHalfApplied] after a crash that cannot be resumed,
+// [ErrReadOnly].
+func (db *DB) Up(ctx context.Context) (*Result, error) {
+	return db.migrate(ctx, Request{Goal: GoalUp}, "")
+}
+
+// Down takes the newest n applied migrations back, one if n is 0. It refuses
+// with [ErrProtected] on a database stamped as production, unless
+// Config.Confirm names the database, and with [ErrIrreversible] before
+// anything is touched when a migration has no way back.
+func (db *DB) Down(ctx context.Context, n int) (*Result, error) {
+	return db.migrate(ctx, Request{Goal: GoalDown, Steps: n}, "")
+}
+
+// Redo takes the newest applied migration back and applies it again. It is
+// protected as [DB.Down] is.
+func (db *DB) Redo(ctx context.Context) (*Result, error) {
+	return db.migrate(ctx, Request{Goal: GoalRedo}, "")
+}
+
+// MigrateTo applies or takes back migrations until version is the newest one
+// applied. Going down is protected as [DB.Down] is. It returns
+// [ErrUnknownVersion] when neither files nor database know the version.
+func (db *DB) MigrateTo(ctx context.Context, version int64) (*Result, error) {
+	return db.migrate(ctx, Request{Goal: GoalVersion, Version: version}, "")
+}
+
+// Migrate does what the request says; [DB.Up] and the others are short forms
+// of it.
+func (db *DB) Migrate(ctx context.Context, req Request) (*Result, error) {
+	return db.migrate(ctx, req, "")
+}
+
+// Apply runs a plan that [DB.Plan] made, exactly as it was shown. It returns
+// [ErrPlanChanged] when database or files are no longer what the plan was made
+// for; the check is made under the lock.
+func (db *DB) Apply(ctx context.Context, plan *Plan) (*Result, error) {
+	return db.migrate(ctx, plan.Request, plan.ID)
+}
+
+// Plan lists what [DB.Migrate] would do for the request, statement by
+// statement. It takes no lock and writes nothing.
+func (db *DB) Plan(ctx context.Context, req Request) (*Plan, error) {
+	r, err := db.newRun(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer r.release(ctx)
+	hist, err := r.store.read(ctx, r.conn)
+	if err != nil {
+		return nil, err
+	}
+	steps, warnings, err := decide(r.src, hist, req, r.options())
+	if err != nil {
+		return nil, err
+	}
+	jobs, err := r.prepare(ctx, steps)
+	if err != nil {
+		return nil, err
+	}
+	plan := &Plan{ID: planID(steps, hist), Request: req, Warnings: warnings, Steps: make([]PlanStep, len(jobs))}
+	for i, j := range jobs {
+		plan.Steps[i] = PlanStep{
+			Migration: j.id, Direction: j.direction, Reason: j.reason, File: j.file,
+			Go: j.code != nil, Transaction: !j.journaled, Statements: make([]Statement, len(j.statements)),
+		}
+		for k, st := range j.statements {
+			plan.Steps[i].Statements[k] = Statement{SQL: st.Text, Line: st.Line}
+		}
+	}
+	return plan, nil
+}
+
+// run is one pass through the boot protocol: look, lock, look again, apply.
+type run struct {
+	db      *DB
+	cfg     *Config
+	d       dialect.Dialect
+	src     *source
+	store   store
+	log     *slog.Logger
+	result  *Result
+	conn    *sqlx.Conn // the one connection from lock to unlock
+	side    io.Closer  // the pool that conn belongs to, when it is not the application's
+	facts   dialect.Facts
+	session dialect.Session
+	lock    dialect.Lock
+	dirty   bool              // conn is not as it came from the pool
+	before  map[string]string // the session's settings as they were
+}
+
+// newRun takes a connection from the application's pool.
+func (db *DB) newRun(ctx context.Context) (*run, error) {
+	src, err := db.source()
+	if err != nil {
+		return nil, err
+	}
+	conn, err := db.Acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r := &run{db: db, cfg: &db.cfg, d: db.dialect, src: src, log: db.log, result: &Result{}, conn: conn}
+	r.store = store{d: db.dialect, table: db.dialect.Qualify("", db.cfg.Table), set: db.cfg.Set, actor: db.actor()}
+	return r, nil
+}
+
+func (r *run) options() planOptions {
+	return planOptions{outOfOrder: r.cfg.OutOfOrder, strict: r.cfg.Strict}
+}
+
+// migrate is the boot protocol. wantPlan is the ID of the plan to run, or empty.
+func (db *DB) migrate(ctx context.Context, req Request, wantPlan string) (*Result, error) {
+	r, err := db.newRun(ctx)
+	if err != nil {
+		return &Result{}, err
+	}
+	err = r.look(ctx, req, wantPlan)
+	r.release(ctx)
+	return r.result, err
+}
+
+// look reads the history once. With nothing to do that is all.
+func (r *run) look(ctx context.Context, req Request, wantPlan string) error {
+	hist, err := r.store.read(ctx, r.conn)
+	if err != nil {
+		return err
+	}
+	r.result.Before, _ = hist.current()
+	r.result.After = r.result.Before
+	steps, warnings, err := decide(r.src, hist, req, r.options())
+	if err != nil {
+		return err
+	}
+	r.warn(ctx, warnings)
+	if wantPlan != "" && planID(steps, hist) != wantPlan {
+		return errPlanChanged()
+	}
+	if len(steps) == 0 {
+		r.log.LogAttrs(ctx, slog.LevelDebug, "the schema is current", slog.Int64("version", r.result.After))
+		return nil
+	}
+	// What can be refused is refused before anybody waits for a lock.
+	if _, err := r.prepare(ctx, steps); err != nil {
+		return err
+	}
+	workLeft := func(hist *history) (bool, error) {
+		steps, _, err := decide(r.src, hist, req, r.options())
+		// Only Up is done when somebody else has done it: another Down is one
+		// step more.
+		return len(steps) > 0 || req.destructive(), err
+	}
+	return r.locked(ctx, workLeft, func(ctx context.Context, hist *history) error {
+		if err := r.guard(req, hist); err != nil {
+			return err
+		}
+		return r.apply(ctx, req, hist, wantPlan)
+	})
+}
+
+func errPlanChanged() error {
+	return withHint(ErrPlanChanged, "make a new plan, read it, and apply that")
+}
+
+func (r *run) warn(ctx context.Context, warnings []Disagreement) {
+	r.result.Warnings = warnings
+	for _, w := range warnings {
+		r.log.LogAttrs(ctx, slog.LevelWarn, w.Kind.Error(), slog.String("migration", w.Migration.String()), slog.String("detail", w.Detail))
+	}
+}
+
+// locked runs work under the lock, with the history as it is then. When another
+// process has meanwhile done the work, so that workLeft says no, it returns
+// without having had the lock.
+func (r *run) locked(ctx context.Context, workLeft func(*history) (bool, error), work func(context.Context, *history) error) (err error) {
+	if err := r.migrationConnection(ctx); err != nil {
+		return err
+	}
+	if r.facts, err = r.d.Inspect(ctx, r.conn.Conn, r.cfg.Table); err != nil {
+		return fmt.Errorf("inspecting the database: %w", err)
+	}
+	if r.facts.ReadOnly {
+		return withHint(fmt.Errorf("%w: %s on %s, and migrations are pending", ErrReadOnly, r.facts.Database, r.facts.Server),
+			"point Config.MigrateURL (TLDWDB_MIGRATE_URL) at the primary")
+	}
+	r.store.table = r.d.Qualify(r.facts.Schema, r.cfg.Table)
+	r.session = dialect.Session{LockTimeout: r.cfg.LockTimeout, StatementTimeout: r.cfg.StatementTimeout, Application: r.cfg.Application, Facts: r.facts}
+	r.lock = r.d.Lock(r.facts, r.cfg.Table)
+
+	got, err := r.acquire(ctx, func(ctx context.Context) (bool, error) {
+		hist, err := r.store.read(ctx, r.conn)
+		if err != nil {
+			return false, err
+		}
+		r.result.After, _ = hist.current()
+		return workLeft(hist)
+	})
+	if err != nil || !got {
+		return err
+	}
+	r.result.Locked = true
+	defer func() {
+		if unlockErr := r.unlock(ctx); unlockErr != nil {
+			if err == nil {
+				err = unlockErr
+			}
+			r.killSession(ctx)
+		}
+	}()
+	if err := r.prove(ctx); err != nil {
+		return err
+	}
+	r.dirty = true
+	if keeper, ok := r.d.(dialect.SessionKeeper); ok {
+		if r.before, err = keeper.Snapshot(ctx, r.conn.Conn); err != nil {
+			return fmt.Errorf("reading the session's settings: %w", err)
+		}
+	}
+	if err := r.d.Prepare(ctx, r.conn.Conn, r.session); err != nil {
+		return fmt.Errorf("preparing the migration connection: %w", err)
+	}
+	hist, err := r.store.read(ctx, r.conn)
+	if err != nil {
+		return err
+	}
+	return work(ctx, hist)
+}
+
+// killSession ends what this run left on the server when its connection broke
+// or was given up. It is a courtesy to the next process, which would otherwise
+// wait for the end of the statement: its errors are only logged.
+func (r *run) killSession(ctx context.Context) {
+	killer, ok := r.d.(dialect.SessionKiller)
+	if !ok {
+		return
+	}
+	ctx, cancel := detached(ctx)
+	defer cancel()
+	side, err := r.db.openSide(ctx)
+	if err != nil {
+		return
+	}
+	defer func() { _ = side.Close() }() // it held nothing
+	conn, err := side.Conn(ctx)
+	if err == nil {
+		err = killer.Kill(ctx, conn, r.facts)
+		_ = conn.Close() // the pool is closed next
+	}
+	if err != nil {
+		r.log.LogAttrs(ctx, slog.LevelDebug, "ending the session of the broken connection", slog.String("error", err.Error()))
+	}
+}
+
+// guard refuses to take anything back on a production database, unless the
+// caller named it.
+func (r *run) guard(req Request, hist *history) error {
+	if !req.destructive() || r.cfg.Confirm != "" && r.cfg.Confirm == databaseLabel(r.facts.Database) {
+		return nil
+	}
+	if hist.environment != string(Production) && r.cfg.Environment != Production {
+		return nil
+	}
+	return withHint(fmt.Errorf("%w: %s is a production database", ErrProtected, databaseLabel(r.facts.Database)),
+		"to do it all the same, set Config.Confirm (TLDWDB_CONFIRM) to %q", databaseLabel(r.facts.Database))
+}
+
+// databaseLabel is what a person calls a database: its name, or the file's base
+// name for SQLite.
+func databaseLabel(database string) string {
+	if i := strings.LastIndexAny(database, `/\`); i >= 0 {
+		return database[i+1:]
+	}
+	return database
+}
+
+// migrationConnection replaces the pooled connection by one to Config.MigrateURL,
+// if there is one.
+func (r *run) migrationConnection(ctx context.Context) error {
+	if r.cfg.MigrateURL == "" {
+		return nil
+	}
+	if err := r.conn.Close(); err != nil {
+		return err
+	}
+	side, err := r.db.openSide(ctx)
+	if err != nil {
+		return fmt.Errorf("connecting to the migration URL: %w", err)
+	}
+	r.side = side
+	r.conn, err = side.Connx(ctx)
+	if err != nil {
+		return fmt.Errorf("connecting to the migration URL: %w", err)
+	}
+	return nil
+}
+
+// release gives the connection back. One whose session was changed is closed
+// instead, so that nothing a migration set reaches the application; a SQLite
+// connection is restored, because an in-memory database would be gone with it.
+func (r *run) release(ctx context.Context) {
+	if r.conn != nil {
+		if r.dirty && r.d.Name() == dialect.NameSQLite {
+			ctx, cancel := detached(ctx)
+			defer cancel()
+			if keeper, ok := r.d.(dialect.SessionKeeper); ok && keeper.RestoreSnapshot(ctx, r.conn.Conn, r.before) == nil {
+				r.dirty = false
+			}
+		}
+		if r.dirty && !r.facts.InMemory {
+			_ = r.conn.Raw(func(any) error { return driver.ErrBadConn }) // this is how database/sql is told to close it
+		}
+		_ = r.conn.Close() // sql.ErrConnDone after the line above
+	}
+	if r.side != nil {
+		_ = r.side.Close() // it held nothing else
+	}
+}
+
+// apply runs what is pending under the lock.
+func (r *run) apply(ctx context.Context, req Request, hist *history, wantPlan string) error {
+	steps, warnings, err := decide(r.src, hist, req, r.options())
+	if err != nil {
+		return err
+	}
+	r.result.Warnings = warnings
+	if wantPlan != "" && planID(steps, hist) != wantPlan {
+		return errPlanChanged()
+	}
+	if len(steps) == 0 { // another process did it between the look and the lock
+		r.result.After, _ = hist.current()
+		return nil
+	}
+	jobs, err := r.prepare(ctx, steps)
+	if err != nil {
+		return err
+	}
+	if r.cfg.SingleTransaction {
+		if err := r.singleTransactionPossible(jobs); err != nil {
+			return err
+		}
+	}
+	if err := r.ensureTable(ctx, hist); err != nil {
+		return err
+	}
+	r.log.LogAttrs(ctx, slog.LevelInfo, "migrating", slog.String("database", databaseLabel(r.facts.Database)), slog.String("server", r.facts.Server),
+		slog.Int("steps", len(jobs)), slog.Int64("from", r.result.Before), slog.String("lock", r.lock.Kind()))
+	if r.cfg.SingleTransaction {
+		return r.applyTogether(ctx, hist, jobs)
+	}
+	for _, j := range jobs {
+		start := time.Now()
+		if err := r.applyOne(ctx, j); err != nil {
+			return err
+		}
+		r.applied(ctx, hist, j, time.Since(start))
+	}
+	return nil
+}
+
+// applied notes a migration that has been committed.
+func (r *run) applied(ctx context.Context, hist *history, j *job, took time.Duration) {
+	r.result.Applied = append(r.result.Applied, Applied{Migration: j.id, Direction: j.direction, Duration: took, Statements: len(j.statements)})
+	r.result.After = hist.after(j.id, j.direction)
+	message := "migration applied"
+	if j.direction == DirectionDown {
+		message = "migration taken back"
+	}
+	r.log.LogAttrs(ctx, slog.LevelInfo, message, slog.String("migration", j.id.String()), slog.Duration("took", took.Round(time.Microsecond)), slog.Int("statements", len(j.statements)))
+}
+
+// ensureTable makes the history table on the first run, and stamps the
+// environment into it. A database that was production once stays so.
+func (r *run) ensureTable(ctx context.Context, hist *history) error {
+	var list []string
+	if !hist.exists {
+		list = append(r.d.HistoryDDL(r.store.table), r.store.setMeta(metaFormat, fmt.Sprint(historyFormat))...)
+	}
+	if hist.environment == "" || r.cfg.Environment == Production && hist.environment != string(Production) {
+		list = append(list, r.store.setMeta(metaEnvironment, string(r.cfg.Environment))...)
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	if !r.d.TransactionalDDL() {
+		list = append(list, "COMMIT")
+	}
+	err := r.retry(ctx, func() error {
+		_, err := r.d.ExecScript(ctx, r.conn.Conn, plain(list))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("creating the history table %s: %w", r.store.table, err)
+	}
+	return nil
+}
+
+// plain makes script statements of the runner's own SQL.
+func plain(list []string) []sqlscan.Statement {
+	statements := make([]sqlscan.Statement, len(list))
+	for i, text := range list {
+		statements[i].Text = text
+	}
+	return statements
+}
+
+func isEOF(err error) bool { return errors.Is(err, io.EOF) }

@@ -1,0 +1,283 @@
+package tldwdb
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+)
+
+// This file decides what a run has to do. It does no I/O: it compares the
+// migrations of the binary with the rows of the history table.
+
+// Goal is what a run shall reach.
+type Goal string
+
+// The goals of a [Request].
+const (
+	GoalUp      Goal = "up"      // apply what is pending
+	GoalDown    Goal = "down"    // take back the newest migrations
+	GoalRedo    Goal = "redo"    // take back the newest migrations and apply them again
+	GoalVersion Goal = "version" // apply or take back until Version is the newest
+	GoalBase    Goal = "base"    // take back everything
+)
+
+// Request says what a run shall reach. The zero Request means everything that
+// is pending.
+type Request struct {
+	Goal    Goal  `json:"goal"`              // default GoalUp
+	Steps   int   `json:"steps,omitempty"`   // GoalUp: at most so many versions (0: all); GoalDown, GoalRedo: how many (0: one)
+	Version int64 `json:"version,omitempty"` // GoalVersion: the version to end at
+}
+
+// destructive reports whether the request may take migrations back.
+func (r Request) destructive() bool { return r.Goal != GoalUp && r.Goal != "" }
+
+// Plan is what a run would do, statement by statement. [DB.Plan] makes one,
+// [DB.Apply] runs it.
+type Plan struct {
+	// ID stands for the steps and for the state of the database that they were
+	// made for. Two plans with one ID are the same plan.
+	ID       string         `json:"id"`
+	Request  Request        `json:"request"`
+	Steps    []PlanStep     `json:"steps"`
+	Warnings []Disagreement `json:"-"` // what files and database disagree about without stopping the run
+}
+
+// Empty reports whether there is nothing to do.
+func (p *Plan) Empty() bool { return len(p.Steps) == 0 }
+
+// PlanStep is one migration of a plan in one direction.
+type PlanStep struct {
+	Migration   ID          `json:"migration"`
+	Direction   Direction   `json:"direction"`
+	Reason      string      `json:"reason"`      // pending, changed, requested, or interrupted
+	File        string      `json:"file"`        // path inside Config.Migrations; empty for a Go migration and for a stored script
+	Go          bool        `json:"go"`          // written in Go: there are no statements to show
+	Transaction bool        `json:"transaction"` // commits as a whole, together with its history row
+	Statements  []Statement `json:"statements"`
+}
+
+// Statement is one SQL statement of a migration file.
+type Statement struct {
+	SQL  string `json:"sql"`
+	Line int    `json:"line"` // 1-based line of its first character in the file
+}
+
+// The reasons for a step.
+const (
+	reasonPending     = "pending"
+	reasonChanged     = "changed"     // a repeatable migration with a new text
+	reasonRequested   = "requested"   // taken back because the caller asked for it
+	reasonInterrupted = "interrupted" // an earlier run stopped half-way
+)
+
+// step is one migration to run in one direction, before its text is read.
+type step struct {
+	migration *migration // nil when only the database knows it
+	id        ID
+	direction Direction
+	reason    string
+	row       *row // the history row, when there is one
+}
+
+// planOptions are the parts of Config that the decision depends on.
+type planOptions struct {
+	outOfOrder bool
+	strict     bool
+}
+
+// decide compares files and database and lists the steps that lead to the
+// goal. The disagreements that do not stop the run are returned beside the
+// steps; the others make the error, a *HistoryError.
+func decide(src *source, hist *history, req Request, opt planOptions) ([]step, []Disagreement, error) {
+	if req.Goal == "" {
+		req.Goal = GoalUp
+	}
+	disagreements := compare(src, hist)
+	if !slices.Contains([]Goal{GoalDown, GoalBase}, req.Goal) {
+		fatal := slices.ContainsFunc(disagreements, func(d Disagreement) bool { return isFatal(d, opt) })
+		if fatal {
+			return nil, nil, &HistoryError{Problems: disagreements}
+		}
+	}
+
+	p := &planner{src: src, hist: hist, applied: map[int64]bool{}}
+	for i := range hist.rows {
+		r := &hist.rows[i]
+		if r.state.done() && !r.id.Repeatable {
+			p.applied[r.id.Version] = true
+		}
+	}
+	p.finishInterrupted()
+
+	switch req.Goal {
+	case GoalUp:
+		p.up(func(int64) bool { return true }, req.Steps)
+	case GoalDown:
+		p.down(p.newest(max(req.Steps, 1)))
+	case GoalRedo:
+		versions := p.newest(max(req.Steps, 1))
+		p.down(versions)
+		p.up(func(v int64) bool { return slices.Contains(versions, v) }, 0)
+	case GoalBase:
+		p.down(p.newest(len(p.applied)))
+	case GoalVersion:
+		if src.find(ID{Version: req.Version}) == nil && !p.applied[req.Version] {
+			return nil, nil, fmt.Errorf("%w: version %d", ErrUnknownVersion, req.Version)
+		}
+		above := slices.DeleteFunc(p.newest(len(p.applied)), func(v int64) bool { return v <= req.Version })
+		p.down(above)
+		p.up(func(v int64) bool { return v <= req.Version }, 0)
+	default:
+		return nil, nil, fmt.Errorf("unknown goal %q: known are up, down, redo, version, base", req.Goal)
+	}
+	return p.steps, disagreements, nil
+}
+
+func isFatal(d Disagreement, opt planOptions) bool {
+	switch d.Kind {
+	case ErrChanged:
+		return true
+	case ErrOutOfOrder:
+		return !opt.outOfOrder
+	}
+	return opt.strict
+}
+
+// compare lists every point in which files and database differ, apart from
+// what is plainly pending.
+func compare(src *source, hist *history) []Disagreement {
+	var list []Disagreement
+	add := func(kind error, id ID, format string, args ...any) {
+		list = append(list, Disagreement{Kind: kind, Migration: id, Detail: fmt.Sprintf(format, args...)})
+	}
+	head, known := src.head()
+	highest, any := int64(0), false
+	for _, r := range hist.rows {
+		if r.id.Repeatable {
+			continue // one whose file is gone needs nothing, one that changed is pending
+		}
+		if r.state.done() {
+			highest, any = r.id.Version, true
+		}
+		m := src.find(r.id)
+		switch {
+		case m == nil && (!known || r.id.Version > head):
+			add(ErrNewer, r.id, "applied %s, and newer than this binary", r.when())
+		case m == nil:
+			add(ErrMissing, r.id, "applied %s, but there is no file for it", r.when())
+		case r.state.done() && r.checksum != "" && m.checksum() != "" && r.checksum != m.checksum():
+			add(ErrChanged, r.id, "%s was changed after it was applied %s: restore the text that was applied and put the change into a new migration", m.up.file, r.when())
+		}
+	}
+	for _, m := range src.migrations {
+		if any && !m.id.Repeatable && m.id.Version < highest && hist.find(m.id) == nil {
+			add(ErrOutOfOrder, m.id, "pending, but version %d is applied already: give it a higher version, or allow it with Config.OutOfOrder", highest)
+		}
+	}
+	return list
+}
+
+// planner builds the list of steps and keeps track of which versions would be
+// applied after them.
+type planner struct {
+	src     *source
+	hist    *history
+	applied map[int64]bool
+	steps   []step
+}
+
+// finishInterrupted ends first what an earlier run began, in its direction:
+// only then is the schema one of those that the files describe.
+func (p *planner) finishInterrupted() {
+	for i := range p.hist.rows {
+		r := &p.hist.rows[i]
+		if r.state.done() {
+			continue
+		}
+		p.steps = append(p.steps, step{
+			migration: p.src.find(r.id), id: r.id, direction: r.direction, reason: reasonInterrupted, row: r,
+		})
+		if !r.id.Repeatable && r.direction == DirectionUp {
+			p.applied[r.id.Version] = true
+		}
+	}
+}
+
+// up adds the versions that want accepts and that are not applied, at most
+// limit of them (0: all), and the repeatable migrations when nothing older
+// than they are is left out.
+func (p *planner) up(want func(int64) bool, limit int) {
+	complete, count := true, 0
+	for _, m := range p.src.migrations {
+		switch {
+		case m.id.Repeatable:
+			if complete {
+				p.repeatable(m)
+			}
+		case p.applied[m.id.Version]:
+		case !want(m.id.Version) || limit > 0 && count == limit:
+			complete = false
+		default:
+			count++
+			p.applied[m.id.Version] = true
+			p.steps = append(p.steps, step{migration: m, id: m.id, direction: DirectionUp, reason: reasonPending})
+		}
+	}
+}
+
+func (p *planner) repeatable(m *migration) {
+	r := p.hist.find(m.id)
+	switch {
+	case r == nil:
+		p.steps = append(p.steps, step{migration: m, id: m.id, direction: DirectionUp, reason: reasonPending})
+	case r.state.done() && r.checksum != m.checksum():
+		p.steps = append(p.steps, step{migration: m, id: m.id, direction: DirectionUp, reason: reasonChanged, row: r})
+	}
+}
+
+// newest lists the n highest applied versions, highest first.
+func (p *planner) newest(n int) []int64 {
+	versions := make([]int64, 0, len(p.applied))
+	for v := range p.applied {
+		versions = append(versions, v)
+	}
+	slices.Sort(versions)
+	slices.Reverse(versions)
+	return versions[:min(n, len(versions))]
+}
+
+func (p *planner) down(versions []int64) {
+	for _, v := range versions {
+		id := ID{Version: v}
+		m, r := p.src.find(id), p.hist.find(id)
+		switch {
+		case r != nil:
+			id = r.id
+		case m != nil:
+			id = m.id
+		}
+		delete(p.applied, v)
+		p.steps = append(p.steps, step{migration: m, id: id, direction: DirectionDown, reason: reasonRequested, row: r})
+	}
+}
+
+// planID stands for the steps and for the rows that they were decided from.
+func planID(steps []step, hist *history) string {
+	hash := sha256.New()
+	for _, s := range steps {
+		sum := ""
+		if s.migration != nil {
+			sum = s.migration.checksum()
+			if s.direction == DirectionDown && s.migration.down != nil {
+				sum = s.migration.down.checksum
+			}
+		}
+		fmt.Fprintf(hash, "step %s %s %s %s\n", s.id, s.direction, s.reason, sum)
+	}
+	for _, r := range hist.rows {
+		fmt.Fprintf(hash, "row %s %s %s %s %d\n", r.id, r.state, r.direction, r.checksum, r.done)
+	}
+	return hex.EncodeToString(hash.Sum(nil))[:16]
+}

@@ -1,0 +1,276 @@
+package tldwdb
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/tldw/tldwdb/internal/dialect"
+	"github.com/tldw/tldwdb/internal/sqlscan"
+)
+
+// This file turns the steps of a plan into jobs: it reads the files of the
+// pending migrations, splits them into statements and refuses what cannot be
+// run, all before anything in the database is touched.
+
+// job is a step that is ready to run.
+type job struct {
+	step
+	file       string // for messages; empty for a Go migration
+	directives directives
+	journaled  bool // runs statement by statement, with its journal
+	checksum   string
+	statements []sqlscan.Statement
+	classes    []dialect.Class
+	down       []byte // the down script to keep; nil for none
+	code       func(context.Context, Conn) error
+	idempotent bool // a Go migration that may run again
+}
+
+// touchesSession reports whether the job may leave settings behind.
+func (j *job) touchesSession() bool {
+	return j.code != nil || slices.Contains(j.classes, dialect.ClassSession)
+}
+
+// fail wraps an error of this job. statement is the index of the statement that
+// failed, or negative.
+func (j *job) fail(d dialect.Dialect, statement int, err error) error {
+	e := &MigrationError{Migration: j.id, Direction: j.direction, File: j.file, Err: err, Hint: cmp.Or(adviceIn(err), d.Hint(err))}
+	if statement >= 0 && statement < len(j.statements) {
+		st := j.statements[statement]
+		e.Line, e.Column = position(d, st, err)
+		e.Statement = shorten(st.Text, 300)
+	}
+	return e
+}
+
+// position is where in the file a fault is: the statement's own place, moved by
+// what the server says about it. Servers count characters, so do we.
+func position(d dialect.Dialect, st sqlscan.Statement, err error) (line, column int) {
+	character, lineInStatement := d.Position(err)
+	if character > 0 {
+		line, column = st.Line, st.Column
+		for i, r := range []rune(st.Text) {
+			if i == character-1 {
+				break
+			}
+			if r == '\n' {
+				line, column = line+1, 1
+			} else {
+				column++
+			}
+		}
+		return line, column
+	}
+	if lineInStatement > 1 {
+		return st.Line + lineInStatement - 1, 0
+	}
+	return st.Line, 0
+}
+
+// prepare makes the jobs of a run. All faults in all files are reported at
+// once, as a *LoadError.
+func (r *run) prepare(ctx context.Context, steps []step) ([]*job, error) {
+	jobs := make([]*job, 0, len(steps))
+	var problems []Problem
+	for _, s := range steps {
+		j, err := r.prepareOne(ctx, s)
+		var load *LoadError
+		switch {
+		case errors.As(err, &load):
+			problems = append(problems, load.Problems...)
+		case err != nil:
+			return nil, err
+		default:
+			jobs = append(jobs, j)
+		}
+	}
+	if len(problems) > 0 {
+		return nil, &LoadError{Problems: problems}
+	}
+	return jobs, nil
+}
+
+func (r *run) prepareOne(ctx context.Context, s step) (*job, error) {
+	j := &job{step: s}
+	if s.migration != nil {
+		j.checksum = s.migration.checksum()
+	}
+	if m := s.migration; m != nil && m.code != nil {
+		return r.prepareGo(j, m.code)
+	}
+	sc, err := r.scriptFor(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	j.file, j.directives = sc.file, sc.directives
+	text, err := r.src.read(sc)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", sc.file, err)
+	}
+	if sc.stored != "" {
+		j.file = s.id.String() + ".down.sql (stored in the database)"
+		l := &loader{}
+		j.directives = l.directives(j.file, text)
+		if len(l.problems) > 0 {
+			return nil, &LoadError{Problems: l.problems}
+		}
+	}
+	if s.direction == DirectionUp && s.migration.down != nil {
+		if j.down, err = r.src.read(s.migration.down); err != nil {
+			return nil, fmt.Errorf("%s: %w", s.migration.down.file, err)
+		}
+	}
+	j.journaled = j.directives.NoTransaction || !r.d.TransactionalDDL()
+	return j, r.split(j, text)
+}
+
+func (r *run) prepareGo(j *job, code *GoMigration) (*job, error) {
+	j.code, j.idempotent = code.Up, code.Idempotent
+	if j.direction == DirectionDown {
+		if code.Down == nil {
+			return nil, &MigrationError{Migration: j.id, Direction: j.direction, Err: ErrIrreversible, Hint: "give the Go migration a Down function"}
+		}
+		j.code = code.Down
+	}
+	j.journaled = code.NoTransaction || !r.d.TransactionalDDL()
+	return j, nil
+}
+
+// scriptFor finds the text of a step: a file, or for the way back of a
+// migration that this binary does not know, what the database kept.
+func (r *run) scriptFor(ctx context.Context, s step) (*script, error) {
+	failed := func(err error, hint string) error {
+		return &MigrationError{Migration: s.id, Direction: s.direction, File: s.id.String(), Err: err, Hint: hint}
+	}
+	if m := s.migration; m != nil {
+		switch {
+		case s.direction == DirectionUp:
+			return m.up, nil
+		case m.up != nil && m.up.directives.Irreversible != "":
+			return nil, failed(fmt.Errorf("%w: %s", ErrIrreversible, m.up.directives.Irreversible), "restore a backup that is older than the migration")
+		case m.down != nil && m.down.directives.Irreversible != "":
+			return nil, failed(fmt.Errorf("%w: %s", ErrIrreversible, m.down.directives.Irreversible), "restore a backup that is older than the migration")
+		case m.down != nil:
+			return m.down, nil
+		}
+	}
+	if s.direction == DirectionUp {
+		return nil, failed(fmt.Errorf("%w: it was interrupted, and this binary has no file for it", ErrHalfApplied), "run the binary that has the file")
+	}
+	if s.row != nil && s.row.hasDown {
+		text, err := r.store.storedDown(ctx, r.conn, s.id)
+		if err != nil {
+			return nil, err
+		}
+		return &script{stored: text, checksum: checksum([]byte(text)), direction: DirectionDown}, nil
+	}
+	return nil, failed(fmt.Errorf("%w: there is no down script", ErrIrreversible), "add "+s.id.String()+".down.sql")
+}
+
+// split scans a file into statements and refuses what the runner cannot let a
+// file do.
+func (r *run) split(j *job, text []byte) error {
+	sc := sqlscan.New(bytes.NewReader(text), r.d.ScanOptions())
+	var problems []Problem
+	for {
+		st, err := sc.Next()
+		if isEOF(err) {
+			break
+		}
+		if err != nil {
+			return &LoadError{Problems: append(problems, scanProblem(j.file, err))}
+		}
+		j.statements = append(j.statements, st)
+		j.classes = append(j.classes, r.d.Class(st))
+	}
+	j.dropTransactionMarks()
+	for i, class := range j.classes {
+		st := j.statements[i]
+		switch {
+		case class == dialect.ClassTransaction:
+			problems = append(problems, Problem{File: j.file, Line: st.Line, Column: st.Column,
+				Msg: st.Verb + " is not allowed here: a migration runs in a transaction of its own where the engine has that; take it out, or use '-- tldwdb: no-transaction' with one statement per step"})
+		case st.CopyIn && j.journaled && r.d.Name() == dialect.NamePostgres:
+			problems = append(problems, Problem{File: j.file, Line: st.Line, Column: st.Column,
+				Msg: "COPY FROM STDIN needs a transaction: put it into a migration without the no-transaction directive"})
+		}
+	}
+	if len(problems) > 0 {
+		return &LoadError{Problems: problems}
+	}
+	return nil
+}
+
+// dropTransactionMarks takes out the two forms of transaction control that
+// mean what the runner does anyway: a BEGIN and COMMIT around the whole file,
+// as sqlite3's .dump and many hand-written files have them, and the SET
+// autocommit … COMMIT of mysqldump and mariadb-dump.
+func (j *job) dropTransactionMarks() {
+	drop := make([]bool, len(j.statements))
+	first := slices.IndexFunc(j.classes, func(c dialect.Class) bool { return c != dialect.ClassSession })
+	last := len(j.classes) - 1
+	for last > first && j.classes[last] == dialect.ClassSession {
+		last--
+	}
+	if first >= 0 && first < last && opens(j.statements[first]) && closes(j.statements[last]) && !j.directives.NoTransaction {
+		drop[first], drop[last] = true, true
+	}
+	manual := false
+	for i, st := range j.statements {
+		if j.classes[i] != dialect.ClassTransaction {
+			continue
+		}
+		if st.Verb == "SET" {
+			manual, drop[i] = true, true
+		}
+		if st.Verb == "COMMIT" && manual {
+			drop[i] = true
+		}
+	}
+	keptStatements, keptClasses := j.statements[:0], j.classes[:0]
+	for i := range j.statements {
+		if !drop[i] {
+			keptStatements = append(keptStatements, j.statements[i])
+			keptClasses = append(keptClasses, j.classes[i])
+		}
+	}
+	j.statements, j.classes = keptStatements, keptClasses
+}
+
+func opens(st sqlscan.Statement) bool { return st.Verb == "BEGIN" || st.Verb == "START" }
+
+func closes(st sqlscan.Statement) bool {
+	return st.Verb == "COMMIT" || st.Verb == "END" && !strings.Contains(strings.ToUpper(st.Text), "PREPARED")
+}
+
+func scanProblem(file string, err error) Problem {
+	var at *sqlscan.Error
+	if errors.As(err, &at) {
+		return Problem{File: file, Line: at.Line, Column: at.Column, Msg: at.Msg}
+	}
+	return Problem{File: file, Msg: err.Error()}
+}
+
+// textHash identifies one statement.
+func textHash(st sqlscan.Statement) string {
+	sum := sha256.Sum256([]byte(st.Text))
+	return hex.EncodeToString(sum[:8])
+}
+
+// prefixHash identifies the first n statements of a file, so that a file that
+// was mended behind the point where it failed can be told from another file.
+func prefixHash(list []sqlscan.Statement, n int) string {
+	hash := sha256.New()
+	for _, st := range list[:n] {
+		hash.Write([]byte(st.Text))
+		hash.Write([]byte{0})
+	}
+	return hex.EncodeToString(hash.Sum(nil)[:8])
+}

@@ -1,0 +1,290 @@
+package tldwdb
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+
+	"github.com/tldw/tldwdb/internal/dialect"
+	"github.com/tldw/tldwdb/internal/sqlscan"
+)
+
+// This file holds the calls that write history without running a migration.
+// Each acts on migrations that the caller names.
+
+// FixKind is a way out of a state that the runner does not leave by itself.
+type FixKind string
+
+// The fixes of [DB.Repair].
+const (
+	// FixDone says that the statement at which a run died took effect: the next
+	// run goes on behind it.
+	FixDone FixKind = "done"
+	// FixRetry says that the statement at which a run died had no effect: the
+	// next run begins with it.
+	FixRetry FixKind = "retry"
+	// FixApplied says that all of the migration has taken effect.
+	FixApplied FixKind = "applied"
+	// FixForget says that nothing of the migration is there: its row is removed.
+	FixForget FixKind = "forget"
+	// FixChecksum takes the file as it is now for the text that was applied.
+	FixChecksum FixKind = "checksum"
+)
+
+// Fix is a decision about one migration.
+type Fix struct {
+	Migration ID      `json:"migration"` // the version, or Name and Repeatable
+	Kind      FixKind `json:"kind"`
+}
+
+// Finding is what is known about one migration that needs a decision.
+type Finding struct {
+	Migration ID        `json:"migration"`
+	Problem   string    `json:"problem"`   // what is wrong, in a sentence
+	Evidence  []string  `json:"evidence"`  // what the history and the server's catalogue say
+	Automatic bool      `json:"automatic"` // the next Up deals with it without a decision
+	Fixes     []FixKind `json:"fixes"`     // the ways out, the likelier first
+}
+
+// Repair shows what needs a decision, and with fixes carries the decisions out.
+// Without fixes it takes no lock and writes nothing. The findings are those
+// from before the fixes.
+//
+// A migration that failed on PostgreSQL or SQLite never needs it: it was rolled
+// back as a whole. It returns [ErrUnknownVersion] for a fix that names a
+// migration without a row, and an error for one that does not fit.
+func (db *DB) Repair(ctx context.Context, fixes ...Fix) ([]Finding, error) {
+	r, err := db.newRun(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer r.release(ctx)
+	hist, err := r.store.read(ctx, r.conn)
+	if err != nil {
+		return nil, err
+	}
+	findings, err := r.findings(ctx, hist)
+	if err != nil || len(fixes) == 0 {
+		return findings, err
+	}
+	err = r.locked(ctx, always, func(ctx context.Context, hist *history) error {
+		for _, fix := range fixes {
+			if err := r.fix(ctx, hist, fix); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return findings, err
+}
+
+func always(*history) (bool, error) { return true, nil }
+
+// findings looks at every row that is not simply applied.
+func (r *run) findings(ctx context.Context, hist *history) ([]Finding, error) {
+	var list []Finding
+	for _, d := range compare(r.src, hist) {
+		if d.Kind == ErrChanged { //nolint:errorlint // kinds are sentinels that are never wrapped
+			list = append(list, Finding{Migration: d.Migration, Problem: d.Detail, Fixes: []FixKind{FixChecksum}})
+		}
+	}
+	for i := range hist.rows {
+		if row := &hist.rows[i]; !row.state.done() {
+			f, err := r.unfinished(ctx, row)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, f)
+		}
+	}
+	return list, nil
+}
+
+// unfinished gathers what is known about a migration that stopped half-way.
+func (r *run) unfinished(ctx context.Context, row *row) (Finding, error) {
+	f := Finding{Migration: row.id, Automatic: true, Fixes: []FixKind{FixApplied, FixForget}}
+	f.Problem = fmt.Sprintf("%s stopped after %d of %d statements", row.direction, row.done, row.steps)
+	say := func(format string, args ...any) { f.Evidence = append(f.Evidence, fmt.Sprintf(format, args...)) }
+	say("started %s by %s", row.started.UTC().Format("2006-01-02 15:04:05 UTC"), row.actor)
+	if row.fault != "" {
+		say("last error: %s", row.fault)
+	}
+	in, err := parseIntent(row)
+	if err != nil {
+		f.Automatic = false
+		say("%s", err)
+		return f, nil
+	}
+	j, err := r.prepareOne(ctx, step{migration: r.src.find(row.id), id: row.id, direction: row.direction, reason: reasonInterrupted, row: row})
+	if err != nil {
+		f.Automatic = false
+		say("its text cannot be read: %s", err)
+		return f, nil
+	}
+	if in.Next == "" {
+		return f, nil
+	}
+	if j.code != nil {
+		f.Automatic = j.idempotent
+		f.Fixes = []FixKind{FixRetry, FixDone}
+		return f, nil
+	}
+	f.Fixes = []FixKind{FixRetry, FixDone}
+	if row.done >= len(j.statements) || textHash(j.statements[row.done]) != in.Next {
+		f.Automatic = false
+		say("statement %d has another text now than the one that was being run", row.done+1)
+		return f, nil
+	}
+	st := j.statements[row.done]
+	say("a run died inside statement %d, %s:%d: %s", row.done+1, j.file, st.Line, shorten(st.Text, 300))
+	return f, r.compareFingerprints(ctx, &f, j, st, in)
+}
+
+// compareFingerprints says what the catalogue knows about the statement.
+func (r *run) compareFingerprints(ctx context.Context, f *Finding, j *job, st sqlscan.Statement, in intent) error {
+	expression := r.d.Fingerprint(st)
+	switch {
+	case in.Again:
+		f.Evidence = append(f.Evidence, "it may run twice without harm")
+		return nil
+	case in.Fingerprint == "" || expression == "":
+		f.Automatic = false
+		f.Evidence = append(f.Evidence, "the server cannot tell whether it took effect")
+		return nil
+	}
+	g := &journalRun{run: r, j: j}
+	now, err := g.fingerprint(ctx, expression)
+	if err != nil {
+		return err
+	}
+	if now == in.Fingerprint {
+		f.Evidence = append(f.Evidence, "its objects are as they were before it: it had no effect")
+		return nil
+	}
+	f.Fixes = []FixKind{FixDone, FixRetry}
+	f.Evidence = append(f.Evidence, "its objects are not as they were before it: it took effect")
+	if now == dialect.FingerprintInvalid {
+		f.Fixes = []FixKind{FixRetry}
+		f.Evidence = []string{"it left an invalid index, which is dropped before it runs again"}
+	}
+	return nil
+}
+
+// fix carries one decision out.
+func (r *run) fix(ctx context.Context, hist *history, fix Fix) error {
+	row := hist.find(fix.Migration)
+	if row == nil {
+		return fmt.Errorf("%w: the history has no row for %s", ErrUnknownVersion, fix.Migration)
+	}
+	list, err := r.fixStatements(ctx, row, fix)
+	if err != nil {
+		return err
+	}
+	if !r.d.TransactionalDDL() {
+		list = append(list, "COMMIT")
+	}
+	if _, err := r.d.ExecScript(ctx, r.conn.Conn, plain(list)); err != nil {
+		return fmt.Errorf("repairing %s: %w", row.id, err)
+	}
+	r.log.LogAttrs(ctx, slog.LevelWarn, "history repaired", slog.String("migration", row.id.String()), slog.String("fix", string(fix.Kind)))
+	return nil
+}
+
+func (r *run) fixStatements(ctx context.Context, row *row, fix Fix) ([]string, error) {
+	m := r.src.find(row.id)
+	unfit := func(why string) error { return fmt.Errorf("the fix %q does not fit %s: %s", fix.Kind, row.id, why) }
+	switch fix.Kind {
+	case FixForget:
+		return []string{r.store.remove(row.id)}, nil
+	case FixChecksum, FixApplied:
+		if m == nil {
+			return nil, unfit("there is no file for it")
+		}
+		if fix.Kind == FixApplied {
+			return []string{r.store.finish(row.id, m.checksum(), row.steps)}, nil
+		}
+		if !row.state.done() {
+			return nil, unfit("it is not applied")
+		}
+		return []string{r.store.setChecksum(row.id, m.checksum())}, nil
+	case FixDone, FixRetry:
+		if row.state.done() {
+			return nil, unfit("it is applied")
+		}
+		return r.moveJournal(ctx, row, m, fix)
+	}
+	return nil, fmt.Errorf("unknown fix %q: known are %s", fix.Kind, strings.Join([]string{string(FixDone), string(FixRetry), string(FixApplied), string(FixForget), string(FixChecksum)}, ", "))
+}
+
+// moveJournal sets the journal behind the statement in doubt, or in front of it.
+func (r *run) moveJournal(ctx context.Context, row *row, m *migration, fix Fix) ([]string, error) {
+	j, err := r.prepareOne(ctx, step{migration: m, id: row.id, direction: row.direction, reason: reasonInterrupted, row: row})
+	if err != nil {
+		return nil, err
+	}
+	done := row.done
+	if fix.Kind == FixDone {
+		if j.code != nil {
+			return []string{r.settle(j)}, nil
+		}
+		done++
+	}
+	if done > len(j.statements) {
+		return nil, fmt.Errorf("the fix %q does not fit %s: it has %d statements, and %d are done", fix.Kind, row.id, len(j.statements), row.done)
+	}
+	in := intent{Prefix: prefixHash(j.statements, done)}
+	return []string{r.store.progress(row.id, done, r.d.Literal(encode(in)))}, nil
+}
+
+// Baseline takes the migrations up to version as applied without running them:
+// for a database that was made by something else and has their schema already.
+// It refuses a database in which one of them has a row, and returns
+// [ErrUnknownVersion] when no file has the version. It writes nothing but the
+// history.
+func (db *DB) Baseline(ctx context.Context, version int64) (*Result, error) {
+	r, err := db.newRun(ctx)
+	if err != nil {
+		return &Result{}, err
+	}
+	err = r.baseline(ctx, version)
+	r.release(ctx)
+	return r.result, err
+}
+
+func (r *run) baseline(ctx context.Context, version int64) error {
+	if r.src.find(ID{Version: version}) == nil {
+		return fmt.Errorf("%w: version %d", ErrUnknownVersion, version)
+	}
+	return r.locked(ctx, always, func(ctx context.Context, hist *history) error {
+		var list []string
+		for _, m := range r.src.migrations {
+			if m.id.Repeatable || m.id.Version > version {
+				continue
+			}
+			if row := hist.find(m.id); row != nil {
+				return withHint(fmt.Errorf("%s has a row already: %s %s", m.id, row.state, row.when()), "a baseline is for a database without history; nothing was written")
+			}
+			e := entry{id: m.id, checksum: m.checksum(), state: stateBaseline, direction: DirectionUp}
+			if m.down != nil {
+				text, err := r.src.read(m.down)
+				if err != nil {
+					return fmt.Errorf("%s: %w", m.down.file, err)
+				}
+				e.down = text
+			}
+			list = append(list, r.store.insert(e))
+		}
+		if err := r.ensureTable(ctx, hist); err != nil {
+			return err
+		}
+		if _, err := r.d.ExecScript(ctx, r.conn.Conn, plain(slices.Concat(r.d.Begin(r.session), list, []string{"COMMIT"}))); err != nil {
+			r.rollback(ctx)
+			return fmt.Errorf("writing the baseline: %w", err)
+		}
+		r.result.After = version
+		r.log.LogAttrs(ctx, slog.LevelInfo, "baseline written", slog.Int64("version", version))
+		return nil
+	})
+}

@@ -1,0 +1,631 @@
+package tldwdb
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// This file reads the migrations of a program. It does no I/O but reading the
+// given fs.FS, and it does not parse SQL: at a boot with nothing pending each
+// file is only hashed. What a pending file says is scanned in prepare.go.
+
+// ID names a migration: a version with its name, or the name of a repeatable
+// one.
+type ID struct {
+	Version    int64  `json:"version"`              // leading integer of the file name; 0 for a repeatable one
+	Name       string `json:"name"`                 // the rest, without ending
+	Repeatable bool   `json:"repeatable,omitempty"` // R__name.sql: runs whenever its text changes
+}
+
+// String gives the name as files carry it: 0003_users, or R__views.
+func (id ID) String() string {
+	if id.Repeatable {
+		return "R__" + id.Name
+	}
+	return fmt.Sprintf("%04d_%s", id.Version, id.Name)
+}
+
+// compareIDs orders migrations as they run: versions, then repeatable ones by
+// name. The name of a versioned one is only a label and does not count.
+func compareIDs(a, b ID) int {
+	if a.Repeatable != b.Repeatable {
+		if a.Repeatable {
+			return 1
+		}
+		return -1
+	}
+	if c := cmp.Compare(a.Version, b.Version); c != 0 || !a.Repeatable {
+		return c
+	}
+	return cmp.Compare(a.Name, b.Name)
+}
+
+// Direction says whether a migration is applied or taken back.
+type Direction string
+
+// The two directions.
+const (
+	DirectionUp   Direction = "up"
+	DirectionDown Direction = "down"
+)
+
+// Conn is the connection that a Go migration runs its statements on: the one
+// that holds the migration lock and, where the engine has them for DDL, an
+// open transaction. Do not commit or roll back on it. [*sqlx.Conn] implements
+// it.
+type Conn interface {
+	sqlx.QueryerContext
+	sqlx.ExecerContext
+	GetContext(ctx context.Context, dest any, query string, args ...any) error
+	SelectContext(ctx context.Context, dest any, query string, args ...any) error
+	Rebind(query string) string
+}
+
+// GoMigration is a migration written in Go. It shares the sequence of versions
+// with the files.
+//
+// On PostgreSQL and SQLite it runs in a transaction with its history row,
+// unless NoTransaction is set. MySQL and MariaDB commit at every DDL statement:
+// there a run that dies inside Up ends in [ErrAmbiguous], unless Idempotent
+// says that Up may simply run again.
+type GoMigration struct {
+	Version int64  // unique among files and Go migrations
+	Name    string // letters, digits and _ as in a file name
+	Up      func(ctx context.Context, conn Conn) error
+	Down    func(ctx context.Context, conn Conn) error // nil: cannot be taken back
+
+	NoTransaction bool // Up and Down manage their own transactions
+	Idempotent    bool // Up and Down may run again after having died half-way
+}
+
+// directives are what a file's leading "-- tldwdb:" comments ask for.
+type directives struct {
+	NoTransaction    bool
+	LockTimeout      time.Duration // 0: Config.LockTimeout
+	StatementTimeout time.Duration // 0: Config.StatementTimeout
+	Irreversible     string        // the reason; empty: reversible
+	ForeignKeysOn    bool          // SQLite: leave enforcement on while the file runs
+}
+
+// script is one direction of a migration: a file, a section of one, or the
+// text that the history table kept.
+type script struct {
+	file       string // path inside Config.Migrations
+	format     fileFormat
+	direction  Direction
+	checksum   string
+	directives directives
+	stored     string // the text itself, when it comes from the history table
+}
+
+// migration is one version, or one repeatable file, in all its parts.
+type migration struct {
+	id   ID
+	up   *script // nil for a Go migration
+	down *script // nil when there is none
+	code *GoMigration
+}
+
+// checksum identifies what the migration does, for noticing an edited file.
+// A Go migration has none: its code cannot be hashed.
+func (m *migration) checksum() string {
+	if m.up == nil {
+		return ""
+	}
+	return m.up.checksum
+}
+
+// source is the set of migrations that this binary knows, in running order.
+type source struct {
+	fsys       fs.FS
+	migrations []*migration
+}
+
+// find returns the migration that id names, or nil.
+func (s *source) find(id ID) *migration {
+	i, ok := slices.BinarySearchFunc(s.migrations, id, func(m *migration, id ID) int { return compareIDs(m.id, id) })
+	if !ok {
+		return nil
+	}
+	return s.migrations[i]
+}
+
+// head is the highest version that this binary knows.
+func (s *source) head() (int64, bool) {
+	for i := len(s.migrations) - 1; i >= 0; i-- {
+		if !s.migrations[i].id.Repeatable {
+			return s.migrations[i].id.Version, true
+		}
+	}
+	return 0, false
+}
+
+// fileFormat is how a file holds its two directions.
+type fileFormat uint8
+
+const (
+	formatPair   fileFormat = iota // one direction in each file
+	formatGoose                    // "-- +goose Up" and "-- +goose Down" sections
+	formatDbmate                   // "-- migrate:up" and "-- migrate:down" sections
+)
+
+var (
+	pairName       = regexp.MustCompile(`^(\d+)_(.+)\.(up|down)\.sql$`)
+	singleName     = regexp.MustCompile(`^(\d+)[_-](.+)\.sql$`)
+	repeatableName = regexp.MustCompile(`^R__(.+)\.sql$`)
+	goName         = regexp.MustCompile(`^[\pL\pN_.-]+$`)
+)
+
+// dialectFolders are the folders inside the migrations that hold what differs
+// for one engine.
+var dialectFolders = []string{"sqlite", "postgres", "mysql"}
+
+// misnamedFolders are names that look like one of them, and would otherwise be
+// passed over without a word.
+var misnamedFolders = map[string]string{
+	"sqlite3": "sqlite", "postgresql": "postgres", "pg": "postgres", "pgsql": "postgres", "mariadb": "mysql",
+}
+
+// loader collects a source and everything that is wrong with it.
+type loader struct {
+	fsys       fs.FS
+	versions   map[int64]*migration
+	repeatable map[string]*migration
+	problems   []Problem
+}
+
+// loadSource reads the migrations of one dialect. Files in the folder named
+// after the dialect replace those of the same version and direction beside
+// it. The error is a *LoadError with every fault found.
+func loadSource(fsys fs.FS, dir, dialect string, code []GoMigration) (*source, error) {
+	l := &loader{fsys: fsys, versions: map[int64]*migration{}, repeatable: map[string]*migration{}}
+	if fsys != nil {
+		l.folder(dir, true)
+		special := &loader{fsys: fsys, versions: map[int64]*migration{}, repeatable: map[string]*migration{}}
+		special.folder(path.Join(dir, dialect), false)
+		l.overlay(special)
+	}
+	l.goMigrations(code)
+	s := &source{fsys: fsys}
+	for _, m := range l.versions {
+		if m.up == nil && m.code == nil {
+			l.problem(m.down.file, 0, "there is no up file for this down file: add %s", upName(m.down.file))
+		}
+		s.migrations = append(s.migrations, m)
+	}
+	for _, m := range l.repeatable {
+		s.migrations = append(s.migrations, m)
+	}
+	slices.SortFunc(s.migrations, func(a, b *migration) int { return compareIDs(a.id, b.id) })
+	if len(l.problems) > 0 {
+		slices.SortStableFunc(l.problems, func(a, b Problem) int {
+			return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
+		})
+		return nil, &LoadError{Problems: l.problems}
+	}
+	return s, nil
+}
+
+func upName(down string) string { return strings.TrimSuffix(down, ".down.sql") + ".up.sql" }
+
+func (l *loader) problem(file string, line int, format string, args ...any) {
+	l.problems = append(l.problems, Problem{File: file, Line: line, Msg: fmt.Sprintf(format, args...)})
+}
+
+// folder reads the files of one folder. Only the outer one must exist.
+func (l *loader) folder(dir string, outer bool) {
+	entries, err := fs.ReadDir(l.fsys, dir)
+	if err != nil {
+		if outer || !errors.Is(err, fs.ErrNotExist) {
+			l.problem(dir, 0, "the folder of the migrations cannot be read: %v", unwrapPath(err))
+		}
+		return
+	}
+	for _, entry := range entries {
+		name := entry.Name()
+		file := path.Join(dir, name)
+		switch {
+		case entry.IsDir():
+			if right, ok := misnamedFolders[strings.ToLower(name)]; ok && outer {
+				l.problem(file, 0, "this folder is not read: call it %s (the dialects are %s)", right, strings.Join(dialectFolders, ", "))
+			}
+		case strings.HasSuffix(strings.ToLower(name), ".sql"):
+			l.file(file, name)
+		}
+	}
+}
+
+// unwrapPath drops the path from an fs error: the problem names it already.
+func unwrapPath(err error) error {
+	var pathError *fs.PathError
+	if errors.As(err, &pathError) {
+		return pathError.Err
+	}
+	return err
+}
+
+// file adds one .sql file. One that fits no pattern is a problem rather than
+// passed over: a mistyped name must not become a migration that never runs.
+func (l *loader) file(file, name string) {
+	if m := pairName.FindStringSubmatch(name); m != nil {
+		if text, ok := l.read(file); ok {
+			l.script(file, m[1], m[2], Direction(m[3]), formatPair, text)
+		}
+		return
+	}
+	if m := repeatableName.FindStringSubmatch(name); m != nil {
+		if text, ok := l.read(file); ok {
+			l.repeatableScript(file, m[1], text)
+		}
+		return
+	}
+	if m := singleName.FindStringSubmatch(name); m != nil {
+		text, ok := l.read(file)
+		if !ok {
+			return
+		}
+		format := detectFormat(text)
+		if format == formatPair {
+			l.problem(file, 0, "which direction is this? call it %s.up.sql, or mark its sections with '-- +goose Up' or '-- migrate:up'", strings.TrimSuffix(name, ".sql"))
+			return
+		}
+		for _, direction := range []Direction{DirectionUp, DirectionDown} {
+			l.script(file, m[1], m[2], direction, format, text)
+		}
+		return
+	}
+	l.problem(file, 0, "the name fits none of 0001_name.up.sql, 0001_name.down.sql, R__name.sql")
+}
+
+func (l *loader) read(file string) ([]byte, bool) {
+	text, err := fs.ReadFile(l.fsys, file)
+	if err != nil {
+		l.problem(file, 0, "cannot be read: %v", unwrapPath(err))
+		return nil, false
+	}
+	return text, true
+}
+
+// script adds one direction of a versioned migration.
+func (l *loader) script(file, digits, name string, direction Direction, format fileFormat, text []byte) {
+	version, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil {
+		l.problem(file, 0, "the version %s does not fit into 64 bits", digits)
+		return
+	}
+	body, ok := l.section(file, text, format, direction)
+	if !ok {
+		return
+	}
+	s := l.newScript(file, format, direction, body)
+	m := l.versions[version]
+	if m == nil {
+		m = &migration{id: ID{Version: version, Name: name}}
+		l.versions[version] = m
+	}
+	slot := &m.up
+	if direction == DirectionDown {
+		slot = &m.down
+	}
+	if *slot != nil {
+		l.problem(file, 0, "version %d is taken by %s already", version, (*slot).file)
+		return
+	}
+	if m.id.Name != name {
+		other := cmp.Or(m.up, m.down)
+		l.problem(file, 0, "version %d is called %s in %s: give both files one name", version, m.id.Name, other.file)
+		return
+	}
+	*slot = s
+}
+
+func (l *loader) repeatableScript(file, name string, text []byte) {
+	l.repeatable[name] = &migration{
+		id: ID{Name: name, Repeatable: true},
+		up: l.newScript(file, formatPair, DirectionUp, text),
+	}
+}
+
+func (l *loader) newScript(file string, format fileFormat, direction Direction, body []byte) *script {
+	s := &script{file: file, format: format, direction: direction, checksum: checksum(body)}
+	s.directives = l.directives(file, body)
+	switch format {
+	case formatGoose:
+		s.directives.NoTransaction = s.directives.NoTransaction || gooseNoTransaction.Match(body)
+	case formatDbmate:
+		s.directives.NoTransaction = s.directives.NoTransaction || dbmateNoTransaction.Match(body)
+	case formatPair:
+	}
+	return s
+}
+
+// overlay puts the dialect's own files over the general ones.
+func (l *loader) overlay(special *loader) {
+	l.problems = append(l.problems, special.problems...)
+	for version, m := range special.versions {
+		general := l.versions[version]
+		if general == nil {
+			l.versions[version] = m
+			continue
+		}
+		general.up, general.down = cmp.Or(m.up, general.up), cmp.Or(m.down, general.down)
+		general.id.Name = m.id.Name
+	}
+	for name, m := range special.repeatable {
+		l.repeatable[name] = m
+	}
+}
+
+func (l *loader) goMigrations(code []GoMigration) {
+	for i := range code {
+		g := code[i]
+		at := fmt.Sprintf("Config.GoMigrations[%d]", i)
+		switch {
+		case g.Version < 0:
+			l.problem(at, 0, "the version %d is negative", g.Version)
+		case !goName.MatchString(g.Name):
+			l.problem(at, 0, "the name %q of version %d is empty or has characters that a file name could not have", g.Name, g.Version)
+		case g.Up == nil:
+			l.problem(at, 0, "version %d has no Up function", g.Version)
+		case l.versions[g.Version] != nil:
+			other := "another Go migration"
+			if m := l.versions[g.Version]; m.code == nil {
+				other = cmp.Or(m.up, m.down).file
+			}
+			l.problem(at, 0, "version %d is taken by %s already", g.Version, other)
+		default:
+			l.versions[g.Version] = &migration{id: ID{Version: g.Version, Name: g.Name}, code: &g}
+		}
+	}
+}
+
+// checksum is the SHA-256 of a text with its line endings normalised and
+// without byte-order mark, so that a checkout on another system is the same
+// migration.
+func checksum(text []byte) string {
+	text = bytes.TrimPrefix(text, utf8BOM)
+	hash := sha256.New()
+	for len(text) > 0 {
+		i := bytes.Index(text, crlf)
+		if i < 0 {
+			hash.Write(text)
+			break
+		}
+		hash.Write(text[:i])
+		text = text[i+1:] // the newline stays
+	}
+	return hex.EncodeToString(hash.Sum(nil))
+}
+
+var (
+	utf8BOM = []byte("\xef\xbb\xbf")
+	crlf    = []byte("\r\n")
+)
+
+// The marks of the single-file formats. Both tools accept blanks around them.
+var (
+	gooseMark           = regexp.MustCompile(`(?mi)^[ \t]*--[ \t]*\+goose[ \t]+(up|down)[ \t]*\r?$`)
+	dbmateMark          = regexp.MustCompile(`(?m)^[ \t]*--[ \t]*migrate:(up|down)\b[^\n]*$`)
+	gooseNoTransaction  = regexp.MustCompile(`(?mi)^[ \t]*--[ \t]*\+goose[ \t]+no[ \t]+transaction[ \t]*\r?$`)
+	gooseSubstitution   = regexp.MustCompile(`(?mi)^[ \t]*--[ \t]*\+goose[ \t]+envsub[ \t]+on[ \t]*\r?$`)
+	dbmateNoTransaction = regexp.MustCompile(`(?m)^[ \t]*--[ \t]*migrate:(?:up|down)\b[^\n]*\btransaction:false\b`)
+)
+
+func detectFormat(text []byte) fileFormat {
+	switch {
+	case gooseMark.Match(text):
+		return formatGoose
+	case dbmateMark.Match(text):
+		return formatDbmate
+	}
+	return formatPair
+}
+
+// section cuts the part of a single-file migration that belongs to direction.
+// Everything else is replaced by its line ends, so that line numbers stay true.
+// It returns false when the file has no such section or is faulty.
+func (l *loader) section(file string, text []byte, format fileFormat, direction Direction) ([]byte, bool) {
+	if format == formatPair {
+		return text, true
+	}
+	body, problem := cutSection(text, format, direction)
+	if problem != nil {
+		if direction == DirectionUp { // both directions see the same fault: say it once
+			l.problem(file, problem.Line, "%s", problem.Msg)
+		}
+		return nil, false
+	}
+	return body, body != nil
+}
+
+func cutSection(text []byte, format fileFormat, direction Direction) ([]byte, *Problem) {
+	mark := gooseMark
+	if format == formatDbmate {
+		mark = dbmateMark
+	}
+	if at := gooseSubstitution.FindIndex(text); format == formatGoose && at != nil {
+		return nil, &Problem{Line: lineAt(text, at[0]), Msg: "environment variables are not substituted here: write the value, or a Go migration"}
+	}
+	marks := mark.FindAllSubmatchIndex(text, -1)
+	seen := map[Direction]int{}
+	var body []byte
+	for i, at := range marks {
+		here := Direction(strings.ToLower(string(text[at[2]:at[3]])))
+		if line, twice := seen[here]; twice {
+			return nil, &Problem{Line: lineAt(text, at[0]), Msg: fmt.Sprintf("a second %s section (the first is in line %d): one file is one migration, split it", here, line)}
+		}
+		seen[here] = lineAt(text, at[0])
+		if here != direction {
+			continue
+		}
+		end := len(text)
+		if i+1 < len(marks) {
+			end = marks[i+1][0]
+		}
+		// The mark itself stays: it is a comment, and may carry options.
+		body = append(bytes.Repeat([]byte("\n"), seen[here]-1), text[at[0]:end]...)
+	}
+	if body == nil {
+		if direction == DirectionUp {
+			return nil, &Problem{Line: 1, Msg: "there is no up section in this file"}
+		}
+		return nil, nil
+	}
+	if len(bytes.TrimSpace(mark.ReplaceAll(body, nil))) == 0 && direction == DirectionDown {
+		return nil, nil // an empty down section is no way back
+	}
+	return body, nil
+}
+
+func lineAt(text []byte, offset int) int { return bytes.Count(text[:offset], []byte("\n")) + 1 }
+
+// directivePrefix opens a comment that is meant for this package.
+var directiveLine = regexp.MustCompile(`(?m)^[ \t]*--[ \t]*tldwdb:[^\n]*$`)
+
+// directives reads the "-- tldwdb:" comments at the head of a file. One below
+// the first statement would silently do nothing, so it is a problem.
+func (l *loader) directives(file string, text []byte) directives {
+	var d directives
+	matches := directiveLine.FindAllIndex(text, -1)
+	if len(matches) == 0 {
+		return d
+	}
+	head := headLength(text)
+	seen := map[string]int{}
+	for _, at := range matches {
+		line := lineAt(text, at[0])
+		if at[0] >= head {
+			l.problem(file, line, "a directive must stand before the first statement")
+			continue
+		}
+		_, rest, _ := strings.Cut(string(text[at[0]:at[1]]), "tldwdb:")
+		if name, problem := d.set(strings.TrimSpace(rest)); problem != "" {
+			l.problem(file, line, "%s", problem)
+		} else if first, twice := seen[name]; twice && name != "assured" {
+			l.problem(file, line, "the directive %s stands in line %d already", name, first)
+		} else {
+			seen[name] = line
+		}
+	}
+	return d
+}
+
+// set takes one directive. It returns the directive's name, and what is wrong.
+func (d *directives) set(text string) (name, problem string) {
+	word, rest, _ := strings.Cut(text, " ")
+	name, value, hasValue := strings.Cut(word, "=")
+	rest = strings.TrimSpace(rest)
+	plain := func(target *bool) string {
+		if hasValue || rest != "" {
+			return fmt.Sprintf("the directive %s takes no value", name)
+		}
+		*target = true
+		return ""
+	}
+	duration := func(target *time.Duration) string {
+		v, err := time.ParseDuration(value)
+		if err != nil || v <= 0 || rest != "" {
+			return fmt.Sprintf("the directive %s wants a duration such as %s=2s or %s=10m", name, name, name)
+		}
+		*target = v
+		return ""
+	}
+	switch name {
+	case "no-transaction":
+		return name, plain(&d.NoTransaction)
+	case "lock-timeout":
+		return name, duration(&d.LockTimeout)
+	case "statement-timeout":
+		return name, duration(&d.StatementTimeout)
+	case "irreversible":
+		if rest == "" || hasValue {
+			return name, "the directive irreversible wants a reason: -- tldwdb: irreversible the column's values are gone"
+		}
+		d.Irreversible = rest
+		return name, ""
+	case "foreign-keys":
+		if value != "on" || rest != "" {
+			return name, "the directive is written foreign-keys=on"
+		}
+		d.ForeignKeysOn = true
+		return name, ""
+	case "assured":
+		if rule, reason, _ := strings.Cut(rest, " "); rule == "" || strings.TrimSpace(reason) == "" {
+			return name, "the directive assured wants a rule and a reason: -- tldwdb: assured RULE the table is empty"
+		}
+		return name, ""
+	}
+	return name, fmt.Sprintf("unknown directive %q: known are no-transaction, lock-timeout=, statement-timeout=, irreversible, foreign-keys=on, assured", name)
+}
+
+// headLength is the length of the blanks and comments that a text begins with.
+func headLength(text []byte) int {
+	i := 0
+	if bytes.HasPrefix(text, utf8BOM) {
+		i = len(utf8BOM)
+	}
+	for i < len(text) {
+		rest := text[i:]
+		switch {
+		case rest[0] == ' ' || rest[0] == '\t' || rest[0] == '\n' || rest[0] == '\r':
+			i++
+		case bytes.HasPrefix(rest, []byte("--")):
+			end := bytes.IndexByte(rest, '\n')
+			if end < 0 {
+				return len(text)
+			}
+			i += end + 1
+		case bytes.HasPrefix(rest, []byte("/*")) && !bytes.HasPrefix(rest, []byte("/*!")) && !bytes.HasPrefix(rest, []byte("/*M!")):
+			end := bytes.Index(rest, []byte("*/"))
+			if end < 0 {
+				return i
+			}
+			i += end + 2
+		default:
+			return i
+		}
+	}
+	return i
+}
+
+// read returns the text of a script. The file is read again rather than kept,
+// so that a service does not hold its migrations in memory for its whole life;
+// a text that changed since it was loaded is an error.
+func (s *source) read(sc *script) ([]byte, error) {
+	if sc.file == "" || sc.stored != "" {
+		return []byte(sc.stored), nil
+	}
+	text, err := fs.ReadFile(s.fsys, sc.file)
+	if err != nil {
+		return nil, err
+	}
+	if sc.format != formatPair {
+		body, problem := cutSection(text, sc.format, sc.direction)
+		if problem != nil || body == nil {
+			return nil, errors.New("the file changed while it was in use")
+		}
+		text = body
+	}
+	if checksum(text) != sc.checksum {
+		return nil, errors.New("the file changed while it was in use")
+	}
+	return text, nil
+}
+
+// validText reports whether a stored script may be kept as text.
+func validText(text []byte) bool { return utf8.Valid(text) && !bytes.ContainsRune(text, 0) }

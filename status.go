@@ -1,0 +1,175 @@
+package tldwdb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"time"
+)
+
+// Status is what files and database say about each other. Reading it takes no
+// lock and writes nothing.
+type Status struct {
+	Set         string            `json:"set"`
+	Environment string            `json:"environment"` // stamped into the database; empty before the first run
+	Current     int64             `json:"current"`     // highest applied version; 0 for none
+	Head        int64             `json:"head"`        // highest version that this binary knows; 0 for none
+	Pending     int               `json:"pending"`     // steps that Up would take
+	Migrations  []MigrationStatus `json:"migrations"`  // in running order, those that only the database knows included
+	Problems    []Disagreement    `json:"-"`           // every point in which files and database differ
+}
+
+// State says where a migration stands.
+type State string
+
+// The states of a migration.
+const (
+	StatePending  State = "pending"  // not applied
+	StateApplied  State = "applied"  // applied by a run
+	StateBaseline State = "baseline" // taken as applied by [DB.Baseline]
+	StateRunning  State = "running"  // being applied, or its process died half-way
+	StateFailed   State = "failed"   // stopped at a statement that the server refused
+	StateChanged  State = "changed"  // a repeatable migration whose text is new
+	StateUnknown  State = "unknown"  // applied, and there is no file for it
+)
+
+// MigrationStatus is one migration in a [Status].
+type MigrationStatus struct {
+	Migration   ID            `json:"migration"`
+	State       State         `json:"state"`
+	File        string        `json:"file"`       // empty for a Go migration and for one that only the database knows
+	Reversible  bool          `json:"reversible"` // there is a way back
+	StartedAt   time.Time     `json:"started_at"` // zero when it has not run; UTC
+	FinishedAt  time.Time     `json:"finished_at"`
+	Duration    time.Duration `json:"duration"`
+	Done        int           `json:"done"`         // statements done
+	Statements  int           `json:"statements"`   // statements in all; 0 before it has run
+	Actor       string        `json:"actor"`        // who ran it
+	ToolVersion string        `json:"tool_version"` // the version of this package that ran it
+	Error       string        `json:"error"`        // of the last attempt
+}
+
+// Status reads where the database stands, with one SELECT.
+func (db *DB) Status(ctx context.Context) (*Status, error) {
+	status, _, err := db.status(ctx)
+	return status, err
+}
+
+// status returns beside the Status what [decide] says about Up.
+func (db *DB) status(ctx context.Context) (*Status, error, error) {
+	src, hist, err := db.readHistory(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	s := &Status{Set: db.cfg.Set, Environment: hist.environment, Problems: compare(src, hist)}
+	s.Current, _ = hist.current()
+	s.Head, _ = src.head()
+	for _, m := range src.migrations {
+		s.Migrations = append(s.Migrations, describe(m, hist.find(m.id)))
+	}
+	for i := range hist.rows {
+		if r := &hist.rows[i]; src.find(r.id) == nil {
+			s.Migrations = append(s.Migrations, describe(nil, r))
+		}
+	}
+	slices.SortStableFunc(s.Migrations, func(a, b MigrationStatus) int { return compareIDs(a.Migration, b.Migration) })
+	steps, _, wrong := decide(src, hist, Request{}, planOptions{outOfOrder: db.cfg.OutOfOrder, strict: db.cfg.Strict})
+	s.Pending = len(steps)
+	if wrong != nil {
+		for _, m := range s.Migrations {
+			if m.State == StatePending || m.State == StateChanged {
+				s.Pending++
+			}
+		}
+	}
+	return s, wrong, nil
+}
+
+// describe says where one migration stands. Either of m and r may be nil.
+func describe(m *migration, r *row) MigrationStatus {
+	var s MigrationStatus
+	if r != nil {
+		s = MigrationStatus{Migration: r.id, State: State(r.state), Reversible: r.hasDown, StartedAt: r.started, FinishedAt: r.finished,
+			Duration: r.duration, Done: r.done, Statements: r.steps, Actor: r.actor, ToolVersion: r.tool, Error: r.fault}
+	}
+	switch {
+	case m == nil:
+		if r.state.done() {
+			s.State = StateUnknown
+		}
+		return s
+	case r == nil:
+		s = MigrationStatus{State: StatePending}
+	case r.id.Repeatable && r.state.done() && r.checksum != m.checksum():
+		s.State = StateChanged
+	}
+	s.Migration = m.id
+	if m.up != nil {
+		s.File = m.up.file
+	}
+	s.Reversible = s.Reversible || m.down != nil || m.code != nil && m.code.Down != nil
+	if m.up != nil && m.up.directives.Irreversible != "" {
+		s.Reversible = false
+	}
+	return s
+}
+
+// readHistory is the look of the calls that take no lock.
+func (db *DB) readHistory(ctx context.Context) (*source, *history, error) {
+	r, err := db.newRun(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer r.release(ctx)
+	hist, err := r.store.read(ctx, r.conn)
+	return r.src, hist, err
+}
+
+// Check returns nil when the schema is what this binary needs, an error that
+// is [ErrPending] when migrations are pending, and a *[HistoryError] when files
+// and database disagree. It takes no lock and writes nothing.
+func (db *DB) Check(ctx context.Context) error {
+	status, wrong, err := db.status(ctx)
+	switch {
+	case err != nil:
+		return err
+	case wrong != nil:
+		return wrong
+	case status.Pending > 0:
+		return withHint(fmt.Errorf("%w: %d to apply, the database is at version %d and this binary at %d", ErrPending, status.Pending, status.Current, status.Head),
+			"call DB.Up, or run the init step of the deployment")
+	}
+	return nil
+}
+
+// The pause between two looks of [DB.Wait].
+const (
+	waitFirst = 50 * time.Millisecond
+	waitLast  = 2 * time.Second
+)
+
+// Wait returns as soon as nothing is pending: for workers whose migrations are
+// applied by somebody else, an init container for example. It ends with the
+// context, or after Config.LockWait with an error that is [ErrPending]; other
+// errors of [DB.Check] end it at once.
+func (db *DB) Wait(ctx context.Context) error {
+	deadline := time.Now().Add(db.cfg.LockWait)
+	pause, lastSaid := waitFirst, time.Time{}
+	for {
+		err := db.Check(ctx)
+		if err == nil || !errors.Is(err, ErrPending) || time.Now().After(deadline) {
+			return err
+		}
+		if now := time.Now(); now.Sub(lastSaid) >= holderEvery {
+			lastSaid = now
+			db.log.LogAttrs(ctx, slog.LevelInfo, "waiting for the migrations", slog.String("state", err.Error()))
+		}
+		if err := sleep(ctx, pause/2+rand.N(pause/2)); err != nil {
+			return err
+		}
+		pause = min(pause*2, waitLast)
+	}
+}
