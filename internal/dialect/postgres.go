@@ -169,14 +169,6 @@ func (p *postgres) Restore(s Session) []string {
 // migration costs one round trip whatever its length. COPY with its data ends a
 // packet, because the data follow in messages of their own.
 func (p *postgres) ExecScript(ctx context.Context, c *sql.Conn, list []sqlscan.Statement) (int, error) {
-	if !p.native {
-		for i, st := range list {
-			if st.CopyIn {
-				return i, errors.New("COPY FROM STDIN needs the pgx driver under this pool")
-			}
-		}
-		return execEach(ctx, c, list)
-	}
 	done := 0
 	err := withPgConn(c, func(pc *pgconn.PgConn) error {
 		for done < len(list) {
@@ -195,8 +187,19 @@ func (p *postgres) ExecScript(ctx context.Context, c *sql.Conn, list []sqlscan.S
 		}
 		return nil
 	})
+	if errors.Is(err, errNotPgx) {
+		for i, st := range list {
+			if st.CopyIn {
+				return i, err
+			}
+		}
+		return execEach(ctx, c, list)
+	}
 	return done, err
 }
+
+// errNotPgx means that a borrowed pool uses another driver.
+var errNotPgx = errors.New("COPY FROM STDIN needs the pgx driver under this pool")
 
 // execPacket sends the statements up to the next COPY, and counts the results.
 func execPacket(ctx context.Context, pc *pgconn.PgConn, list []sqlscan.Statement) (int, error) {
@@ -271,7 +274,7 @@ func withPgConn(c *sql.Conn, f func(*pgconn.PgConn) error) error {
 	return c.Raw(func(driverConn any) error {
 		native, ok := unwrap(driverConn).(*stdlib.Conn)
 		if !ok {
-			return fmt.Errorf("the pool's driver is %T, not pgx", driverConn)
+			return errNotPgx
 		}
 		return f(native.Conn().PgConn())
 	})
