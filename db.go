@@ -54,6 +54,7 @@ var errNoSideConnection = errors.New("no connection outside the pool can be made
 // DB is an open database with its migrations. It is safe for use by several
 // goroutines at once.
 type DB struct {
+	*core
 	cfg         Config    // normalized
 	dialectName string    // [dialect.NameSQLite] and so on
 	native      bool      // connections are of the driver that package dialect imports, not wrapped
@@ -89,6 +90,9 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 		return nil, err
 	}
 	db := &DB{cfg: cfg, dialectName: u.Dialect, native: true, url: u, migrateURL: migrateURL}
+	if db.core, err = newCore(cfg, u.Dialect, true); err != nil {
+		return nil, err
+	}
 	db.logWarnings()
 	if db.pool, err = db.newPool(u, dialect.ConnectOptions{}); err != nil {
 		return nil, fmt.Errorf("open %s: %w", u, err)
@@ -140,6 +144,9 @@ func Attach(ctx context.Context, pool *sqlx.DB, cfg Config) (*DB, error) {
 		}
 	}
 	db := &DB{cfg: cfg, dialectName: name, native: native, url: u, migrateURL: migrateURL, pool: pool, reader: pool}
+	if db.core, err = newCore(cfg, name, native); err != nil {
+		return nil, err
+	}
 	db.close = sync.OnceValue(db.closeOwned)
 	db.logWarnings()
 	return db, nil
