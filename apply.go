@@ -70,7 +70,7 @@ func (r *run) applyOne(ctx context.Context, j *job) (err error) {
 // reach the next file. PostgreSQL does that in the migration's own packet.
 func (r *run) restoreSession(ctx context.Context, j *job) error {
 	keeper, ok := r.d.(dialect.SessionKeeper)
-	if !ok || !j.touchesSession() {
+	if !ok || !j.touchesSession() && j.directives.LockTimeout == 0 {
 		return nil
 	}
 	ctx, cancel := detached(ctx)
@@ -153,10 +153,10 @@ func (r *run) exec(ctx context.Context, j *job, open, closing []sqlscan.Statemen
 	guard, guarded := r.d.(dialect.ForeignKeyGuard)
 	guarded = guarded && !j.directives.ForeignKeysOn && r.mayBreakForeignKeys(j)
 	if j.code == nil && !guarded {
-		done, err := r.d.ExecScript(ctx, r.conn.Conn, slices.Concat(open, j.statements, closing))
+		done, err := r.d.ExecScript(ctx, r.conn.Conn, slices.Concat(open, j.statements, closing), r.sessionFor(j).StatementTimeout)
 		return r.explain(j, done, len(open), err)
 	}
-	if done, err := r.d.ExecScript(ctx, r.conn.Conn, open); err != nil {
+	if done, err := r.d.ExecScript(ctx, r.conn.Conn, open, 0); err != nil {
 		return r.explain(j, done, len(open), err)
 	}
 	var before map[string]int
@@ -180,7 +180,7 @@ func (r *run) exec(ctx context.Context, j *job, open, closing []sqlscan.Statemen
 				Hint: "foreign keys are off while a file runs, so that a table can be rebuilt; '-- tldwdb: foreign-keys=on' leaves them on, and their actions with them"}
 		}
 	}
-	_, err := r.d.ExecScript(ctx, r.conn.Conn, closing)
+	_, err := r.d.ExecScript(ctx, r.conn.Conn, closing, 0)
 	return r.explain(j, -1, 0, err)
 }
 
@@ -192,7 +192,7 @@ func (r *run) body(ctx context.Context, j *job) error {
 		}
 		return nil
 	}
-	done, err := r.d.ExecScript(ctx, r.conn.Conn, j.statements)
+	done, err := r.d.ExecScript(ctx, r.conn.Conn, j.statements, r.sessionFor(j).StatementTimeout)
 	return r.explain(j, done, 0, err)
 }
 

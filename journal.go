@@ -80,6 +80,11 @@ func (r *run) journal(ctx context.Context, j *job) error {
 // get its lock, or loses a deadlock, what is open is rolled back and the
 // journal is asked where that leaves us.
 func (g *journalRun) statements(ctx context.Context, start int) error {
+	if g.j.directives.LockTimeout > 0 || g.j.directives.StatementTimeout > 0 {
+		if err := g.timeouts(ctx, g.sessionFor(g.j)); err != nil {
+			return g.j.fail(g.d, -1, err)
+		}
+	}
 	deadline := time.Now().Add(g.cfg.RetryBudget)
 	pause := retryFirst
 	for {
@@ -140,8 +145,7 @@ func (g *journalRun) one(ctx context.Context, k int) error {
 		text = rewriter.Rewrite(st, g.store.table)
 	}
 	if class == dialect.ClassSession || class == dialect.ClassTemporary {
-		_, err := g.conn.ExecContext(ctx, text)
-		return err
+		return g.exec(ctx, text)
 	}
 	together := class == dialect.ClassData || class == dialect.ClassSchema && g.d.TransactionalDDL()
 	if together {
@@ -159,7 +163,12 @@ func (g *journalRun) one(ctx context.Context, k int) error {
 	if class == dialect.ClassAlone {
 		return g.alone(ctx, st)
 	}
-	_, err := g.conn.ExecContext(ctx, text)
+	return g.exec(ctx, text)
+}
+
+// exec runs one statement of the file.
+func (g *journalRun) exec(ctx context.Context, text string) error {
+	_, err := g.d.ExecScript(ctx, g.conn.Conn, plain([]string{text}), g.sessionFor(g.j).StatementTimeout)
 	return err
 }
 
@@ -169,11 +178,10 @@ func (g *journalRun) together(ctx context.Context, entry string, st sqlscan.Stat
 		if _, err := g.conn.ExecContext(ctx, entry); err != nil {
 			return err
 		}
-		_, err := g.conn.ExecContext(ctx, st.Text)
-		return err
+		return g.exec(ctx, st.Text)
 	}
 	list := append(plain(append(g.d.Begin(g.sessionFor(g.j)), entry)), st)
-	_, err := g.d.ExecScript(ctx, g.conn.Conn, append(list, plain([]string{"COMMIT"})...))
+	_, err := g.d.ExecScript(ctx, g.conn.Conn, append(list, plain([]string{"COMMIT"})...), g.sessionFor(g.j).StatementTimeout)
 	return err
 }
 
@@ -208,7 +216,7 @@ func (g *journalRun) alone(ctx context.Context, st sqlscan.Statement) (err error
 			}
 		}
 	}()
-	if _, err = g.conn.ExecContext(ctx, st.Text); err != nil && ctx.Err() == nil {
+	if err = g.exec(ctx, st.Text); err != nil && ctx.Err() == nil {
 		if cleanErr := g.d.Rerun(ctx, g.conn.Conn, st); cleanErr != nil {
 			g.log.LogAttrs(ctx, slog.LevelWarn, "cleaning up after a failed statement", slog.String("error", cleanErr.Error()))
 		}
@@ -282,7 +290,7 @@ func (g *journalRun) finish(ctx context.Context) error {
 	} else {
 		list = append(list, "COMMIT")
 	}
-	_, err := g.d.ExecScript(ctx, g.conn.Conn, plain(list))
+	_, err := g.d.ExecScript(ctx, g.conn.Conn, plain(list), 0)
 	if err != nil {
 		return g.j.fail(g.d, -1, fmt.Errorf("writing the end of the migration: %w", err))
 	}
@@ -307,7 +315,7 @@ func (g *journalRun) failed(ctx context.Context, k int, cause error) error {
 	if !g.d.TransactionalDDL() {
 		list = append(list, plain([]string{"COMMIT"})...)
 	}
-	if _, recordErr := g.d.ExecScript(ctx, g.conn.Conn, list); recordErr != nil {
+	if _, recordErr := g.d.ExecScript(ctx, g.conn.Conn, list, 0); recordErr != nil {
 		g.log.LogAttrs(ctx, slog.LevelWarn, "recording a failed migration", slog.String("error", recordErr.Error()))
 	}
 	return err

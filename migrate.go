@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -164,6 +165,9 @@ func (db *DB) migrate(ctx context.Context, req Request, wantPlan string) (*Resul
 	}
 	err = r.look(ctx, req, wantPlan)
 	r.release(ctx)
+	if err != nil && r.d.IsReadOnly(err) {
+		err = fmt.Errorf("%w: %w", ErrReadOnly, err)
+	}
 	return r.result, err
 }
 
@@ -245,7 +249,7 @@ func (r *run) locked(ctx context.Context, workLeft func(*history) (bool, error),
 	if err != nil || !got {
 		return err
 	}
-	r.result.Locked = true
+	r.result.Locked, r.dirty = true, true
 	defer func() {
 		if unlockErr := r.unlock(ctx); unlockErr != nil {
 			if err == nil {
@@ -257,7 +261,6 @@ func (r *run) locked(ctx context.Context, workLeft func(*history) (bool, error),
 	if err := r.prove(ctx); err != nil {
 		return err
 	}
-	r.dirty = true
 	if keeper, ok := r.d.(dialect.SessionKeeper); ok {
 		if r.before, err = keeper.Snapshot(ctx, r.conn.Conn); err != nil {
 			return fmt.Errorf("reading the session's settings: %w", err)
@@ -363,8 +366,27 @@ func (r *run) release(ctx context.Context) {
 	}
 }
 
-// apply runs what is pending under the lock.
+// racesAllowed is how often a run looks again after another process got past
+// the migration lock and applied the same migration first.
+const racesAllowed = 5
+
+// apply runs what is pending under the lock. Where the lock does not exclude
+// everybody, as on some network file systems, the first statement of a
+// migration's transaction does: then the run looks again.
 func (r *run) apply(ctx context.Context, req Request, hist *history, wantPlan string) error {
+	for races := 0; ; races++ {
+		err := r.applyOnce(ctx, req, hist, wantPlan)
+		if !errors.Is(err, errRaced) || races == racesAllowed {
+			return err
+		}
+		r.log.LogAttrs(ctx, slog.LevelWarn, "the migration lock did not exclude another process, looking again", slog.String("lock", r.lock.Kind()))
+		if hist, err = r.store.read(ctx, r.conn); err != nil {
+			return err
+		}
+	}
+}
+
+func (r *run) applyOnce(ctx context.Context, req Request, hist *history, wantPlan string) error {
 	steps, warnings, err := decide(r.src, hist, req, r.options())
 	if err != nil {
 		return err
@@ -428,11 +450,12 @@ func (r *run) ensureTable(ctx context.Context, hist *history) error {
 	if len(list) == 0 {
 		return nil
 	}
-	if !r.d.TransactionalDDL() {
-		list = append(list, "COMMIT")
-	}
+	list = slices.Concat(r.d.Begin(r.session), list, []string{"COMMIT"})
 	err := r.retry(ctx, func() error {
-		_, err := r.d.ExecScript(ctx, r.conn.Conn, plain(list))
+		_, err := r.d.ExecScript(ctx, r.conn.Conn, plain(list), 0)
+		if err != nil {
+			r.rollback(ctx)
+		}
 		return err
 	})
 	if err != nil {

@@ -185,7 +185,7 @@ func (r *run) fix(ctx context.Context, hist *history, fix Fix) error {
 	if !r.d.TransactionalDDL() {
 		list = append(list, "COMMIT")
 	}
-	if _, err := r.d.ExecScript(ctx, r.conn.Conn, plain(list)); err != nil {
+	if _, err := r.d.ExecScript(ctx, r.conn.Conn, plain(list), 0); err != nil {
 		return fmt.Errorf("repairing %s: %w", row.id, err)
 	}
 	r.log.LogAttrs(ctx, slog.LevelWarn, "history repaired", slog.String("migration", row.id.String()), slog.String("fix", string(fix.Kind)))
@@ -279,7 +279,7 @@ func (r *run) baseline(ctx context.Context, version int64) error {
 		if err := r.ensureTable(ctx, hist); err != nil {
 			return err
 		}
-		if _, err := r.d.ExecScript(ctx, r.conn.Conn, plain(slices.Concat(r.d.Begin(r.session), list, []string{"COMMIT"}))); err != nil {
+		if _, err := r.d.ExecScript(ctx, r.conn.Conn, plain(slices.Concat(r.d.Begin(r.session), list, []string{"COMMIT"})), 0); err != nil {
 			r.rollback(ctx)
 			return fmt.Errorf("writing the baseline: %w", err)
 		}

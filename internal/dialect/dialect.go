@@ -73,8 +73,9 @@ type Dialect interface {
 	// They follow the commit in the same packet.
 	Restore(s Session) []string
 	// ExecScript runs statements in order and stops at the first error. It
-	// returns how many were completed.
-	ExecScript(ctx context.Context, c *sql.Conn, list []sqlscan.Statement) (done int, err error)
+	// returns how many were completed. limit bounds each statement where the
+	// server does not do that by itself; 0 means no limit.
+	ExecScript(ctx context.Context, c *sql.Conn, list []sqlscan.Statement, limit time.Duration) (done int, err error)
 
 	// Class says how a statement has to be treated.
 	Class(st sqlscan.Statement) Class
@@ -86,6 +87,9 @@ type Dialect interface {
 	// an invalid index, before it runs again.
 	Rerun(ctx context.Context, c *sql.Conn, st sqlscan.Statement) error
 
+	// IsReadOnly reports whether an error means that the server or file takes no
+	// writes.
+	IsReadOnly(err error) bool
 	// IsLockTimeout reports whether an error ended a wait for a lock, or lost a
 	// deadlock: the transaction or statement may be tried again.
 	IsLockTimeout(err error) bool
@@ -220,13 +224,27 @@ func New(name string, native bool) (Dialect, error) {
 var errNoRow = errors.New("the server gave no answer")
 
 // execEach is ExecScript for drivers that take one statement at a time.
-func execEach(ctx context.Context, c *sql.Conn, list []sqlscan.Statement) (int, error) {
+func execEach(ctx context.Context, c *sql.Conn, list []sqlscan.Statement, limit time.Duration) (int, error) {
 	for i, st := range list {
-		if _, err := c.ExecContext(ctx, st.Text); err != nil {
+		if err := execOne(ctx, c, st.Text, limit); err != nil {
 			return i, err
 		}
 	}
 	return len(list), nil
+}
+
+func execOne(ctx context.Context, c *sql.Conn, text string, limit time.Duration) error {
+	if limit <= 0 {
+		_, err := c.ExecContext(ctx, text)
+		return err
+	}
+	limited, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	_, err := c.ExecContext(limited, text)
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		return fmt.Errorf("the statement ran longer than its limit of %s: %w", limit, err)
+	}
+	return err
 }
 
 // queryRow reads a single row.

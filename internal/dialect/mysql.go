@@ -113,6 +113,12 @@ func (*mysqlDialect) IsLockTimeout(err error) bool {
 	return mysqlNumber(err) == 1205 || mysqlNumber(err) == 1213
 }
 
+// IsReadOnly knows 1290 (read_only or super_read_only is on) and 1836 (read-only
+// mode). The variable itself says nothing: administrators may write all the same.
+func (*mysqlDialect) IsReadOnly(err error) bool {
+	return mysqlNumber(err) == 1290 || mysqlNumber(err) == 1836
+}
+
 var mysqlLine = regexp.MustCompile(` at line (\d+)$`)
 
 // Position reads the line from a syntax error's text: MySQL gives no offset.
@@ -140,7 +146,7 @@ func (*mysqlDialect) Hint(err error) string {
 func (d *mysqlDialect) Inspect(ctx context.Context, c *sql.Conn, _ string) (Facts, error) {
 	var f Facts
 	var database sql.NullString
-	if err := queryRow(ctx, c, "SELECT DATABASE(), VERSION(), CONNECTION_ID(), @@global.read_only", nil, &database, &f.Server, &f.Session, &f.ReadOnly); err != nil {
+	if err := queryRow(ctx, c, "SELECT DATABASE(), VERSION(), CONNECTION_ID()", nil, &database, &f.Server, &f.Session); err != nil {
 		return Facts{}, err
 	}
 	if !database.Valid {
@@ -185,8 +191,8 @@ func lockWaits(s Session) []string {
 	return []string{fmt.Sprintf("innodb_lock_wait_timeout = %d", seconds), fmt.Sprintf("lock_wait_timeout = %d", seconds)}
 }
 
-func (*mysqlDialect) ExecScript(ctx context.Context, c *sql.Conn, list []sqlscan.Statement) (int, error) {
-	return execEach(ctx, c, list)
+func (*mysqlDialect) ExecScript(ctx context.Context, c *sql.Conn, list []sqlscan.Statement, limit time.Duration) (int, error) {
+	return execEach(ctx, c, list, limit)
 }
 
 // Kill ends the session of a client that has gone away. Without it the server

@@ -131,7 +131,6 @@ func (p *postgres) Inspect(ctx context.Context, c *sql.Conn, table string) (Fact
 func (*postgres) session(s Session) []string {
 	list := []string{
 		"SET tcp_keepalives_idle = 10", "SET tcp_keepalives_interval = 5", "SET tcp_keepalives_count = 3",
-		"SET client_min_messages = notice",
 	}
 	if s.Facts.Version >= 140000 {
 		list = append(list, "SET client_connection_check_interval = 250")
@@ -168,7 +167,7 @@ func (p *postgres) Restore(s Session) []string {
 // ExecScript sends runs of statements as one simple-protocol packet, so that a
 // migration costs one round trip whatever its length. COPY with its data ends a
 // packet, because the data follow in messages of their own.
-func (p *postgres) ExecScript(ctx context.Context, c *sql.Conn, list []sqlscan.Statement) (int, error) {
+func (p *postgres) ExecScript(ctx context.Context, c *sql.Conn, list []sqlscan.Statement, _ time.Duration) (int, error) {
 	done := 0
 	err := withPgConn(c, func(pc *pgconn.PgConn) error {
 		for done < len(list) {
@@ -193,7 +192,7 @@ func (p *postgres) ExecScript(ctx context.Context, c *sql.Conn, list []sqlscan.S
 				return i, err
 			}
 		}
-		return execEach(ctx, c, list)
+		return execEach(ctx, c, list, 0) // statement_timeout is the limit
 	}
 	return done, err
 }
@@ -403,6 +402,9 @@ func pgCode(err error) string {
 	return ""
 }
 
+// IsReadOnly knows 25006, read_only_sql_transaction.
+func (*postgres) IsReadOnly(err error) bool { return pgCode(err) == "25006" }
+
 func (*postgres) IsLockTimeout(err error) bool {
 	switch pgCode(err) {
 	case "55P03", "40P01", "40001": // lock_not_available, deadlock_detected, serialization_failure
@@ -450,8 +452,8 @@ func (*postgresLock) NeedsConnection() bool { return true }
 // than one slice: the snapshot that a waiting statement holds would stop CREATE
 // INDEX CONCURRENTLY for ever.
 func (l *postgresLock) Try(ctx context.Context, c *sql.Conn, slice time.Duration) (bool, error) {
-	// A timeout undoes the SET with it: both are one implicit transaction.
-	query := fmt.Sprintf("SET lock_timeout = %d; SELECT pg_catalog.pg_advisory_lock(%d)", max(slice.Milliseconds(), 1), l.key)
+	// A timeout undoes the settings with it: all is one implicit transaction.
+	query := fmt.Sprintf("SET statement_timeout = 0; SET lock_timeout = %d; SELECT pg_catalog.pg_advisory_lock(%d)", max(slice.Milliseconds(), 1), l.key)
 	_, err := c.ExecContext(ctx, query)
 	if pgCode(err) == "55P03" {
 		return false, nil

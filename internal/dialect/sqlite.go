@@ -80,6 +80,8 @@ func (*sqlite) IsDuplicate(err error) bool {
 	return err != nil && strings.HasPrefix(err.Error(), "UNIQUE constraint failed: ")
 }
 
+func (*sqlite) IsReadOnly(err error) bool { return sqliteReadOnly(err) }
+
 func (*sqlite) IsLockTimeout(err error) bool { return sqliteBusy(err) }
 
 func (*sqlite) Hint(err error) string {
@@ -113,8 +115,8 @@ func (*sqlite) Prepare(ctx context.Context, c *sql.Conn, _ Session) error {
 
 func (*sqlite) Begin(Session) []string { return []string{"BEGIN IMMEDIATE"} }
 
-func (*sqlite) ExecScript(ctx context.Context, c *sql.Conn, list []sqlscan.Statement) (int, error) {
-	return execEach(ctx, c, list)
+func (*sqlite) ExecScript(ctx context.Context, c *sql.Conn, list []sqlscan.Statement, limit time.Duration) (int, error) {
+	return execEach(ctx, c, list, limit)
 }
 
 func (s *sqlite) Class(st sqlscan.Statement) Class {

@@ -8,6 +8,12 @@ import (
 	"github.com/mattn/go-sqlite3"
 )
 
+// sqliteReadOnly reports whether the file or the connection takes no writes.
+func sqliteReadOnly(err error) bool {
+	var e sqlite3.Error
+	return errors.As(err, &e) && e.Code == sqlite3.ErrReadonly
+}
+
 // sqliteBusy reports whether another connection has the lock.
 func sqliteBusy(err error) bool {
 	var e sqlite3.Error
