@@ -95,6 +95,9 @@ func (g *journalRun) statements(ctx context.Context, start int) error {
 		if ctx.Err() != nil {
 			return g.j.fail(g.d, failed, err)
 		}
+		if raced := g.raced(ctx, err); raced != nil {
+			return raced
+		}
 		wait := pause/2 + rand.N(pause)
 		if !g.d.IsLockTimeout(err) || time.Now().Add(wait).After(deadline) {
 			return g.failed(ctx, failed, err)
@@ -110,6 +113,22 @@ func (g *journalRun) statements(ctx context.Context, start int) error {
 		}
 		pause = min(pause*2, retryLast)
 	}
+}
+
+// entryError is an error of the journal itself, and not of a statement.
+type entryError struct{ error }
+
+func (e entryError) Unwrap() error { return e.error }
+
+// raced reports that the migration's row was there already when it was to be
+// made: the row is another process's, and must not be touched.
+func (g *journalRun) raced(ctx context.Context, err error) error {
+	var entry entryError
+	if errors.As(err, &entry) && !g.begun && g.d.IsDuplicate(err) {
+		g.rollback(ctx)
+		return fmt.Errorf("%s: %w", g.j.id, errRaced)
+	}
+	return nil
 }
 
 // where reads from the journal which statement is next after a rollback.
@@ -176,19 +195,23 @@ func (g *journalRun) exec(ctx context.Context, text string) error {
 func (g *journalRun) together(ctx context.Context, entry string, st sqlscan.Statement) error {
 	if !g.d.TransactionalDDL() { // autocommit is off: both are in one already
 		if _, err := g.conn.ExecContext(ctx, entry); err != nil {
-			return err
+			return entryError{err}
 		}
 		return g.exec(ctx, st.Text)
 	}
 	list := append(plain(append(g.d.Begin(g.sessionFor(g.j)), entry)), st)
-	_, err := g.d.ExecScript(ctx, g.conn.Conn, append(list, plain([]string{"COMMIT"})...), g.sessionFor(g.j).StatementTimeout)
+	own := len(list) - 1
+	done, err := g.d.ExecScript(ctx, g.conn.Conn, append(list, plain([]string{"COMMIT"})...), g.sessionFor(g.j).StatementTimeout)
+	if err != nil && done < own {
+		return entryError{err}
+	}
 	return err
 }
 
 // write makes an entry durable before a statement that commits by itself.
 func (g *journalRun) write(ctx context.Context, entry string, class dialect.Class) error {
 	if _, err := g.conn.ExecContext(ctx, entry); err != nil {
-		return err
+		return entryError{err}
 	}
 	if g.d.TransactionalDDL() || class == dialect.ClassSchema || class == dialect.ClassRepeatable {
 		return nil // autocommit is on, or the statement commits what is open before it begins
@@ -427,6 +450,9 @@ func (g *journalRun) ambiguous(k int) error {
 func (g *journalRun) runGo(ctx context.Context) error {
 	in := g.literal(intent{Next: goStep, Again: g.j.idempotent})
 	if err := g.write(ctx, g.entry(0, in), dialect.ClassOpaque); err != nil {
+		if raced := g.raced(ctx, err); raced != nil {
+			return raced
+		}
 		return g.j.fail(g.d, -1, err)
 	}
 	g.begun = true
