@@ -51,7 +51,9 @@ func TestRequired(t *testing.T) {
 		t.Setenv("CI", c.ci)
 		t.Setenv("TLDWDB_TEST_REQUIRE", c.require)
 		if c.require == "-" {
-			os.Unsetenv("TLDWDB_TEST_REQUIRE") // Setenv above restores it
+			if err := os.Unsetenv("TLDWDB_TEST_REQUIRE"); err != nil { // Setenv above restores it
+				t.Fatal(err)
+			}
 		}
 		var got []string
 		for _, e := range Engines() {

@@ -51,6 +51,7 @@ type Server struct {
 	// as it should be of a service: in the form that the engine's URL variable takes.
 	URL string
 
+	dir   string
 	alive *os.File // our end of the watchdog's pipe
 	ended chan struct{}
 	log   *os.File
@@ -58,12 +59,12 @@ type Server struct {
 
 // launch is what differs between the engines.
 type launch struct {
-	accounts []string   // the first that exists runs the server when we are root
-	prepare  [][]string // commands to run before the server
-	command  []string   // the server
-	signal   string     // ends it at once: its data has no future
-	url      string     // of the account for the tests
-	after    func(context.Context) error
+	accounts    []string                    // the first that exists runs the server when we are root
+	prepare     [][]string                  // commands to run before the server
+	command     []string                    // the server
+	signal      string                      // ends it at once: its data has no future
+	url         string                      // of the account for the tests
+	accountsNow func(context.Context) error // makes that account, where the command did not
 }
 
 // Start starts a server of the engine and waits until it answers. The caller's end, however it
@@ -123,13 +124,13 @@ func startOnce(ctx context.Context, e Engine) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	ready := l.url
-	if l.after != nil {
+	if l.accountsNow != nil {
 		if err = waitReady(ctx, e, in.url("postgres", "postgres"), s.ended); err == nil {
-			err = l.after(ctx)
+			err = l.accountsNow(ctx)
 		}
-	} else {
-		err = waitReady(ctx, e, ready, s.ended)
+	}
+	if err == nil {
+		err = waitReady(ctx, e, l.url, s.ended)
 	}
 	if err != nil {
 		out, _ := io.ReadAll(io.NewSectionReader(s.log, 0, 1<<20)) // the error above is the one to report
@@ -198,7 +199,7 @@ func (in *instance) postgres() (*launch, error) {
 	} {
 		l.command = append(l.command, "-c", setting)
 	}
-	l.after = func(ctx context.Context) error {
+	l.accountsNow = func(ctx context.Context) error {
 		admin := in.url("postgres", "postgres")
 		return withPool(ctx, Postgres, admin, func(ctx context.Context, pool *sql.DB) error {
 			for _, statement := range []string{
@@ -308,7 +309,7 @@ func (in *instance) run(l *launch, attr *syscall.SysProcAttr) (*Server, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, errors.Join(err, log.Close(), read.Close(), write.Close())
 	}
-	s := &Server{Engine: in.engine, URL: l.url, alive: write, ended: make(chan struct{}), log: log}
+	s := &Server{Engine: in.engine, URL: l.url, dir: in.dir, alive: write, ended: make(chan struct{}), log: log}
 	go func() {
 		_ = cmd.Wait() // the status is the killed server's: no news
 		close(s.ended)

@@ -1,0 +1,66 @@
+# `make` lists what there is. Nothing here is needed to use the library.
+
+GO       ?= go
+FUZZTIME ?= 30s
+BENCH    ?= .
+COUNT    ?= 6
+TOOL     := $(GO) tool -modfile=internal/tools/go.mod
+# Runs a command with a server of every engine that the machine has.
+WITH     := $(GO) run ./internal/testdb/with --
+
+.DEFAULT_GOAL := help
+.PHONY: help fmt format vet lint quick engines test race fuzz bench cover cross tidy check clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+fmt: ## format the code
+	$(TOOL) golangci-lint fmt
+
+format: # fails when a file is not formatted
+	@files=$$(gofmt -l .); [ -z "$$files" ] || { echo "not formatted (make fmt):"; echo "$$files"; exit 1; } >&2
+
+vet: ## go vet
+	$(GO) vet ./...
+
+lint: ## golangci-lint (its first build takes minutes)
+	$(TOOL) golangci-lint run
+
+quick: format vet ## before each commit: format, vet, tests on SQLite alone
+	TLDWDB_TEST_ENGINES=sqlite $(GO) test ./...
+
+engines: # installs what the whole suite needs, or says what to install
+	@.ci/engines
+
+test: engines ## the whole suite, on every engine
+	$(WITH) $(GO) test ./...
+
+race: engines ## the whole suite under the race detector
+	$(WITH) $(GO) test -race ./...
+
+fuzz: ## each fuzz target for FUZZTIME (30s)
+	@set -e; $(GO) list ./... | while read -r pkg; do \
+	  for target in $$($(GO) test -list '^Fuzz' "$$pkg" </dev/null | grep '^Fuzz' || true); do \
+	    echo "$$pkg $$target"; \
+	    $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "$$pkg" </dev/null; \
+	  done; \
+	done
+
+bench: engines ## benchmarks into bench.out, then their summary (BENCH=regexp, COUNT=6)
+	$(WITH) $(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) -timeout 60m ./... >bench.out || { cat bench.out; exit 1; }
+	$(TOOL) benchstat bench.out
+
+cover: engines ## coverage into cover.out, and the sum
+	$(WITH) $(GO) test -coverpkg=./... -coverprofile=cover.out ./...
+	$(GO) tool cover -func=cover.out | tail -1
+
+cross: # the library builds without cgo and for the systems that its users have
+	@set -e; for os in linux darwin windows; do echo "CGO_ENABLED=0 GOOS=$$os go build ./..."; CGO_ENABLED=0 GOOS=$$os $(GO) build ./...; done
+
+tidy: # fails when go.mod or go.sum is not tidy
+	$(GO) mod tidy -diff
+
+check: format vet tidy cross lint race ## all that CI runs
+
+clean: ## remove what the targets left
+	rm -rf bin *.out *.prof *.test

@@ -1,0 +1,118 @@
+//go:build unix
+
+package testdb
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+)
+
+var servers = []Engine{Postgres, MariaDB, MySQL}
+
+func TestStartAndStop(t *testing.T) {
+	t.Parallel()
+	for _, e := range servers {
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			s, err := Start(t.Context(), e)
+			if missing, ok := errors.AsType[*MissingError](err); ok {
+				t.Skip(missing)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := identify(t.Context(), e, s.URL); err != nil {
+				t.Error(err)
+			}
+			if err := s.Stop(); err != nil {
+				t.Error(err)
+			}
+			if err := s.Stop(); err != nil {
+				t.Errorf("a second time: %v", err)
+			}
+			if what := remains(t.Context(), s.URL, s.dir); what != "" {
+				t.Errorf("after Stop there is still %s", what)
+			}
+		})
+	}
+}
+
+// A test binary that is killed takes its servers and their data with it.
+func TestServerEndsWithItsStarter(t *testing.T) {
+	t.Parallel()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range servers {
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			cmd := exec.CommandContext(t.Context(), self)
+			cmd.Env = append(os.Environ(), "TLDWDB_TESTDB_START="+string(e))
+			hold, err := cmd.StdinPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = hold.Close() }() // Wait has closed it
+			out, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			lines := bufio.NewScanner(out)
+			lines.Scan()
+			at := lines.Text()
+			lines.Scan()
+			dir := lines.Text()
+			if strings.HasPrefix(at, "error: found no") {
+				_ = cmd.Wait() // it has ended with status 1
+				t.Skip(at)
+			}
+			if err := identify(t.Context(), e, at); err != nil {
+				t.Errorf("%s: %v", at, err)
+			}
+			if err := cmd.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			_ = cmd.Wait() // killed, as was asked
+			what, err := settle(t.Context(), func() ([]string, error) {
+				if what := remains(t.Context(), at, dir); what != "" {
+					return []string{what}, nil
+				}
+				return nil, nil
+			})
+			if err != nil || len(what) > 0 {
+				t.Errorf("after its starter was killed there is still %s (%v)", what, err)
+			}
+		})
+	}
+}
+
+// remains names what is left of a server.
+func remains(ctx context.Context, at, dir string) string {
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		return "its folder " + dir
+	}
+	u, err := url.Parse(at)
+	if err != nil {
+		return "a URL that cannot be parsed"
+	}
+	var d net.Dialer
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	if conn, err := d.DialContext(ctx, "tcp", u.Host); err == nil {
+		_ = conn.Close() // nothing was sent
+		return "somebody who answers on " + u.Host
+	}
+	return ""
+}
