@@ -166,7 +166,7 @@ func (e *HistoryError) Error() string {
 // Is reports whether one of the disagreements is of the kind target.
 func (e *HistoryError) Is(target error) bool {
 	for _, p := range e.Problems {
-		if p.Kind == target { //nolint:errorlint // kinds are sentinels that are never wrapped
+		if errors.Is(p.Kind, target) {
 			return true
 		}
 	}

@@ -3,8 +3,10 @@ package tldwdb
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // This file decides what a run has to do. It does no I/O: it compares the
@@ -136,10 +138,10 @@ func decide(src *source, hist *history, req Request, opt planOptions) ([]step, [
 }
 
 func isFatal(d Disagreement, opt planOptions) bool {
-	switch d.Kind {
-	case ErrChanged:
+	switch {
+	case errors.Is(d.Kind, ErrChanged):
 		return true
-	case ErrOutOfOrder:
+	case errors.Is(d.Kind, ErrOutOfOrder):
 		return !opt.outOfOrder
 	}
 	return opt.strict
@@ -153,13 +155,13 @@ func compare(src *source, hist *history) []Disagreement {
 		list = append(list, Disagreement{Kind: kind, Migration: id, Detail: fmt.Sprintf(format, args...)})
 	}
 	head, known := src.head()
-	highest, any := int64(0), false
+	highest, found := int64(0), false
 	for _, r := range hist.rows {
 		if r.id.Repeatable {
 			continue // one whose file is gone needs nothing, one that changed is pending
 		}
 		if r.state.done() {
-			highest, any = r.id.Version, true
+			highest, found = r.id.Version, true
 		}
 		m := src.find(r.id)
 		switch {
@@ -172,7 +174,7 @@ func compare(src *source, hist *history) []Disagreement {
 		}
 	}
 	for _, m := range src.migrations {
-		if any && !m.id.Repeatable && m.id.Version < highest && hist.find(m.id) == nil {
+		if found && !m.id.Repeatable && m.id.Version < highest && hist.find(m.id) == nil {
 			add(ErrOutOfOrder, m.id, "pending, but version %d is applied already: give it a higher version, or allow it with Config.OutOfOrder", highest)
 		}
 	}
@@ -265,7 +267,7 @@ func (p *planner) down(versions []int64) {
 
 // planID stands for the steps and for the rows that they were decided from.
 func planID(steps []step, hist *history) string {
-	hash := sha256.New()
+	var text strings.Builder
 	for _, s := range steps {
 		sum := ""
 		if s.migration != nil {
@@ -274,10 +276,11 @@ func planID(steps []step, hist *history) string {
 				sum = s.migration.down.checksum
 			}
 		}
-		fmt.Fprintf(hash, "step %s %s %s %s\n", s.id, s.direction, s.reason, sum)
+		fmt.Fprintf(&text, "step %s %s %s %s\n", s.id, s.direction, s.reason, sum)
 	}
 	for _, r := range hist.rows {
-		fmt.Fprintf(hash, "row %s %s %s %s %d\n", r.id, r.state, r.direction, r.checksum, r.done)
+		fmt.Fprintf(&text, "row %s %s %s %s %d\n", r.id, r.state, r.direction, r.checksum, r.done)
 	}
-	return hex.EncodeToString(hash.Sum(nil))[:16]
+	sum := sha256.Sum256([]byte(text.String()))
+	return hex.EncodeToString(sum[:8])
 }

@@ -2,6 +2,7 @@ package tldwdb
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -86,7 +87,7 @@ func always(*history) (bool, error) { return true, nil }
 func (r *run) findings(ctx context.Context, hist *history) ([]Finding, error) {
 	var list []Finding
 	for _, d := range compare(r.src, hist) {
-		if d.Kind == ErrChanged { //nolint:errorlint // kinds are sentinels that are never wrapped
+		if errors.Is(d.Kind, ErrChanged) {
 			list = append(list, Finding{Migration: d.Migration, Problem: d.Detail, Fixes: []FixKind{FixChecksum}})
 		}
 	}
