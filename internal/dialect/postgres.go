@@ -452,8 +452,9 @@ func (*postgresLock) NeedsConnection() bool { return true }
 // than one slice: the snapshot that a waiting statement holds would stop CREATE
 // INDEX CONCURRENTLY for ever.
 func (l *postgresLock) Try(ctx context.Context, c *sql.Conn, slice time.Duration) (bool, error) {
-	// A timeout undoes the settings with it: all is one implicit transaction.
-	query := fmt.Sprintf("SET statement_timeout = 0; SET lock_timeout = %d; SELECT pg_catalog.pg_advisory_lock(%d)", max(slice.Milliseconds(), 1), l.key)
+	// One packet is one implicit transaction, and the settings end with it: they
+	// must not stay on a connection that a pooler gives to somebody else.
+	query := fmt.Sprintf("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = %d; SELECT pg_catalog.pg_advisory_lock(%d)", max(slice.Milliseconds(), 1), l.key)
 	_, err := c.ExecContext(ctx, query)
 	if pgCode(err) == "55P03" {
 		return false, nil
