@@ -228,6 +228,8 @@ const (
 	mysqlFirst  mysqlState = iota // before the first word
 	mysqlLabel                    // after a first word that may be a label
 	mysqlBegin                    // after BEGIN: NOT ATOMIC makes it a block
+	mysqlSet                      // after SET: STATEMENT … FOR stands before a whole statement
+	mysqlSetStatement             // after SET STATEMENT
 	mysqlCreate                   // after CREATE or ALTER
 	mysqlHead                     // between the kind of object and its body
 	mysqlInside                   // in the body
@@ -281,6 +283,7 @@ const (
 	wProcedure
 	wRepeat
 	wRow
+	wSelect
 	wSqlstate
 	wStatement // begins a statement that is not compound
 	wFollows
@@ -337,7 +340,7 @@ func lookupMySQL(w []byte) mysqlWord {
 		return wLoop
 	case "NOT":
 		return wNot
-	case "AND", "OR", "XOR", "IN", "LIKE", "RLIKE", "REGEXP", "BETWEEN", "DIV", "MOD", "SELECT", "BY", "DISTINCT", "ON",
+	case "AND", "OR", "XOR", "IN", "LIKE", "RLIKE", "REGEXP", "BETWEEN", "DIV", "MOD", "BY", "DISTINCT", "ON",
 		"WHERE", "HAVING", "FROM", "ESCAPE", "COLLATE", "ELSEIF", "ELSIF", "ALL", "USING":
 		return wOperator
 	case "TABLE", "VIEW", "INDEX", "DATABASE", "SCHEMA", "USER", "ROLE", "SERVER", "SEQUENCE", "TABLESPACE", "LOGFILE", "UNIQUE", "FULLTEXT", "SPATIAL",
@@ -349,6 +352,8 @@ func lookupMySQL(w []byte) mysqlWord {
 		return wRepeat
 	case "ROW":
 		return wRow
+	case "SELECT":
+		return wSelect
 	case "SQLSTATE":
 		return wSqlstate
 	case "INSERT", "UPDATE", "DELETE", "REPLACE", "RETURN", "CALL", "WITH", "EXECUTE", "DROP", "EXPLAIN", "DESCRIBE", "SHOW", "LOAD",
@@ -402,6 +407,13 @@ func (b *mysqlBody) token(s *Scanner, kind TokenKind, text []byte, offset int) {
 		default:
 			s.watch = false
 		}
+	case mysqlSet:
+		b.state = mysqlSetStatement
+		s.watch = kind == Word && strings.EqualFold(string(text), "STATEMENT")
+	case mysqlSetStatement:
+		if word == wFor {
+			b.state = mysqlFirst
+		}
 	case mysqlCreate:
 		switch word {
 		case wProcedure, wFunction, wTrigger, wEvent:
@@ -428,6 +440,8 @@ func (b *mysqlBody) firstToken(s *Scanner, kind TokenKind, word mysqlWord, offse
 		// MariaDB runs compound statements outside of stored programs too.
 		b.state, b.start = mysqlInside, true
 		b.inside(kind, word, 0, offset)
+	case wSet:
+		b.state = mysqlSet
 	case wOther:
 		b.state = mysqlLabel
 	default:
@@ -472,7 +486,7 @@ func (b *mysqlBody) head(s *Scanner, kind TokenKind, word mysqlWord, op byte, of
 			return // RETURNS CHAR(1) CHARACTER SET utf8mb4, RETURNS SET('a')
 		}
 		b.state = mysqlInside
-	case wStatement, wOperator, wDo, wCreate, wAlter:
+	case wStatement, wSelect, wDo, wCreate, wAlter:
 		b.state = mysqlInside
 	}
 }
@@ -514,7 +528,7 @@ func (b *mysqlBody) inside(kind TokenKind, word mysqlWord, op byte, offset int) 
 // wantsOperand reports whether an operand follows the word, so that END after it is a column's name.
 func wantsOperand(word mysqlWord) bool {
 	switch word {
-	case wOperator, wThen, wElse, wWhen, wCase, wNot, wUntil, wAs, wIf, wWhile, wSet, wDo:
+	case wOperator, wSelect, wThen, wElse, wWhen, wCase, wNot, wUntil, wAs, wIf, wWhile, wSet, wDo:
 		return true
 	}
 	return false

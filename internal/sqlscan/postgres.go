@@ -342,16 +342,16 @@ func (s *Scanner) postgresSetting(text string) {
 
 // copyData takes the lines that follow COPY … FROM STDIN, up to \. alone on a line. The rest of the statement's own line must be blank
 // or a comment: psql runs what stands there after the data, which no reader of the file would expect.
-func (s *Scanner) copyData(st *Statement) error {
-	at := func(msg string) error {
+func (s *Scanner) copyData(st Statement) (string, error) {
+	at := func(msg string) (string, error) {
 		if s.err != nil {
-			return s.err
+			return "", s.err
 		}
-		return &Error{Offset: st.Offset, Line: st.Line, Column: st.Column, Msg: msg}
+		return "", &Error{Offset: st.Offset, Line: st.Line, Column: st.Column, Msg: msg}
 	}
 	line, ok := s.restOfLine(s.pos)
 	if rest := bytes.TrimSpace(line); len(rest) > 0 && !bytes.HasPrefix(rest, []byte("--")) {
-		return s.errorAt(s.pos+bytes.Index(line, rest), "only a comment may follow COPY FROM STDIN on its line: its data begins on the next")
+		return "", s.errorAt(s.pos+bytes.Index(line, rest), "only a comment may follow COPY FROM STDIN on its line: its data begins on the next")
 	}
 	if !ok {
 		return at(`COPY FROM STDIN without data: no line with \. alone`)
@@ -360,16 +360,16 @@ func (s *Scanner) copyData(st *Statement) error {
 	begin := s.pos
 	for ok {
 		if line, ok = s.restOfLine(s.pos); s.err != nil {
-			return s.err
+			return "", s.err
 		}
 		next := s.pos + len(line)
 		if ok {
 			next++
 		}
 		if string(bytes.TrimSuffix(line, []byte("\r"))) == `\.` {
-			st.Data = s.text(begin, s.pos)
+			data := s.text(begin, s.pos)
 			s.pos = next
-			return s.settle(s.pos)
+			return data, s.check(s.pos)
 		}
 		s.pos = next
 	}

@@ -80,6 +80,7 @@ type Scanner struct {
 	pos    int // offset of the next token
 	keep   int // offset of the first byte that is still needed
 
+	checked int // up to here the input is known to be UTF-8 without NUL
 	// Counted up to settled: the line, and the column of the byte at settled.
 	settled, line, column int
 	binary                []span // string literals whose bytes need not be UTF-8
@@ -268,8 +269,12 @@ func (s *Scanner) scan() (Statement, error) {
 				s.body.token(s, kind, text, s.pos)
 			}
 		}
-		s.pos = next
 		end = next
+		// The one blank that follows most tokens is not worth a turn of the loop.
+		if e < len(s.lex.window) && s.lex.window[e] == ' ' {
+			next++
+		}
+		s.pos = next
 	}
 }
 
@@ -316,7 +321,7 @@ func (s *Scanner) atEnd(st Statement, verb span, code bool, end int) (Statement,
 		return Statement{}, s.errorAt(s.code, "unterminated comment")
 	}
 	if !code {
-		if err := s.settle(s.pos); err != nil {
+		if err := s.check(s.pos); err != nil {
 			return Statement{}, err
 		}
 		return Statement{}, io.EOF
@@ -339,7 +344,7 @@ func (s *Scanner) finish(st Statement, verb span, end int) (Statement, error) {
 		st.Verb = strings.ToUpper(st.Text[verb.begin-st.Offset : verb.end-st.Offset])
 	}
 	// The whole of it is looked at before the server may see a byte of it.
-	if err := s.settle(s.pos); err != nil {
+	if err := s.check(s.pos); err != nil {
 		return Statement{}, err
 	}
 	s.keep = s.pos
@@ -350,7 +355,8 @@ func (s *Scanner) finish(st Statement, verb span, end int) (Statement, error) {
 		}
 		if b, ok := s.body.(*postgresBody); ok && b.copying {
 			st.CopyIn = true
-			if err := s.copyData(&st); err != nil {
+			var err error
+			if st.Data, err = s.copyData(st); err != nil {
 				return Statement{}, err
 			}
 		}
@@ -440,37 +446,56 @@ func (s *Scanner) stop(err error) bool {
 
 func (s *Scanner) skipBOM() {
 	if bytes.HasPrefix(s.lex.window, []byte(bom)) {
-		s.pos, s.keep, s.settled = len(bom), len(bom), len(bom)
+		s.pos, s.keep, s.checked, s.settled = len(bom), len(bom), len(bom), len(bom)
 	}
 }
 
-// settle counts lines and characters up to the given offset, and makes sure that what it counts is UTF-8 without NUL.
-func (s *Scanner) settle(to int) error {
-	part := s.lex.window[s.settled-s.base : to-s.base]
+// check makes sure that the input up to the given offset is UTF-8 without NUL.
+func (s *Scanner) check(to int) error {
+	part := s.lex.window[s.checked-s.base : to-s.base]
 	if i := s.faulty(part); i >= 0 {
 		msg := "invalid UTF-8"
 		if part[i] == 0 {
 			msg = "NUL byte"
 		}
-		s.count(part[:i])
+		s.count(s.checked + i)
 		return &Error{Offset: s.settled, Line: s.line, Column: s.column, Msg: msg}
 	}
-	s.count(part)
+	s.checked = to
 	return nil
 }
 
-// count moves the settled position over part, which begins there.
-func (s *Scanner) count(part []byte) {
-	s.settled += len(part)
-	if n := bytes.Count(part, []byte{'\n'}); n > 0 {
+// settle checks the input up to the given offset and counts its lines and characters.
+func (s *Scanner) settle(to int) error {
+	if to > s.checked {
+		if err := s.check(to); err != nil {
+			return err
+		}
+	}
+	s.count(to)
+	return nil
+}
+
+// count moves line and column to the given offset. It is done at the beginning of a statement only, when most of what
+// lies behind is lines to count, which is quick, and little is characters.
+func (s *Scanner) count(to int) {
+	part := s.lex.window[s.settled-s.base : to-s.base]
+	s.settled = to
+	if n := bytes.Count(part, newline); n > 0 {
 		s.line += n
 		s.column = 1
 		part = part[bytes.LastIndexByte(part, '\n')+1:]
 	}
-	s.column += utf8.RuneCount(part)
+	for _, c := range part {
+		if c&0xC0 != 0x80 { // not the continuation of a character
+			s.column++
+		}
+	}
 }
 
-// faulty returns the index of the first byte of part, which begins at s.settled, that no text may hold; -1 if there
+var newline = []byte{'\n'}
+
+// faulty returns the index of the first byte of part, which begins at s.checked, that no text may hold; -1 if there
 // is none.
 func (s *Scanner) faulty(part []byte) int {
 	nul := bytes.IndexByte(part, 0)
@@ -481,11 +506,11 @@ func (s *Scanner) faulty(part []byte) int {
 		for i := 0; i < len(part); {
 			r, n := utf8.DecodeRune(part[i:])
 			if r == utf8.RuneError && n == 1 {
-				end := s.binaryAt(s.settled + i)
+				end := s.binaryAt(s.checked + i)
 				if end == 0 {
 					return i
 				}
-				n = end - s.settled - i
+				n = end - s.checked - i
 			}
 			i += n
 		}
