@@ -2,6 +2,7 @@ package sqlscan
 
 import (
 	"bytes"
+	"regexp"
 	"strings"
 )
 
@@ -168,6 +169,9 @@ func mysqlDump(comment []byte) bool {
 	return false
 }
 
+// ansiModes are the sql_modes that hold ANSI_QUOTES; all but two are MariaDB's.
+var ansiModes = regexp.MustCompile(`ANSI|\b(?:DB2|MAXDB|MSSQL|ORACLE|POSTGRESQL)\b`)
+
 // mysqlSetting follows SET sql_mode = '…', which dumps write around each routine: after it the server reads quotes
 // differently. Any other value restores what the options say, as SET sql_mode = @saved does.
 func (s *Scanner) mysqlSetting(text string) {
@@ -189,7 +193,7 @@ func (s *Scanner) mysqlSetting(text string) {
 			modes := strings.ToUpper(t.Text)
 			if t.Kind == String {
 				s.lex.escapes = !strings.Contains(modes, "NO_BACKSLASH_ESCAPES")
-				s.lex.ansi = strings.Contains(modes, "ANSI")
+				s.lex.ansi = ansiModes.MatchString(modes)
 			} else {
 				s.lex.escapes = !o.NoBackslashEscapes
 				s.lex.ansi = o.ANSIQuotes
@@ -225,14 +229,14 @@ type mysqlBody struct {
 type mysqlState uint8
 
 const (
-	mysqlFirst  mysqlState = iota // before the first word
-	mysqlLabel                    // after a first word that may be a label
-	mysqlBegin                    // after BEGIN: NOT ATOMIC makes it a block
-	mysqlSet                      // after SET: STATEMENT … FOR stands before a whole statement
-	mysqlSetStatement             // after SET STATEMENT
-	mysqlCreate                   // after CREATE or ALTER
-	mysqlHead                     // between the kind of object and its body
-	mysqlInside                   // in the body
+	mysqlFirst        mysqlState = iota // before the first word
+	mysqlLabel                          // after a first word that may be a label
+	mysqlBegin                          // after BEGIN: NOT ATOMIC makes it a block
+	mysqlSet                            // after SET: STATEMENT … FOR stands before a whole statement
+	mysqlSetStatement                   // after SET STATEMENT
+	mysqlCreate                         // after CREATE or ALTER
+	mysqlHead                           // between the kind of object and its body
+	mysqlInside                         // in the body
 )
 
 // handlerState follows DECLARE … HANDLER FOR condition, condition statement.

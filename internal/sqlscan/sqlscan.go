@@ -234,7 +234,7 @@ func (s *Scanner) scan() (Statement, error) {
 			continue
 		}
 		text := s.lex.window[p:e]
-		if s.lex.delim != nil && kind == Op && text[0] == ';' && !s.lex.inCode {
+		if s.lex.delim != nil && kind == Op && text[0] == ';' {
 			s.pos = next // before the delimiter it ends nothing, and at the end of the text it is not needed
 			continue
 		}
@@ -249,6 +249,8 @@ func (s *Scanner) scan() (Statement, error) {
 		case kindOpen:
 			s.code = s.pos
 		case kindClose, kindTerminator:
+		case kindInner:
+			s.body.terminator()
 		default:
 			if !code {
 				code, s.begun = true, true

@@ -27,6 +27,7 @@ const (
 	kindSpace      TokenKind = iota + 32
 	kindOpen                 // the mark that begins a MySQL comment with code in it
 	kindClose                // the */ that ends it
+	kindInner                // a semicolon in such a comment
 	kindTerminator           // the semicolon, or what DELIMITER made of it
 	kindMore                 // the window ends before the token does
 )
@@ -118,7 +119,7 @@ func Tokens(text string, o Options) iter.Seq[Token] {
 					continue
 				}
 				kind = Comment
-			case kindTerminator:
+			case kindTerminator, kindInner:
 				kind = Op
 			}
 			if !yield(Token{Kind: kind, Text: text[p:end], Offset: p}) {
@@ -249,7 +250,10 @@ func (l *lexer) next(p int) (TokenKind, int) {
 	case classPunct:
 		return Op, p + 1
 	case classSemi:
-		if l.delim != nil || l.inCode {
+		switch {
+		case l.inCode:
+			return kindInner, p + 1
+		case l.delim != nil:
 			return Op, p + 1
 		}
 		return kindTerminator, p + 1

@@ -1,0 +1,2 @@
+INSERT INTO t VALUES (_binary 'ÿþ;\'', 'Ã©');
+SELECT 2;

@@ -1,0 +1,11 @@
+SELECT 'a\';';
+SET sql_mode = 'NO_BACKSLASH_ESCAPES,ANSI_QUOTES';
+SELECT 'a\', "b;""c";
+SET sql_mode = @saved;
+SELECT 'a\';', "b\";";
+/*!50003 SET @saved_sql_mode = @@sql_mode */ ;
+/*!50003 SET sql_mode = 'NO_BACKSLASH_ESCAPES' */ ;
+SELECT 'c\', "d\";
+SET @@SESSION.sql_mode = DEFAULT, @x = 'NO_BACKSLASH_ESCAPES';
+SET GLOBAL sql_mode = 'NO_BACKSLASH_ESCAPES';
+SELECT 'e\';';

@@ -1,0 +1,3 @@
+\restrict abc123
+SELECT 1;
+\unrestrict abc123

@@ -1,0 +1,2 @@
+-- é before the fault
+/* ü */ SELECT 'Grüße'; SELECT '日本'; SELECT '😀' AS "ä"; SELECT 4;
