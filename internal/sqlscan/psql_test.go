@@ -40,6 +40,9 @@ func TestPsql(t *testing.T) {
 	server := listen(t)
 	total := 0
 	for _, file := range files {
+		if beyondPsql[filepath.Base(file)] {
+			continue
+		}
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -77,6 +80,13 @@ func TestPsql(t *testing.T) {
 	}
 	t.Logf("%d files, %d statements equal", len(files), total)
 }
+
+// beyondPsql names the files in testdata that the server reads otherwise than psql, which looks at one line at a time and takes
+// every END in a routine for the keyword. We follow the server.
+var beyondPsql = map[string]bool{"quotes_continued.sql": true, "atomic_labels.sql": true}
+
+// endOfData matches the line that ends COPY data.
+var endOfData = regexp.MustCompile(`(?m)^\\\.\r?\n?\z`)
 
 // emptyLines are what psql leaves out of a statement.
 var emptyLines = regexp.MustCompile(`\n(?:[ \t\r\f]*\n)+`)
@@ -230,7 +240,7 @@ func serve(conn net.Conn) (queries []query, err error) {
 				}
 			}
 			// Some versions of psql send the line that ends the data, and some do not.
-			q.data = strings.TrimSuffix(strings.TrimSuffix(q.data, "\\.\n"), "\\.\r\n")
+			q.data = endOfData.ReplaceAllString(q.data, "")
 			if sameStatement(q.text, "") {
 				q.text = ""
 			}
