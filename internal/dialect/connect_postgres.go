@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -37,10 +38,31 @@ func postgresConnector(u dburl.URL, o ConnectOptions) (driver.Connector, error) 
 			return nil
 		}))
 	}
-	if !o.PrePing {
-		opts = append(opts, stdlib.OptionShouldPing(func(context.Context, stdlib.ShouldPingParams) bool { return false }))
-	}
+	opts = append(opts,
+		stdlib.OptionAfterConnect(func(_ context.Context, c *pgx.Conn) error {
+			c.PgConn().CustomData()[connectedAt] = time.Now()
+			return nil
+		}),
+		stdlib.OptionShouldPing(func(_ context.Context, p stdlib.ShouldPingParams) bool { return o.PrePing && idle(p) > pingAfter }))
 	return stdlib.GetConnector(*cfg, opts...), nil
+}
+
+// pingAfter is how long a connection may lie unused before it is tested.
+const pingAfter = time.Second
+
+// connectedAt is the key in a connection's custom data for the time of its
+// making.
+const connectedAt = "tldwdb.connected"
+
+// idle is how long a connection has not been used. pgx counts from the last
+// time that it was taken out of the pool, which for a new one never was: it
+// would be tested at its first use, and a boot with nothing to do would cost two
+// round trips instead of one.
+func idle(p stdlib.ShouldPingParams) time.Duration {
+	if made, ok := p.Conn.PgConn().CustomData()[connectedAt].(time.Time); ok {
+		return min(p.IdleDuration, time.Since(made))
+	}
+	return p.IdleDuration
 }
 
 // postgresConfig hands the URL to pgx without its secrets, which are set
