@@ -164,11 +164,16 @@ func (db *DB) migrate(ctx context.Context, req Request, wantPlan string) (*Resul
 		return &Result{}, err
 	}
 	err = r.look(ctx, req, wantPlan)
-	r.release(ctx)
-	if err != nil && r.d.IsReadOnly(err) {
-		err = fmt.Errorf("%w: %w", ErrReadOnly, err)
+	if err != nil && r.d.IsReadOnly(err) { // not every engine says so before it is written to
+		err = fmt.Errorf("%w: %w", r.readOnly(), err)
 	}
+	r.release(ctx)
 	return r.result, err
+}
+
+func (r *run) readOnly() error {
+	return withHint(fmt.Errorf("%w: %s on %s, and migrations are pending", ErrReadOnly, databaseLabel(r.facts.Database), r.facts.Server),
+		"point Config.MigrateURL (TLDWDB_MIGRATE_URL) at the primary, or connect as somebody who may write")
 }
 
 // look reads the history once. With nothing to do that is all.
@@ -231,8 +236,7 @@ func (r *run) locked(ctx context.Context, workLeft func(*history) (bool, error),
 		return fmt.Errorf("inspecting the database: %w", err)
 	}
 	if r.facts.ReadOnly {
-		return withHint(fmt.Errorf("%w: %s on %s, and migrations are pending", ErrReadOnly, r.facts.Database, r.facts.Server),
-			"point Config.MigrateURL (TLDWDB_MIGRATE_URL) at the primary")
+		return r.readOnly()
 	}
 	r.store.table = r.d.Qualify(r.facts.Schema, r.cfg.Table)
 	r.session = dialect.Session{LockTimeout: r.cfg.LockTimeout, StatementTimeout: r.cfg.StatementTimeout, Application: r.cfg.Application, Facts: r.facts}
@@ -441,7 +445,7 @@ func (r *run) applied(ctx context.Context, hist *history, j *job, took time.Dura
 // environment into it. A database that was production once stays so.
 func (r *run) ensureTable(ctx context.Context, hist *history) error {
 	var list []string
-	if !hist.exists {
+	if hist.format == 0 { // no table, or one whose maker died before it was stamped
 		list = append(r.d.HistoryDDL(r.store.table), r.store.setMeta(metaFormat, fmt.Sprint(historyFormat))...)
 	}
 	if hist.environment == "" || r.cfg.Environment == Production && hist.environment != string(Production) {

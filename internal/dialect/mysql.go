@@ -113,10 +113,17 @@ func (*mysqlDialect) IsLockTimeout(err error) bool {
 	return mysqlNumber(err) == 1205 || mysqlNumber(err) == 1213
 }
 
-// IsReadOnly knows 1290 (read_only or super_read_only is on) and 1836 (read-only
+// IsReadOnly knows 1290 (the server runs with --read-only; it also speaks of
+// other options), 1792 (a read-only transaction) and 1836 (InnoDB in read-only
 // mode). The variable itself says nothing: administrators may write all the same.
 func (*mysqlDialect) IsReadOnly(err error) bool {
-	return mysqlNumber(err) == 1290 || mysqlNumber(err) == 1836
+	switch mysqlNumber(err) {
+	case 1290:
+		return strings.Contains(err.Error(), "read-only") || strings.Contains(err.Error(), "read_only")
+	case 1792, 1836:
+		return true
+	}
+	return false
 }
 
 var mysqlLine = regexp.MustCompile(` at line (\d+)$`)
