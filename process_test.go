@@ -471,4 +471,3 @@ func (l listener) Handle(_ context.Context, r slog.Record) error {
 	l.hear(r.Message)
 	return nil
 }
-
