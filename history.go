@@ -73,7 +73,6 @@ func (r *row) when() string {
 
 // history is what the table says about one set of migrations.
 type history struct {
-	exists      bool
 	rows        []row // in running order
 	format      int
 	environment string
@@ -140,7 +139,7 @@ func (s *store) read(ctx context.Context, q queryer) (*history, error) {
 		}
 		return nil, fmt.Errorf("reading the history table: %w", err)
 	}
-	h := &history{exists: true}
+	h := &history{}
 	err = h.scan(rows)
 	if s.d.IsNoTable(err) { // pgx reports the error of a query with its rows
 		return &history{}, nil
