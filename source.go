@@ -203,7 +203,7 @@ func loadSource(fsys fs.FS, dir, dialect string, code []GoMigration) (*source, e
 	l.goMigrations(code)
 	s := &source{fsys: fsys}
 	for _, m := range l.versions {
-		if m.up == nil && m.code == nil {
+		if m.up == nil && m.code == nil && m.down.format == formatPair { // of a single file it has been told
 			l.problem(m.down.file, 0, "there is no up file for this down file: add %s", upName(m.down.file))
 		}
 		s.migrations = append(s.migrations, m)
@@ -293,7 +293,7 @@ func (l *loader) file(file, name string) {
 }
 
 func (l *loader) read(file string) ([]byte, bool) {
-	text, err := fs.ReadFile(l.fsys, file)
+	text, err := readText(l.fsys, file)
 	if err != nil {
 		l.problem(file, 0, "cannot be read: %v", unwrapPath(err))
 		return nil, false
@@ -301,11 +301,20 @@ func (l *loader) read(file string) ([]byte, bool) {
 	return text, true
 }
 
+// readText reads a file without its byte-order mark, which would hide a
+// directive or a mark in the first line.
+func readText(fsys fs.FS, file string) ([]byte, error) {
+	text, err := fs.ReadFile(fsys, file)
+	return bytes.TrimPrefix(text, utf8BOM), err
+}
+
 // script adds one direction of a versioned migration.
 func (l *loader) script(file, digits, name string, direction Direction, format fileFormat, text []byte) {
 	version, err := strconv.ParseInt(digits, 10, 64)
 	if err != nil {
-		l.problem(file, 0, "the version %s does not fit into 64 bits", digits)
+		if format == formatPair || direction == DirectionUp { // say it once for a single file
+			l.problem(file, 0, "the version %s does not fit into 64 bits", digits)
+		}
 		return
 	}
 	body, ok := l.section(file, text, format, direction)
@@ -344,13 +353,7 @@ func (l *loader) repeatableScript(file, name string, text []byte) {
 func (l *loader) newScript(file string, format fileFormat, direction Direction, body []byte) *script {
 	s := &script{file: file, format: format, direction: direction, checksum: checksum(body)}
 	s.directives = l.directives(file, body)
-	switch format {
-	case formatGoose:
-		s.directives.NoTransaction = s.directives.NoTransaction || gooseNoTransaction.Match(body)
-	case formatDbmate:
-		s.directives.NoTransaction = s.directives.NoTransaction || dbmateNoTransaction.Match(body)
-	case formatPair:
-	}
+	s.directives.NoTransaction = s.directives.NoTransaction || noTransaction(body, format)
 	return s
 }
 
@@ -394,11 +397,9 @@ func (l *loader) goMigrations(code []GoMigration) {
 	}
 }
 
-// checksum is the SHA-256 of a text with its line endings normalised and
-// without byte-order mark, so that a checkout on another system is the same
-// migration.
+// checksum is the SHA-256 of a text with its line endings normalised, so that
+// a checkout on another system is the same migration.
 func checksum(text []byte) string {
-	text = bytes.TrimPrefix(text, utf8BOM)
 	hash := sha256.New()
 	for len(text) > 0 {
 		i := bytes.Index(text, crlf)
@@ -436,8 +437,22 @@ func detectFormat(text []byte) fileFormat {
 	return formatPair
 }
 
-// section cuts the part of a single-file migration that belongs to direction.
-// Everything else is replaced by its line ends, so that line numbers stay true.
+// noTransaction reports whether a single file says, in its own format, that it
+// cannot run in a transaction.
+func noTransaction(text []byte, format fileFormat) bool {
+	switch format {
+	case formatGoose:
+		return gooseNoTransaction.Match(text)
+	case formatDbmate:
+		return dbmateNoTransaction.Match(text)
+	case formatPair:
+	}
+	return false
+}
+
+// section cuts the part of a single-file migration that belongs to direction,
+// together with the comments above the first mark, which are about both. The
+// rest is replaced by its line ends, so that line numbers stay true.
 // It returns false when the file has no such section or is faulty.
 func (l *loader) section(file string, text []byte, format fileFormat, direction Direction) ([]byte, bool) {
 	if format == formatPair {
@@ -462,6 +477,11 @@ func cutSection(text []byte, format fileFormat, direction Direction) ([]byte, *P
 		return nil, &Problem{Line: lineAt(text, at[0]), Msg: "environment variables are not substituted here: write the value, or a Go migration"}
 	}
 	marks := mark.FindAllSubmatchIndex(text, -1)
+	if len(marks) > 0 {
+		if head := headLength(text); head < marks[0][0] {
+			return nil, &Problem{Line: lineAt(text, head), Msg: "this stands before the first section and would never run: move it behind the mark"}
+		}
+	}
 	seen := map[Direction]int{}
 	var body []byte
 	for i, at := range marks {
@@ -478,16 +498,18 @@ func cutSection(text []byte, format fileFormat, direction Direction) ([]byte, *P
 			end = marks[i+1][0]
 		}
 		// The mark itself stays: it is a comment, and may carry options.
-		body = append(bytes.Repeat([]byte("\n"), seen[here]-1), text[at[0]:end]...)
+		section := text[at[0]:end]
+		if direction == DirectionDown && headLength(section) == len(section) && !directiveLine.Match(section) {
+			continue // an empty down section is no way back
+		}
+		between := bytes.Count(text[marks[0][0]:at[0]], []byte("\n"))
+		body = slices.Concat(text[:marks[0][0]], bytes.Repeat([]byte("\n"), between), section)
 	}
 	if body == nil {
 		if direction == DirectionUp {
 			return nil, &Problem{Line: 1, Msg: "there is no up section in this file"}
 		}
 		return nil, nil
-	}
-	if len(bytes.TrimSpace(mark.ReplaceAll(body, nil))) == 0 && direction == DirectionDown {
-		return nil, nil // an empty down section is no way back
 	}
 	return body, nil
 }
@@ -576,9 +598,6 @@ func (d *directives) set(text string) (name, problem string) {
 // headLength is the length of the blanks and comments that a text begins with.
 func headLength(text []byte) int {
 	i := 0
-	if bytes.HasPrefix(text, utf8BOM) {
-		i = len(utf8BOM)
-	}
 	for i < len(text) {
 		rest := text[i:]
 		switch {
@@ -610,7 +629,7 @@ func (s *source) read(sc *script) ([]byte, error) {
 	if sc.file == "" || sc.stored != "" {
 		return []byte(sc.stored), nil
 	}
-	text, err := fs.ReadFile(s.fsys, sc.file)
+	text, err := readText(s.fsys, sc.file)
 	if err != nil {
 		return nil, err
 	}
