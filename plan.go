@@ -111,16 +111,20 @@ func decide(src *source, hist *history, req Request, opt planOptions) ([]step, [
 			p.applied[r.id.Version] = true
 		}
 	}
-	p.finishInterrupted()
+	// A way back that was interrupted is one of those asked for: whoever calls
+	// Down again after a crash does not want one more taken back.
+	takenBack := p.finishInterrupted()
+	left := max(max(req.Steps, 1)-len(takenBack), 0)
 
 	switch req.Goal {
 	case GoalUp:
 		p.up(func(int64) bool { return true }, req.Steps)
 	case GoalDown:
-		p.down(p.newest(max(req.Steps, 1)))
+		p.down(p.newest(left))
 	case GoalRedo:
-		versions := p.newest(max(req.Steps, 1))
+		versions := p.newest(left)
 		p.down(versions)
+		versions = append(versions, takenBack...)
 		p.up(func(v int64) bool { return slices.Contains(versions, v) }, 0)
 	case GoalBase:
 		p.down(p.newest(len(p.applied)))
@@ -191,8 +195,9 @@ type planner struct {
 }
 
 // finishInterrupted ends first what an earlier run began, in its direction:
-// only then is the schema one of those that the files describe.
-func (p *planner) finishInterrupted() {
+// only then is the schema one of those that the files describe. It returns the
+// versions whose way back it ends.
+func (p *planner) finishInterrupted() (takenBack []int64) {
 	for i := range p.hist.rows {
 		r := &p.hist.rows[i]
 		if r.state.done() {
@@ -201,10 +206,15 @@ func (p *planner) finishInterrupted() {
 		p.steps = append(p.steps, step{
 			migration: p.src.find(r.id), id: r.id, direction: r.direction, reason: reasonInterrupted, row: r,
 		})
-		if !r.id.Repeatable && r.direction == DirectionUp {
+		switch {
+		case r.id.Repeatable:
+		case r.direction == DirectionUp:
 			p.applied[r.id.Version] = true
+		default:
+			takenBack = append(takenBack, r.id.Version)
 		}
 	}
+	return takenBack
 }
 
 // up adds the versions that want accepts and that are not applied, at most
