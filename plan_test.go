@@ -46,7 +46,7 @@ func planWord(word string) ID {
 // "3!running", "3!failed" and "3!down" (being taken back) are not simply that.
 // "=" is as above, and "=-" says that there is no checksum.
 func planHistory(words string) *history {
-	h := &history{exists: words != ""}
+	h := &history{}
 	for _, w := range strings.Fields(words) {
 		w, text, _ := strings.Cut(w, "=")
 		r := row{state: stateApplied, direction: DirectionUp, checksum: "sum " + text}
