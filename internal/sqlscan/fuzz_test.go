@@ -1,13 +1,14 @@
 package sqlscan_test
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
-	"testing/iotest"
 
 	"github.com/tldw/tldwdb/internal/sqlscan"
 )
@@ -49,15 +50,19 @@ func checkProperties(t *testing.T, text string, o sqlscan.Options) {
 	if err == nil && !contextual.MatchString(text) && (len(list) == 0 || !list[len(list)-1].CopyIn) && o.Dialect != sqlscan.Postgres {
 		leftOut(t, text[end:], o)
 	}
-	var slow []sqlscan.Statement
-	var slowErr error
-	for st, err := range sqlscan.All(iotest.OneByteReader(strings.NewReader(text)), o) {
-		if slowErr = err; err == nil {
+	for window := 4; window < 16; window += 5 {
+		var slow []sqlscan.Statement
+		s := sqlscan.NewSmall(strings.NewReader(text), o, window)
+		st, slowErr := s.Next()
+		for ; slowErr == nil; st, slowErr = s.Next() {
 			slow = append(slow, st)
 		}
-	}
-	if fmt.Sprint(slow, slowErr) != fmt.Sprint(list, err) {
-		t.Fatalf("from a reader it is cut as\n%+v %v\nand as a string as\n%+v %v", slow, slowErr, list, err)
+		if errors.Is(slowErr, io.EOF) {
+			slowErr = nil
+		}
+		if fmt.Sprint(slow, slowErr) != fmt.Sprint(list, err) {
+			t.Fatalf("through a window of %d it is cut as\n%+v %v\nand at once as\n%+v %v", window, slow, slowErr, list, err)
+		}
 	}
 	offset := 0
 	for token := range sqlscan.Tokens(text, o) {

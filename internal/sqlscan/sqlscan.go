@@ -75,6 +75,7 @@ type Scanner struct {
 	err error
 	// source is the input itself when it is a string: statements then share its memory.
 	source string
+	size   int // of the first window
 	lex    lexer
 	base   int // offset of the window in the input
 	pos    int // offset of the next token
@@ -111,7 +112,7 @@ type body interface {
 
 // New returns a Scanner that reads from r.
 func New(r io.Reader, opts Options) *Scanner {
-	s := &Scanner{r: r, lex: newLexer(opts), line: 1, column: 1}
+	s := &Scanner{r: r, size: firstWindow, lex: newLexer(opts), line: 1, column: 1}
 	switch s.lex.opts.Dialect {
 	case Postgres:
 		s.body = &postgresBody{}
@@ -405,7 +406,7 @@ func (s *Scanner) fill() bool {
 	w := s.lex.window
 	kept := copy(w, w[s.keep-s.base:])
 	s.base = s.keep
-	if size := max(cap(w), firstWindow); cap(w) == 0 || kept > size/2 {
+	if size := max(cap(w), s.size); cap(w) == 0 || kept > size/2 {
 		if cap(w) > 0 {
 			size *= 2
 		}

@@ -143,7 +143,7 @@ func TestErrors(t *testing.T) {
 		if !errors.As(err, &fault) || fault.Error() != c.want {
 			t.Errorf("%q:\n got %v\nwant %s", c.text, err, c.want)
 		}
-		s := sqlscan.New(iotest.OneByteReader(strings.NewReader(c.text)), c.opts)
+		s := sqlscan.NewSmall(iotest.OneByteReader(strings.NewReader(c.text)), c.opts, 4)
 		for err = nil; err == nil; {
 			_, err = s.Next()
 		}
