@@ -14,10 +14,14 @@ import (
 	"maps"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/fstest"
+
+	"github.com/jmoiron/sqlx"
 
 	"github.com/tldw/tldwdb"
 	"github.com/tldw/tldwdb/internal/testdb"
@@ -37,8 +41,9 @@ type job struct {
 	URL   string            `json:"url"`
 	Files map[string]string `json:"files"` // name to text
 	// Halt is a point at which the worker says so and stops for ever, to be
-	// killed there (SQLite: see haltingPool); empty: it runs to the end.
+	// killed there; it needs Path, the file of a SQLite database. See crash_test.go.
 	Halt string `json:"halt"`
+	Path string `json:"path"`
 }
 
 // report is the last line that a worker prints.
@@ -71,9 +76,11 @@ func childMain() bool {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(2)
 	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
 	rep := report{PID: os.Getpid()}
 	var err error
-	if rep.Result, err = j.run(context.Background()); err != nil {
+	if rep.Result, err = j.run(ctx); err != nil {
 		rep.Error = err.Error()
 	}
 	rep.Ready = err == nil
@@ -86,12 +93,14 @@ func childMain() bool {
 
 // run is the main job of a service.
 func (j job) run(ctx context.Context) (res *tldwdb.Result, err error) {
-	open := func() (*tldwdb.DB, error) { return tldwdb.Open(ctx, j.config()) }
+	var db *tldwdb.DB
 	if j.Halt != "" {
-		open = func() (*tldwdb.DB, error) { return haltingPool(ctx, j) }
-	}
-	db, err := open()
-	if err != nil {
+		var pool *sqlx.DB
+		if db, pool, err = haltingPool(ctx, j); err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, pool.Close()) }()
+	} else if db, err = tldwdb.Open(ctx, j.config()); err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
