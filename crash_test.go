@@ -149,19 +149,21 @@ func slow(e testdb.Engine) string {
 	return "INSERT INTO effects (step) SELECT '2 middle' FROM (SELECT SLEEP(2)) s"
 }
 
-// awaitServer asks until the server says that a session of the database is in
-// the given condition.
-func awaitServer(t *testing.T, db *testdb.Database, sleeping bool) {
+// What a session on the server may be busy with.
+const (
+	sleeping = iota // in the statement that slow makes
+	blocked         // waiting for the lock of a table
+)
+
+// awaitServer asks until a session of the database is busy with that, or until
+// none is.
+func awaitServer(t *testing.T, db *testdb.Database, with int, busy bool) {
 	t.Helper()
-	query := map[bool]string{
-		true:  "SELECT count(*) FROM information_schema.processlist WHERE db = DATABASE() AND state = 'User sleep'",
-		false: "SELECT count(*) FROM information_schema.processlist WHERE db = DATABASE() AND state LIKE '%table metadata lock%'",
-	}[sleeping]
+	query := "SELECT count(*) FROM information_schema.processlist WHERE db = DATABASE() AND state " +
+		[]string{sleeping: "= 'User sleep'", blocked: "LIKE '%table metadata lock%'"}[with]
 	if db.Engine == testdb.Postgres {
-		query = map[bool]string{
-			true:  "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'",
-			false: "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
-		}[sleeping]
+		query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND " +
+			[]string{sleeping: "wait_event = 'PgSleep'", blocked: "wait_event_type = 'Lock'"}[with]
 	}
 	admin := db.AdminDB(t)
 	tick := time.NewTicker(5 * time.Millisecond)
@@ -171,7 +173,7 @@ func awaitServer(t *testing.T, db *testdb.Database, sleeping bool) {
 		if err := admin.QueryRowContext(t.Context(), query).Scan(&n); err != nil {
 			t.Fatal(err)
 		}
-		if n > 0 {
+		if (n > 0) == busy {
 			return
 		}
 		<-tick.C
@@ -186,7 +188,7 @@ func TestKilledInsideAStatement(t *testing.T) {
 		j := job{URL: db.URL, Files: crashFiles(slow(db.Engine))}
 		workers, release := startWorkers(t, 1, j)
 		release()
-		awaitServer(t, db, true)
+		awaitServer(t, db, sleeping, true)
 		workers[0].kill()
 		res := up(t, j)
 		if res.After != 3 {
@@ -197,42 +199,55 @@ func TestKilledInsideAStatement(t *testing.T) {
 	})
 }
 
-// A process dies while its ALTER TABLE waits for a reader's lock. The reader
-// leaves only when the next process is under way, so that the statement of the
-// dead one may still come to its turn.
+// A process dies while its ALTER TABLE waits for a reader's lock. What becomes
+// of the statement is open: it gets the lock after all when the reader leaves
+// first, under the eyes of the next process, or it gives up before that.
 func TestKilledInsideABlockedStatement(t *testing.T) {
 	t.Parallel()
-	forEachServer(t, func(t *testing.T, db *testdb.Database) {
-		admin := db.AdminDB(t)
-		if _, err := admin.ExecContext(t.Context(), "CREATE TABLE busy (id int); INSERT INTO busy VALUES (1)"); err != nil {
-			t.Fatal(err)
-		}
-		reader, err := admin.BeginTx(t.Context(), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var n int
-		if err := reader.QueryRowContext(t.Context(), "SELECT count(*) FROM busy").Scan(&n); err != nil {
-			t.Fatal(err)
-		}
-		j := job{URL: db.URL, Files: crashFiles("ALTER TABLE busy ADD COLUMN note varchar(20);\nINSERT INTO effects (step) VALUES ('2 middle')")}
-		workers, release := startWorkers(t, 1, j)
-		release()
-		awaitServer(t, db, false)
-		workers[0].kill()
-		next, start := startWorkers(t, 1, j)
-		start()
-		if err := reader.Rollback(); err != nil {
-			t.Fatal(err)
-		}
-		if r := next[0].report(t); r.Error != "" || r.Result.After != 3 {
-			t.Errorf("%+v", r)
-		}
-		if _, err := admin.ExecContext(t.Context(), "INSERT INTO busy (id, note) VALUES (2, 'x')"); err != nil {
-			t.Errorf("the column is missing: %v", err)
-		}
-		checkCrashed(t, db)
-	})
+	for _, givesUp := range []bool{false, true} {
+		t.Run(fmt.Sprintf("gives up=%v", givesUp), func(t *testing.T) {
+			t.Parallel()
+			forEachServer(t, func(t *testing.T, db *testdb.Database) {
+				killedWhileBlocked(t, db, givesUp)
+			})
+		})
+	}
+}
+
+func killedWhileBlocked(t *testing.T, db *testdb.Database, givesUp bool) {
+	t.Helper()
+	admin := db.AdminDB(t)
+	if _, err := admin.ExecContext(t.Context(), "CREATE TABLE busy (id int); INSERT INTO busy VALUES (1)"); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := admin.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var n int
+	if err := reader.QueryRowContext(t.Context(), "SELECT count(*) FROM busy").Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	j := job{URL: db.URL, Files: crashFiles("ALTER TABLE busy ADD COLUMN note varchar(20);\nINSERT INTO effects (step) VALUES ('2 middle')")}
+	workers, release := startWorkers(t, 1, j)
+	release()
+	awaitServer(t, db, blocked, true)
+	workers[0].kill()
+	if givesUp {
+		awaitServer(t, db, blocked, false)
+	}
+	next, start := startWorkers(t, 1, j)
+	start()
+	if err := reader.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if r := next[0].report(t); r.Error != "" || r.Result.After != 3 {
+		t.Errorf("%+v", r)
+	}
+	if _, err := admin.ExecContext(t.Context(), "INSERT INTO busy (id, note) VALUES (2, 'x')"); err != nil {
+		t.Errorf("the column is missing: %v", err)
+	}
+	checkCrashed(t, db)
 }
 
 // SIGTERM ends a migration with an error, and the next process finishes it.
@@ -242,7 +257,7 @@ func TestTerminatedInsideAStatement(t *testing.T) {
 		j := job{URL: db.URL, Files: crashFiles(slow(db.Engine))}
 		workers, release := startWorkers(t, 1, j)
 		release()
-		awaitServer(t, db, true)
+		awaitServer(t, db, sleeping, true)
 		terminate(t, workers[0])
 		res := up(t, j)
 		if res.After != 3 {
