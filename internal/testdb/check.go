@@ -102,8 +102,9 @@ func postgresFindings(ctx context.Context, pool *sql.DB) ([]string, error) {
 
 func mysqlFindings(ctx context.Context, pool *sql.DB, name string) ([]string, error) {
 	all, err := settle(ctx, func() ([]string, error) {
+		// Without the statement: MySQL cannot show one with an emoji, not even that of another test.
 		return texts(ctx, pool, `
-			SELECT CONCAT('open connection, id ', id, ', ', command, ' for ', time, ' s: ', COALESCE(info, ''))
+			SELECT CONCAT('open connection, id ', id, ', ', command, ' for ', time, ' s')
 			FROM information_schema.processlist WHERE db = ? AND id <> CONNECTION_ID() ORDER BY id`, name)
 	})
 	if err != nil || len(all) > 0 {

@@ -160,7 +160,7 @@ var postgresQueries = []string{
 	`SELECT o.relname, 'relation '||n.nspname||'.'||o.relname||' kind '||o.relkind::text||' persistence '||o.relpersistence::text
 		||' replica identity '||o.relreplident::text||coalesce(' partition of '||(SELECT string_agg(i.inhparent::regclass::text, ', ' ORDER BY i.inhseqno) FROM pg_inherits i WHERE i.inhrelid = o.oid)
 		||' '||coalesce(pg_get_expr(o.relpartbound, o.oid), ''), '')||coalesce(' by '||CASE WHEN o.relkind = 'p' THEN pg_get_partkeydef(o.oid) END, '')
-		||coalesce(' with '||array_to_string(o.reloptions, ', '), '')||coalesce(' access '||o.relacl::text, '')
+		||coalesce(' with '||array_to_string(o.reloptions, ', '), '')||coalesce(' access '||(SELECT string_agg(g::text, ', ' ORDER BY g::text) FROM unnest(o.relacl) g), '')
 		||CASE WHEN o.relrowsecurity THEN ' row security' ELSE '' END||CASE WHEN o.relforcerowsecurity THEN ' forced' ELSE '' END
 		||coalesce(' as '||CASE WHEN o.relkind IN ('v', 'm') THEN pg_get_viewdef(o.oid) END, '')
 		FROM pg_class o JOIN pg_namespace n ON n.oid = o.relnamespace
@@ -213,7 +213,7 @@ var postgresQueries = []string{
 	`SELECT '', 'text search configuration '||n.nspname||'.'||o.cfgname FROM pg_ts_config o JOIN pg_namespace n ON n.oid = o.cfgnamespace WHERE ` + ours + ` AND ` + notOwned,
 	`SELECT '', 'statistics '||pg_get_statisticsobjdef(o.oid) FROM pg_statistic_ext o JOIN pg_namespace n ON n.oid = o.stxnamespace WHERE ` + ours,
 	`SELECT '', 'event trigger '||evtname||' on '||evtevent||' '||evtfoid::regproc||' enabled '||evtenabled::text FROM pg_event_trigger`,
-	`SELECT '', 'publication '||pubname||' all '||puballtables::text||coalesce(' '||(SELECT string_agg(schemaname||'.'||tablename, ', ' ORDER BY 1) FROM pg_publication_tables t WHERE t.pubname = p.pubname), '') FROM pg_publication p`,
+	`SELECT '', 'publication '||pubname||' all '||puballtables::text||coalesce(' '||(SELECT string_agg(schemaname||'.'||tablename, ', ' ORDER BY schemaname, tablename) FROM pg_publication_tables t WHERE t.pubname = p.pubname), '') FROM pg_publication p`,
 	`SELECT '', 'default access '||coalesce(n.nspname, '')||' '||d.defaclobjtype::text||' '||d.defaclacl::text FROM pg_default_acl d LEFT JOIN pg_namespace n ON n.oid = d.defaclnamespace`,
 	`SELECT coalesce(o.relname, ''), 'comment on '||i.type||' '||i.identity||': '||d.description
 		FROM pg_description d CROSS JOIN LATERAL pg_identify_object(d.classoid, d.objoid, d.objsubid) i
