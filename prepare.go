@@ -209,10 +209,11 @@ func (r *run) split(j *job, text []byte) error {
 	return nil
 }
 
-// dropTransactionMarks takes out the two forms of transaction control that
-// mean what the runner does anyway: a BEGIN and COMMIT around the whole file,
-// as sqlite3's .dump and many hand-written files have them, and the SET
-// autocommit … COMMIT of mysqldump and mariadb-dump.
+// dropTransactionMarks takes out the forms of transaction control that mean
+// what the runner does anyway: a BEGIN and COMMIT around the whole file, as
+// sqlite3's .dump and many hand-written files have them, those that pg_dump
+// puts around large objects, and the SET autocommit … COMMIT of mysqldump and
+// mariadb-dump.
 func (j *job) dropTransactionMarks() {
 	drop := make([]bool, len(j.statements))
 	first := slices.IndexFunc(j.classes, func(c dialect.Class) bool { return c != dialect.ClassSession })
@@ -227,6 +228,9 @@ func (j *job) dropTransactionMarks() {
 	for i, st := range j.statements {
 		if j.classes[i] != dialect.ClassTransaction {
 			continue
+		}
+		if end := largeObjectsEnd(j.statements, i); end > 0 && !j.directives.NoTransaction {
+			drop[i], drop[end] = true, true
 		}
 		if st.Verb == "SET" {
 			manual, drop[i] = true, true
@@ -246,6 +250,23 @@ func (j *job) dropTransactionMarks() {
 }
 
 func opens(st sqlscan.Statement) bool { return st.Verb == "BEGIN" || st.Verb == "START" }
+
+// largeObjectsEnd returns the index of the COMMIT that closes the transaction
+// opened at i, when nothing in it does anything but write a large object.
+func largeObjectsEnd(list []sqlscan.Statement, i int) int {
+	if !opens(list[i]) {
+		return 0
+	}
+	for k := i + 1; k < len(list); k++ {
+		if !strings.HasPrefix(list[k].Text, "SELECT pg_catalog.lo") {
+			if k > i+1 && closes(list[k]) {
+				return k
+			}
+			return 0
+		}
+	}
+	return 0
+}
 
 func closes(st sqlscan.Statement) bool {
 	return st.Verb == "COMMIT" || st.Verb == "END" && !strings.Contains(strings.ToUpper(st.Text), "PREPARED")
