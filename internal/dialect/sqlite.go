@@ -219,7 +219,10 @@ func (s *sqlite) RestoreSnapshot(ctx context.Context, c *sql.Conn, before map[st
 			return err
 		}
 	}
-	return nil
+	// The shell's .dump writes virtual tables straight into the catalogue, where
+	// the connection does not see them until it has read that again.
+	_, err = c.ExecContext(ctx, "PRAGMA writable_schema = RESET")
+	return err
 }
 
 // Lock is a file lock beside the database, never on the database file itself:
