@@ -108,9 +108,14 @@ func (*mysqlDialect) IsDuplicate(err error) bool {
 }
 
 // IsLockTimeout knows 1205 (lock wait timeout, of a row or of a table's
-// metadata) and 1213 (deadlock).
+// metadata), 1213 (deadlock) and 1684 (MariaDB's catalogue cannot be read for a
+// table that another session is changing, which strict mode makes an error).
 func (*mysqlDialect) IsLockTimeout(err error) bool {
-	return mysqlNumber(err) == 1205 || mysqlNumber(err) == 1213
+	switch mysqlNumber(err) {
+	case 1205, 1213, 1684:
+		return true
+	}
+	return false
 }
 
 // IsReadOnly knows 1290 (the server runs with --read-only; it also speaks of
@@ -451,7 +456,9 @@ func (o object) expression(d *mysqlDialect) string {
 	case "PROCEDURE", "FUNCTION":
 		return rows("ROUTINES", nullable("ROUTINE_DEFINITION", "CREATED", "LAST_ALTERED", "SQL_MODE", "SECURITY_TYPE", "ROUTINE_COMMENT"), at("ROUTINE_SCHEMA", "ROUTINE_NAME")+" AND ROUTINE_TYPE = '"+o.kind+"'")
 	case "TRIGGER":
-		return rows("TRIGGERS", nullable("ACTION_STATEMENT", "ACTION_TIMING", "EVENT_MANIPULATION", "EVENT_OBJECT_TABLE", "CREATED"), at("TRIGGER_SCHEMA", "TRIGGER_NAME"))
+		// By the schema of its table too: without that MariaDB opens every table of
+		// the server to find one trigger.
+		return rows("TRIGGERS", nullable("ACTION_STATEMENT", "ACTION_TIMING", "EVENT_MANIPULATION", "EVENT_OBJECT_TABLE", "CREATED"), at("TRIGGER_SCHEMA", "TRIGGER_NAME")+" AND EVENT_OBJECT_SCHEMA = "+schema)
 	case "EVENT":
 		return rows("EVENTS", nullable("EVENT_DEFINITION", "STATUS", "INTERVAL_VALUE", "INTERVAL_FIELD", "EXECUTE_AT", "STARTS", "ENDS", "CREATED", "LAST_ALTERED"), at("EVENT_SCHEMA", "EVENT_NAME"))
 	case "DATABASE", "SCHEMA":
