@@ -30,6 +30,7 @@ import (
 	"github.com/go-sql-driver/mysql"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/tldw/tldwdb/internal/dburl"
 )
@@ -534,5 +535,51 @@ func TestWalkVisitsTheTree(t *testing.T) {
 	walk(fmt.Errorf("top: %w", errors.Join(a, b)), func(err error) { seen = append(seen, err.Error()) })
 	if !slices.Equal(seen, []string{"top: a\nb", "a\nb", "a", "b"}) {
 		t.Errorf("visited %q", seen)
+	}
+}
+
+// TestPostgresPrePing ends a pooled connection on the server. Only a test of
+// the connection notices before a statement fails.
+func TestPostgresPrePing(t *testing.T) {
+	t.Parallel()
+	for _, ping := range []bool{true, false} {
+		u := server(t, "TLDWDB_TEST_POSTGRES_URL")
+		pool, c, err := connect(t, u, ConnectOptions{PrePing: ping})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var pid int
+		if err := c.QueryRowContext(t.Context(), "SELECT pg_backend_pid()").Scan(&pid); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Raw(func(raw any) error {
+			// As if it had been made an hour ago.
+			raw.(*stdlib.Conn).Conn().PgConn().CustomData()[connectedAt] = time.Now().Add(-time.Hour)
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+		_, other, err := connect(t, u, ConnectOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := other.ExecContext(t.Context(), "SELECT pg_terminate_backend($1)", pid); err != nil {
+			t.Fatal(err)
+		}
+		for alive := true; alive; {
+			if err := other.QueryRowContext(t.Context(), "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1)", pid).Scan(&alive); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if c, err = pool.Conn(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		_, err = c.ExecContext(t.Context(), "SELECT 1")
+		if ping && err != nil || !ping && err == nil {
+			t.Errorf("PrePing %v: got %v", ping, err)
+		}
 	}
 }
