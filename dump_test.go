@@ -176,7 +176,7 @@ func TestDumpSQLite(t *testing.T) {
 
 	// The dump writes virtual tables straight into the catalogue, which SQLite
 	// does not notice by itself: the next migration, and the pool, must see them.
-	handle := up(t, testdb.New(t, testdb.SQLite), map[string]string{
+	handle := openAndUp(t, testdb.New(t, testdb.SQLite), map[string]string{
 		"0001_dump.up.sql": dump, "0002_words.up.sql": "INSERT INTO words VALUES ('later', 'a lazy dog');",
 	})
 	var title string
@@ -205,8 +205,8 @@ func roundTrip(t *testing.T, original *testdb.Database, dump string) {
 	t.Helper()
 	copied, control := testdb.New(t, original.Engine), testdb.New(t, original.Engine)
 	second := afterDump[original.Engine]
-	up(t, copied, map[string]string{"0001_dump.up.sql": dump, "0002_after.up.sql": second})
-	up(t, control, map[string]string{"0002_after.up.sql": second})
+	openAndUp(t, copied, map[string]string{"0001_dump.up.sql": dump, "0002_after.up.sql": second})
+	openAndUp(t, control, map[string]string{"0002_after.up.sql": second})
 
 	ours := []string{"tldwdb_history", "after_dump"}
 	if got, want := copied.Dump(t, ours...), original.Dump(t, ours...); got != want {
@@ -228,8 +228,8 @@ func roundTrip(t *testing.T, original *testdb.Database, dump string) {
 	}
 }
 
-// up applies all files, and says so when fewer ran.
-func up(t *testing.T, db *testdb.Database, files map[string]string) *tldwdb.DB {
+// openAndUp applies all files, and says so when fewer ran.
+func openAndUp(t *testing.T, db *testdb.Database, files map[string]string) *tldwdb.DB {
 	t.Helper()
 	fsys := fstest.MapFS{}
 	for name, text := range files {
