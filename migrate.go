@@ -232,8 +232,8 @@ func (r *run) locked(ctx context.Context, workLeft func(*history) (bool, error),
 	if err := r.migrationConnection(ctx); err != nil {
 		return err
 	}
-	if r.facts, err = r.d.Inspect(ctx, r.conn.Conn, r.cfg.Table); err != nil {
-		return fmt.Errorf("inspecting the database: %w", err)
+	if err := r.inspect(ctx); err != nil {
+		return err
 	}
 	if r.facts.ReadOnly {
 		return r.readOnly()
@@ -340,10 +340,21 @@ func (r *run) migrationConnection(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("connecting to the migration URL: %w", err)
 	}
-	r.side = side
+	r.side, r.facts = side, dialect.Facts{} // those of the other connection
 	r.conn, err = side.Connx(ctx)
 	if err != nil {
 		return fmt.Errorf("connecting to the migration URL: %w", err)
+	}
+	return nil
+}
+
+// inspect asks once what is at the other end of the connection.
+func (r *run) inspect(ctx context.Context) (err error) {
+	if r.facts.Server != "" {
+		return nil
+	}
+	if r.facts, err = r.d.Inspect(ctx, r.conn.Conn, r.cfg.Table); err != nil {
+		return fmt.Errorf("inspecting the database: %w", err)
 	}
 	return nil
 }

@@ -98,6 +98,9 @@ func (r *run) prepare(ctx context.Context, steps []step) ([]*job, error) {
 }
 
 func (r *run) prepareOne(ctx context.Context, s step) (*job, error) {
+	if err := r.inspect(ctx); err != nil {
+		return nil, err
+	}
 	j := &job{step: s}
 	if s.migration != nil {
 		j.checksum = s.migration.checksum()

@@ -26,7 +26,8 @@ const (
 type Dialect interface {
 	// Name is one of the Name constants.
 	Name() string
-	// ScanOptions are the rules by which migration files are split.
+	// ScanOptions are the rules by which migration files are split. They are
+	// exact once Inspect has seen the server.
 	ScanOptions() sqlscan.Options
 
 	// Literal writes a string as an SQL literal that means the same in every

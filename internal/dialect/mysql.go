@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
@@ -21,7 +22,9 @@ import (
 )
 
 // mysqlDialect is MySQL 8 and later, and MariaDB 10.5 and later.
-type mysqlDialect struct{}
+type mysqlDialect struct {
+	mariaDB atomic.Bool // Inspect has seen MariaDB
+}
 
 func (*mysqlDialect) Name() string { return NameMySQL }
 func (*mysqlDialect) Concat(parts ...string) string {
@@ -36,10 +39,10 @@ func (*mysqlDialect) Rerun(context.Context, *sql.Conn, sqlscan.Statement) error 
 	return nil
 }
 
-// ScanOptions takes the comments of both servers for code: the scanner only
-// needs to know where a statement ends.
-func (*mysqlDialect) ScanOptions() sqlscan.Options {
-	return sqlscan.Options{Dialect: sqlscan.MySQL, MariaDB: true}
+// ScanOptions knows only after Inspect which of the two servers it is: each has
+// comments that are code to it and not to the other.
+func (d *mysqlDialect) ScanOptions() sqlscan.Options {
+	return sqlscan.Options{Dialect: sqlscan.MySQL, MariaDB: d.mariaDB.Load()}
 }
 
 // Literal writes hexadecimal digits: they mean the same in every sql_mode and
@@ -165,11 +168,10 @@ func (d *mysqlDialect) Inspect(ctx context.Context, c *sql.Conn, _ string) (Fact
 		return Facts{}, errors.New("the connection has no database: name one in the URL")
 	}
 	f.Database, f.Schema = database.String, database.String
-	product := "MySQL "
-	if strings.Contains(f.Server, "MariaDB") {
-		product = ""
+	d.mariaDB.Store(strings.Contains(f.Server, "MariaDB"))
+	if !d.mariaDB.Load() {
+		f.Server = "MySQL " + f.Server
 	}
-	f.Server = product + f.Server
 	return f, nil
 }
 
