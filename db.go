@@ -213,20 +213,24 @@ func (db *DB) logWarnings() {
 	}
 }
 
-// newPool makes a pool without connecting. The fields of o that follow from
-// the configuration are filled in here.
-func (db *DB) newPool(u dburl.URL, o dialect.ConnectOptions) (*sqlx.DB, error) {
-	cfg := db.cfg
-	o.Password = cfg.Password
-	o.Application = cfg.Application
-	o.ConnectTimeout = cfg.ConnectTimeout
-	o.PrePing = !cfg.DisablePrePing
-	o.BusyTimeout = cfg.BusyTimeout
-	o.Logger = cfg.Logger
+// connectOptions fills in the fields of o that follow from the configuration.
+func (db *DB) connectOptions(u dburl.URL, o dialect.ConnectOptions) dialect.ConnectOptions {
+	o.Password = db.cfg.Password
+	o.Application = db.cfg.Application
+	o.ConnectTimeout = db.cfg.ConnectTimeout
+	o.PrePing = !db.cfg.DisablePrePing
+	o.BusyTimeout = db.cfg.BusyTimeout
+	o.Logger = db.cfg.Logger
 	if _, has := u.Password(); has && o.Migration && db.migrateURL.Dialect != "" {
 		o.Password = nil // MigrateURL's own
 	}
-	connector, err := dialect.Connector(u, o)
+	return o
+}
+
+// newPool makes a pool without connecting.
+func (db *DB) newPool(u dburl.URL, o dialect.ConnectOptions) (*sqlx.DB, error) {
+	cfg := db.cfg
+	connector, err := dialect.Connector(u, db.connectOptions(u, o))
 	if err != nil {
 		return nil, err
 	}

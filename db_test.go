@@ -26,6 +26,7 @@ import (
 	"github.com/mattn/go-sqlite3"
 
 	"github.com/tldw/tldwdb/internal/dburl"
+	"github.com/tldw/tldwdb/internal/dialect"
 )
 
 // connectServers are the variables that name real servers.
@@ -391,6 +392,17 @@ func TestPoolLimits(t *testing.T) {
 		if d := jitter(time.Hour, 0.1); d < 54*time.Minute || d > 66*time.Minute {
 			t.Fatalf("an hour, give or take a tenth, became %v", d)
 		}
+	}
+}
+
+func TestConnectOptionsFollowConfig(t *testing.T) {
+	t.Parallel()
+	db := &DB{cfg: Config{DisablePrePing: true, Application: "app", ConnectTimeout: 1, BusyTimeout: 2}}
+	off := db.connectOptions(dburl.URL{}, dialect.ConnectOptions{ReadOnlyPool: true})
+	db.cfg.DisablePrePing = false
+	on := db.connectOptions(dburl.URL{}, dialect.ConnectOptions{Migration: true})
+	if off.PrePing || !on.PrePing || off.Application != "app" || off.ConnectTimeout != 1 || off.BusyTimeout != 2 || !off.ReadOnlyPool || !on.Migration {
+		t.Errorf("got %+v and %+v", off, on)
 	}
 }
 

@@ -292,7 +292,7 @@ func parseKeywords(raw string) (URL, error) {
 		key, rest, ok := strings.Cut(raw, "=")
 		key = strings.TrimRight(key, space)
 		if !ok || !validKey.MatchString(key) {
-			return URL{}, errors.New("the keyword form must be key=value key='value with spaces' ...")
+			return URL{}, errors.New("the keyword form is key=value key='value with spaces', separated by blanks")
 		}
 		raw = strings.TrimLeft(rest, space)
 		var value strings.Builder

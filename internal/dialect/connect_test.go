@@ -388,10 +388,10 @@ func TestMySQLSessionVariables(t *testing.T) {
 	for _, variable := range serverURLs[1:] {
 		t.Run(variable, func(t *testing.T) {
 			t.Parallel()
-			u := mustParse(t, server(t, variable).String()+"?sql_mode=ANSI_QUOTES&lock_wait_timeout=7&collation=utf8mb4_bin")
-			real := server(t, variable)
-			good, _ := real.Password()
-			_, c, err := connect(t, u, ConnectOptions{Password: func(context.Context) (string, error) { return good, nil }})
+			plain := server(t, variable)
+			password, _ := plain.Password()
+			u := mustParse(t, plain.String()+"?sql_mode=ANSI_QUOTES&lock_wait_timeout=7&collation=utf8mb4_bin")
+			_, c, err := connect(t, u, ConnectOptions{Password: func(context.Context) (string, error) { return password, nil }})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -581,5 +581,28 @@ func TestPostgresPrePing(t *testing.T) {
 		if ping && err != nil || !ping && err == nil {
 			t.Errorf("PrePing %v: got %v", ping, err)
 		}
+	}
+}
+
+// TestPostgresSeveralHosts has a dead host first, and asks for a server that
+// takes writes.
+func TestPostgresSeveralHosts(t *testing.T) {
+	t.Parallel()
+	u := server(t, "TLDWDB_TEST_POSTGRES_URL")
+	live := u.Endpoints[0]
+	asked := 0
+	password, _ := u.Password()
+	o := ConnectOptions{Password: func(context.Context) (string, error) {
+		asked++
+		return password, nil
+	}}
+	u.Endpoints = []dburl.Endpoint{{Host: "127.0.0.1", Port: 1}, live}
+	u.Params["target_session_attrs"] = "read-write"
+	if _, _, err := connect(t, u, o); err != nil || asked != 1 {
+		t.Errorf("got %v; the password was asked %d times, want once", err, asked)
+	}
+	u.Params["target_session_attrs"] = "standby"
+	if _, _, err := connect(t, u, o); !Unreachable(err) {
+		t.Errorf("no standby there: got %v, want to be told to wait for one", err)
 	}
 }
