@@ -9,3 +9,6 @@ func NewSmall(r io.Reader, o Options, window int) *Scanner {
 	s.size = window
 	return s
 }
+
+// Window returns how much of the input a Scanner holds at most at a time.
+func (s *Scanner) Window() int { return cap(s.lex.window) }

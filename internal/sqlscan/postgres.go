@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -160,33 +161,49 @@ func (l *lexer) postgresOperator(p int) (TokenKind, int) {
 	return Op, e
 }
 
-// decodeUnicode resolves \0041, \+000041 and \\ in the name of a U&"…" identifier. What is not well formed stays as it is:
-// the server refuses it anyway.
+// decodeUnicode resolves \0041, \+000041 and \\ in the name of a U&"…" identifier, a character beyond 16 bits also as a pair of
+// surrogates. What is not well formed stays as it is: the server refuses it anyway.
 func decodeUnicode(s string) string {
 	var b strings.Builder
-	for i := 0; i < len(s); {
-		if s[i] == '\\' {
-			digits, skip := 4, 1
-			if strings.HasPrefix(s[i:], `\+`) {
-				digits, skip = 6, 2
+	for s != "" {
+		r, n := unicodeEscape(s)
+		if utf16.IsSurrogate(r) {
+			low, m := unicodeEscape(s[n:])
+			if r = utf16.DecodeRune(r, low); r == utf8.RuneError {
+				n, m = 0, 0
 			}
-			if strings.HasPrefix(s[i:], `\\`) {
-				b.WriteByte('\\')
-				i += 2
-				continue
-			}
-			if end := i + skip + digits; end <= len(s) {
-				if v, err := strconv.ParseUint(s[i+skip:end], 16, 32); err == nil && v <= utf8.MaxRune {
-					b.WriteRune(rune(v))
-					i = end
-					continue
-				}
-			}
+			n += m
 		}
-		b.WriteByte(s[i])
-		i++
+		if n == 0 {
+			b.WriteByte(s[0])
+			s = s[1:]
+			continue
+		}
+		b.WriteRune(r)
+		s = s[n:]
 	}
 	return b.String()
+}
+
+// unicodeEscape returns the character of the escape that s begins with, and its length; 0 if there is none.
+func unicodeEscape(s string) (rune, int) {
+	skip, end := 1, 5
+	switch {
+	case strings.HasPrefix(s, `\\`):
+		return '\\', 2
+	case strings.HasPrefix(s, `\+`):
+		skip, end = 2, 8
+	case !strings.HasPrefix(s, `\`):
+		return 0, 0
+	}
+	if end > len(s) {
+		return 0, 0
+	}
+	v, err := strconv.ParseUint(s[skip:end], 16, 32)
+	if err != nil || v > utf8.MaxRune {
+		return 0, 0
+	}
+	return rune(v), end
 }
 
 // postgresBody finds the two forms that change where a statement ends: the body of a routine in standard SQL, BEGIN ATOMIC … END,

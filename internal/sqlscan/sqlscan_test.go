@@ -183,3 +183,73 @@ func TestUnknownDialect(t *testing.T) {
 		}
 	}
 }
+
+// repeated reads a text n times over.
+type repeated struct {
+	text string
+	n    int
+	rest string
+}
+
+func (r *repeated) Read(p []byte) (int, error) {
+	if r.rest == "" {
+		if r.n == 0 {
+			return 0, io.EOF
+		}
+		r.n--
+		r.rest = r.text
+	}
+	n := copy(p, r.rest)
+	r.rest = r.rest[n:]
+	return n, nil
+}
+
+// TestMemory reads forty megabytes of small statements and comments: no more than the first window is ever held. After a
+// large statement it is some multiple of that statement.
+func TestMemory(t *testing.T) {
+	t.Parallel()
+	const window = 64 << 10
+	for _, dialect := range []string{"sqlite", "postgres", "mysql"} {
+		text := string(generated(dialect))
+		s := sqlscan.New(&repeated{text: text, n: 10}, dialects[dialect])
+		n := 0
+		st, err := s.Next()
+		for ; err == nil; st, err = s.Next() {
+			n++
+			if st.Line < n {
+				t.Fatalf("statement %d on line %d", n, st.Line)
+			}
+		}
+		if !errors.Is(err, io.EOF) {
+			t.Fatal(err)
+		}
+		if s.Window() != window {
+			t.Errorf("%s: the window grew to %d bytes", dialect, s.Window())
+		}
+		large := "SELECT '" + strings.Repeat("x", 10<<20) + "';"
+		s = sqlscan.New(&repeated{text: large, n: 3}, dialects[dialect])
+		for err = nil; err == nil; {
+			if st, err = s.Next(); err == nil && len(st.Text) != len(large)-1 {
+				t.Errorf("%s: a statement of %d bytes", dialect, len(st.Text))
+			}
+		}
+		if s.Window() > 4*len(large) {
+			t.Errorf("%s: a window of %d bytes for %d", dialect, s.Window(), len(large))
+		}
+	}
+}
+
+// TestNested has ten thousand nested comments, parentheses and blocks.
+func TestNested(t *testing.T) {
+	t.Parallel()
+	const n = 10_000
+	for _, c := range []struct{ dialect, text, want string }{
+		{"postgres", strings.Repeat("/*", n) + "';" + strings.Repeat("*/", n) + "SELECT 1", "SELECT 1"},
+		{"postgres", "SELECT " + strings.Repeat("(", n) + ";" + strings.Repeat(")", n) + ";", "SELECT " + strings.Repeat("(", n) + ";" + strings.Repeat(")", n)},
+		{"mysql", "CREATE PROCEDURE p()" + strings.Repeat(" BEGIN", n) + strings.Repeat(" END;", n), "CREATE PROCEDURE p()" + strings.Repeat(" BEGIN", n) + strings.Repeat(" END;", n-1) + " END"},
+	} {
+		if got := split(t, c.text, dialects[c.dialect]); len(got) != 1 || got[0] != c.want {
+			t.Errorf("%s: %.80q", c.dialect, got)
+		}
+	}
+}
