@@ -1,0 +1,12 @@
+CREATE TABLE user (
+    id INTEGER NOT NULL,
+    username VARCHAR(64) NOT NULL,
+    email VARCHAR(120) NOT NULL,
+    google_id VARCHAR(100) NOT NULL,
+    access_token TEXT,
+    refresh_token TEXT,
+    PRIMARY KEY (id),
+    UNIQUE (username),
+    UNIQUE (email),
+    UNIQUE (google_id)
+);
