@@ -23,6 +23,7 @@ import (
 	"os/signal"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -141,12 +142,27 @@ func run(ctx context.Context, args, env []string, stdout, stderr io.Writer) int 
 		complain(stderr, err, "service -help lists the flags")
 		return exitUsage
 	}
+	if _, file := stderr.(*os.File); !file {
+		stderr = &lockedWriter{w: stderr} // the workers write to a file directly, and to anything else through us
+	}
 	s := &service{options: o, env: env, stdout: stdout, stderr: stderr}
 	if err := s.run(ctx); err != nil {
 		complain(stderr, err, tldwdb.Hint(err))
 		return exitFailed
 	}
 	return exitDone
+}
+
+// lockedWriter takes the lines of several processes at once.
+type lockedWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *lockedWriter) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(b)
 }
 
 // complain tells what went wrong, and what to do about it where that is known.

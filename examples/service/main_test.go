@@ -428,6 +428,45 @@ func slow(t *testing.T, e testdb.Engine) string {
 	})
 }
 
+// awaitSlow returns when the second migration of slow is in its statement.
+func awaitSlow(t *testing.T, d *testdb.Database) {
+	t.Helper()
+	db, err := tldwdb.Open(t.Context(), tldwdb.Config{URL: d.URL, BusyTimeout: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
+		var n int
+		switch d.Engine {
+		case testdb.SQLite: // it has the write lock, which any transaction of the pool wants
+			tx, err := db.Pool().BeginTxx(t.Context(), nil)
+			if err != nil {
+				return
+			}
+			err = tx.Rollback()
+			if err != nil {
+				t.Fatal(err)
+			}
+		case testdb.Postgres:
+			err = db.Pool().GetContext(t.Context(), &n, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'")
+		default:
+			err = db.Pool().GetContext(t.Context(), &n, "SELECT count(*) FROM information_schema.processlist WHERE db = database() AND state = 'User sleep'")
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n > 0 {
+			return
+		}
+	}
+	t.Fatal("the slow migration did not begin")
+}
+
 // A signal in the middle of a migration ends all processes, takes the migration
 // back, and leaves the lock free.
 func TestInterrupted(t *testing.T) {
@@ -456,6 +495,7 @@ func interrupt(t *testing.T, d *testdb.Database, workers string) {
 	for lines := bufio.NewScanner(pipe); lines.Scan(); {
 		_, _ = fmt.Fprintln(&stderr, lines.Text()) // a Builder takes everything
 		if strings.Contains(lines.Text(), "migration applied") {
+			awaitSlow(t, d)
 			if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 				t.Fatal(err)
 			}
