@@ -24,7 +24,7 @@ func (l *lexer) mysqlComment(p int) (TokenKind, int) {
 	}
 	e := p + 2
 	maria := l.at(e) == 'M' && l.at(e+1) == '!'
-	if l.at(e) != '!' && !(maria && l.opts.MariaDB) {
+	if code := l.at(e) == '!' || maria && l.opts.MariaDB; !code {
 		if i := bytes.Index(w[e:], []byte("*/")); i >= 0 {
 			return Comment, e + i + 2
 		}
@@ -575,7 +575,6 @@ func (b *mysqlBody) expression(word mysqlWord, operand bool, offset int) {
 		b.push(wWhen, offset)
 	case wEnd:
 		if t != nil && operand && t.parens == b.parens && (t.kind == wWhen || t.kind == wUntil) {
-			b.ended = t.kind == wUntil
 			b.pop()
 		}
 	case wThen:

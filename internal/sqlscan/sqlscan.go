@@ -84,7 +84,7 @@ type Scanner struct {
 	checked int // up to here the input is known to be UTF-8 without NUL
 	// Counted up to settled: the line, and the column of the byte at settled.
 	settled, line, column int
-	binary                []span // string literals whose bytes need not be UTF-8
+	binary                []span // string literals of this statement whose bytes need not be UTF-8, in order
 
 	body    body // how a statement's inner semicolons are known, per dialect
 	watch   bool // body wants to see this statement's tokens
@@ -505,30 +505,23 @@ func (s *Scanner) faulty(part []byte) int {
 	if nul >= 0 {
 		part = part[:nul]
 	}
-	if !utf8.Valid(part) {
-		for i := 0; i < len(part); {
-			r, n := utf8.DecodeRune(part[i:])
-			if r == utf8.RuneError && n == 1 {
-				end := s.binaryAt(s.checked + i)
-				if end == 0 {
-					return i
-				}
-				n = end - s.checked - i
-			}
-			i += n
+	if utf8.Valid(part) {
+		return nul
+	}
+	binary := s.binary
+	for i := 0; i < len(part); {
+		if len(binary) > 0 && s.checked+i >= binary[0].begin {
+			i = max(i, binary[0].end-s.checked)
+			binary = binary[1:]
+			continue
 		}
+		r, n := utf8.DecodeRune(part[i:])
+		if r == utf8.RuneError && n == 1 {
+			return i
+		}
+		i += n
 	}
 	return nul
-}
-
-// binaryAt returns the end of the binary literal around the offset, 0 if there is none.
-func (s *Scanner) binaryAt(offset int) int {
-	for _, b := range s.binary {
-		if offset >= b.begin && offset < b.end {
-			return b.end
-		}
-	}
-	return 0
 }
 
 // errorAt returns an *Error for what begins at the offset, which lies in the window and not before the statement at hand;

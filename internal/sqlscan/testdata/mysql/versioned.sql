@@ -12,3 +12,5 @@ END */;
 /*M! it is a comment's; for MySQL */;
 SELECT /*!80000 1,*/ 2;
 /*!50003 SET @a = 1 */ /*!50003 , @b = 2 */;
+/*!100100 it's MariaDB's; */;
+SELECT 3;
