@@ -83,9 +83,11 @@ func BenchmarkExtremes(b *testing.B) {
 		{"values", "mysql", "INSERT INTO t VALUES (1,2)" + strings.Repeat(",\n(1,'a')", 1<<20)},
 		{"semicolons", "mysql", strings.Repeat(";", 1<<20)},
 		{"line", "sqlite", strings.Repeat("SELECT 1;", 1<<20)},
+		{"short", "postgres", strings.Repeat("INSERT INTO t VALUES (1, 2);\n", 1<<18)},
+		{"short", "mysql", strings.Repeat("INSERT INTO t VALUES (1, 2);\n", 1<<18)},
 		{"copy", "postgres", "COPY t FROM STDIN;\n" + strings.Repeat("1\ta\tb\tc\n", 1<<20) + "\\.\n"},
 	} {
-		b.Run(c.name, func(b *testing.B) {
+		b.Run(c.name+"/"+c.dialect, func(b *testing.B) {
 			b.SetBytes(int64(len(c.text)))
 			b.ReportAllocs()
 			for b.Loop() {

@@ -191,6 +191,32 @@ var classes = func() (tables [MySQL + 1][256]class) {
 	return tables
 }()
 
+// inert says which bytes Scanner.skipInert may pass over. A digit may begin a name in MySQL, and so may not; PostgreSQL's
+// parentheses are counted.
+var inert = func() (tables [MySQL + 1][256]inertness) {
+	for d := SQLite; d <= MySQL; d++ {
+		for c := range tables[d] {
+			switch k := classes[d][c]; {
+			case k == classSpace:
+				tables[d][c] = inertBlank
+			case c == ',' || c == '=' && d != Postgres,
+				k == classPunct && d != Postgres,
+				k == classDigit && d != MySQL:
+				tables[d][c] = inertToken
+			}
+		}
+	}
+	return tables
+}()
+
+type inertness uint8
+
+const (
+	notInert inertness = iota
+	inertBlank
+	inertToken
+)
+
 // isLetter reports whether c may begin a word in every dialect. All bytes of a character beyond ASCII may.
 func isLetter(c byte) bool {
 	return c|0x20 >= 'a' && c|0x20 <= 'z' || c == '_' || c >= utf8.RuneSelf
