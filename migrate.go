@@ -207,9 +207,6 @@ func (r *run) look(ctx context.Context, req Request, wantPlan string) error {
 		return len(steps) > 0 || req.destructive(), err
 	}
 	return r.locked(ctx, workLeft, func(ctx context.Context, hist *history) error {
-		if err := r.guard(req, hist); err != nil {
-			return err
-		}
 		return r.apply(ctx, req, hist, wantPlan)
 	})
 }
@@ -306,9 +303,11 @@ func (r *run) killSession(ctx context.Context) {
 }
 
 // guard refuses to take anything back on a production database, unless the
-// caller named it.
-func (r *run) guard(req Request, hist *history) error {
-	if !req.destructive() || r.cfg.Confirm != "" && r.cfg.Confirm == databaseLabel(r.facts.Database) {
+// caller named it. Ending a way back that was interrupted is not refused: it was
+// allowed when it began.
+func (r *run) guard(steps []step, hist *history) error {
+	back := slices.ContainsFunc(steps, func(s step) bool { return s.reason == reasonRequested })
+	if !back || r.cfg.Confirm != "" && r.cfg.Confirm == databaseLabel(r.facts.Database) {
 		return nil
 	}
 	if hist.environment != string(Production) && r.cfg.Environment != Production {
@@ -413,6 +412,9 @@ func (r *run) applyOnce(ctx context.Context, req Request, hist *history, wantPla
 	if len(steps) == 0 { // another process did it between the look and the lock
 		r.result.After, _ = hist.current()
 		return nil
+	}
+	if err := r.guard(steps, hist); err != nil {
+		return err
 	}
 	jobs, err := r.prepare(ctx, steps)
 	if err != nil {
