@@ -75,10 +75,32 @@ func (r *run) restoreSession(ctx context.Context, j *job) error {
 	}
 	ctx, cancel := detached(ctx)
 	defer cancel()
-	if err := keeper.RestoreSnapshot(ctx, r.conn.Conn, r.before); err != nil {
-		return fmt.Errorf("restoring the session after %s: %w", j.id, err)
+	// A temporary table may have been made before a USE or after it.
+	for _, restore := range []func() error{
+		func() error { return r.dropTemporary(ctx, j) },
+		func() error { return keeper.RestoreSnapshot(ctx, r.conn.Conn, r.before) },
+		func() error { return r.dropTemporary(ctx, j) },
+		func() error { return r.d.Prepare(ctx, r.conn.Conn, r.session) },
+	} {
+		if err := restore(); err != nil {
+			return fmt.Errorf("restoring the session after %s: %w", j.id, err)
+		}
 	}
-	return r.d.Prepare(ctx, r.conn.Conn, r.session)
+	return nil
+}
+
+func (r *run) dropTemporary(ctx context.Context, j *job) error {
+	for i, class := range j.classes {
+		if class != dialect.ClassTemporary {
+			continue
+		}
+		if drop := r.d.DropTemporary(j.statements[i]); drop != "" {
+			if _, err := r.conn.ExecContext(ctx, drop); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // withoutForeignKeys runs work with SQLite's foreign keys off, and puts them
@@ -139,7 +161,7 @@ func (r *run) sessionFor(j *job) dialect.Session {
 // engine takes several statements at once, all of it is one packet.
 func (r *run) transact(ctx context.Context, j *job) error {
 	open := plain(append(r.d.Begin(r.sessionFor(j)), r.record(j)...))
-	closing := plain(append([]string{r.settle(j), "COMMIT"}, r.d.Restore(r.session)...))
+	closing := plain(slices.Concat(r.d.Reclaim(), []string{r.settle(j), "COMMIT"}, r.d.Restore(r.session)))
 	err := r.exec(ctx, j, open, closing)
 	if err == nil {
 		return nil
@@ -300,15 +322,19 @@ func (r *run) applyTogether(ctx context.Context, hist *history, jobs []*job) err
 func (r *run) together(ctx context.Context, jobs []*job, took *[]time.Duration) error {
 	for i, j := range jobs {
 		start := time.Now()
-		open := plain(r.record(j))
+		open := r.d.Timeouts(r.sessionFor(j))
 		if i == 0 {
-			open = slices.Concat(plain(r.d.Begin(r.session)), open)
+			open = r.d.Begin(r.sessionFor(j))
 		}
-		closing := plain([]string{r.settle(j)})
+		closing := slices.Concat(r.d.Reclaim(), []string{r.settle(j)})
 		if i == len(jobs)-1 {
-			closing = slices.Concat(closing, plain(append([]string{"COMMIT"}, r.d.Restore(r.session)...)))
+			closing = append(closing, "COMMIT")
 		}
-		if err := r.exec(ctx, j, open, closing); err != nil {
+		closing = append(closing, r.d.Restore(r.session)...)
+		if err := r.exec(ctx, j, plain(append(open, r.record(j)...)), plain(closing)); err != nil {
+			return err
+		}
+		if err := r.restoreSession(ctx, j); err != nil {
 			return err
 		}
 		*took = append(*took, time.Since(start))

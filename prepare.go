@@ -35,7 +35,9 @@ type job struct {
 
 // touchesSession reports whether the job may leave settings behind.
 func (j *job) touchesSession() bool {
-	return j.code != nil || slices.Contains(j.classes, dialect.ClassSession)
+	return j.code != nil || slices.ContainsFunc(j.classes, func(c dialect.Class) bool {
+		return c == dialect.ClassSession || c == dialect.ClassTemporary
+	})
 }
 
 // fail wraps an error of this job. statement is the index of the statement that

@@ -70,9 +70,16 @@ type Dialect interface {
 	// Timeouts are the statements that set a session's limits, outside a
 	// transaction. Zero durations mean no limit.
 	Timeouts(s Session) []string
+	// Reclaim are statements that take back the identity that the connection
+	// came with, so that the history can be written after a file that became
+	// another role.
+	Reclaim() []string
 	// Restore are statements that undo what a file may have set in the session.
-	// They follow the commit in the same packet.
+	// They work inside a transaction too.
 	Restore(s Session) []string
+	// DropTemporary is the statement that takes away what a statement of
+	// ClassTemporary made, or empty where Restore or a SessionKeeper does that.
+	DropTemporary(st sqlscan.Statement) string
 	// ExecScript runs statements in order and stops at the first error. It
 	// returns how many were completed. limit bounds each statement where the
 	// server does not do that by itself; 0 means no limit.

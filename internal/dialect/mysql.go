@@ -34,6 +34,7 @@ func (*mysqlDialect) TransactionalDDL() bool   { return false }
 func (*mysqlDialect) QueryArgs() []any         { return nil }
 func (*mysqlDialect) Now() string              { return "UTC_TIMESTAMP(6)" }
 func (*mysqlDialect) Begin(Session) []string   { return nil }
+func (*mysqlDialect) Reclaim() []string        { return nil }
 func (*mysqlDialect) Restore(Session) []string { return nil } // see Snapshot
 func (*mysqlDialect) Rerun(context.Context, *sql.Conn, sqlscan.Statement) error {
 	return nil
@@ -271,6 +272,18 @@ func (d *mysqlDialect) Class(st sqlscan.Statement) Class {
 		return ClassOpaque
 	}
 	return ClassData
+}
+
+// DropTemporary names the table: the server shows nobody which temporary tables
+// a session has.
+func (d *mysqlDialect) DropTemporary(st sqlscan.Statement) string {
+	h := headOf(st.Text, d.ScanOptions())
+	i := h.skip(1, "OR REPLACE", "TEMPORARY", "TABLE", "IF NOT EXISTS")
+	table, _, ok := h.nameAt(i)
+	if st.Verb != "CREATE" || !ok {
+		return ""
+	}
+	return "DROP TEMPORARY TABLE IF EXISTS " + d.Qualify(table.schema, table.object)
 }
 
 // Rewrite lets the journal be written while a file holds table locks, as every

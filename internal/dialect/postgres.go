@@ -157,10 +157,16 @@ func (p *postgres) Begin(s Session) []string {
 	return append([]string{"BEGIN"}, pgTimeouts("SET LOCAL", s)...)
 }
 
+// DropTemporary has nothing to do: Restore discards all temporary objects.
+func (*postgres) DropTemporary(sqlscan.Statement) string { return "" }
+
+// Reclaim comes after a file's SET ROLE or SET SESSION AUTHORIZATION.
+func (*postgres) Reclaim() []string { return []string{"RESET SESSION AUTHORIZATION", "RESET ROLE"} }
+
 // Restore undoes what a file can set. RESET ALL leaves role and authorization
 // alone, and DISCARD ALL would give the advisory lock away.
 func (p *postgres) Restore(s Session) []string {
-	list := []string{"RESET SESSION AUTHORIZATION", "RESET ROLE", "RESET ALL", "DISCARD TEMP", "UNLISTEN *", "CLOSE ALL"}
+	list := append(p.Reclaim(), "RESET ALL", "DISCARD TEMP", "UNLISTEN *", "CLOSE ALL")
 	return append(list, p.session(s)...)
 }
 

@@ -20,17 +20,19 @@ type sqlite struct {
 	native bool
 }
 
-func (*sqlite) Name() string                         { return NameSQLite }
-func (*sqlite) ScanOptions() sqlscan.Options         { return sqlscan.Options{Dialect: sqlscan.SQLite} }
-func (*sqlite) Concat(parts ...string) string        { return "(" + strings.Join(parts, " || ") + ")" }
-func (*sqlite) TransactionalDDL() bool               { return true }
-func (*sqlite) QueryArgs() []any                     { return nil }
-func (*sqlite) Now() string                          { return "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')" }
-func (*sqlite) TimeText(column string) string        { return column }
-func (*sqlite) Fingerprint(sqlscan.Statement) string { return "" }
-func (*sqlite) Position(error) (character, line int) { return 0, 0 }
-func (*sqlite) Timeouts(Session) []string            { return nil }
-func (*sqlite) Restore(Session) []string             { return nil } // see Snapshot
+func (*sqlite) Name() string                           { return NameSQLite }
+func (*sqlite) ScanOptions() sqlscan.Options           { return sqlscan.Options{Dialect: sqlscan.SQLite} }
+func (*sqlite) Concat(parts ...string) string          { return "(" + strings.Join(parts, " || ") + ")" }
+func (*sqlite) TransactionalDDL() bool                 { return true }
+func (*sqlite) QueryArgs() []any                       { return nil }
+func (*sqlite) Now() string                            { return "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')" }
+func (*sqlite) TimeText(column string) string          { return column }
+func (*sqlite) Fingerprint(sqlscan.Statement) string   { return "" }
+func (*sqlite) Position(error) (character, line int)   { return 0, 0 }
+func (*sqlite) Timeouts(Session) []string              { return nil }
+func (*sqlite) Reclaim() []string                      { return nil }
+func (*sqlite) Restore(Session) []string               { return nil } // see Snapshot
+func (*sqlite) DropTemporary(sqlscan.Statement) string { return "" }  // see Snapshot
 func (*sqlite) Rerun(context.Context, *sql.Conn, sqlscan.Statement) error {
 	return nil
 }
@@ -203,10 +205,55 @@ func (*sqlite) Snapshot(ctx context.Context, c *sql.Conn) (map[string]string, er
 		}
 		settings[pragma] = value
 	}
+	made, err := undoMade(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	for _, statement := range made {
+		settings[statement] = ""
+	}
 	return settings, nil
 }
 
+// undoMade lists what this connection alone has, temporary objects and attached
+// databases, as the statements that would take it away. Triggers and views go
+// before the tables that they are about.
+func undoMade(ctx context.Context, c *sql.Conn) (statements []string, err error) {
+	rows, err := c.QueryContext(ctx, `SELECT 'DROP ' || type || ' IF EXISTS temp."' || replace(name, '"', '""') || '"' FROM sqlite_temp_schema`+
+		` WHERE type IN ('table', 'view', 'trigger') AND name NOT LIKE 'sqlite\_%' ESCAPE '\'`+
+		` UNION ALL SELECT 'DETACH "' || replace(name, '"', '""') || '"' FROM pragma_database_list WHERE name NOT IN ('main', 'temp')`+
+		` ORDER BY 1 DESC`)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if closeErr := rows.Close(); err == nil {
+			err = closeErr
+		}
+	}()
+	for rows.Next() {
+		var statement string
+		if err := rows.Scan(&statement); err != nil {
+			return nil, err
+		}
+		statements = append(statements, statement)
+	}
+	return statements, rows.Err()
+}
+
 func (s *sqlite) RestoreSnapshot(ctx context.Context, c *sql.Conn, before map[string]string) error {
+	made, err := undoMade(ctx, c)
+	if err != nil {
+		return err
+	}
+	for _, statement := range made {
+		if _, had := before[statement]; had {
+			continue
+		}
+		if _, err := c.ExecContext(ctx, statement); err != nil {
+			return err
+		}
+	}
 	now, err := s.Snapshot(ctx, c)
 	if err != nil {
 		return err
