@@ -113,6 +113,8 @@ func postgresRoundTrip(t *testing.T, args ...string) {
 	}
 	if version >= 140000 {
 		fill(t, admin, "rich_postgres14.sql")
+	} else if len(args) > 1 {
+		t.Skip("before version 14 pg_dump's own client cannot load what these options write")
 	}
 	// A trusted extension is the database owner's to create, from version 13 on.
 	if version >= 130000 {

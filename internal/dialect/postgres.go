@@ -433,6 +433,10 @@ func (*postgres) Hint(err error) string {
 		return "this statement cannot run in a transaction: put '-- tldwdb: no-transaction' at the head of the file"
 	case "42501": // insufficient_privilege
 		return "the role may not do this: grant it, or migrate as another role with Config.MigrateURL (TLDWDB_MIGRATE_URL)"
+	case "42704": // undefined_object
+		if strings.Contains(err.Error(), "unrecognized configuration parameter") {
+			return "this server does not know the setting; a pg_dump that is newer than the server writes such lines: take it out"
+		}
 	case "57014": // query_canceled
 		return "if it was the statement timeout: '-- tldwdb: statement-timeout=30m' at the head of the file raises it"
 	}
