@@ -335,10 +335,8 @@ func (l *loader) script(file, digits, name string, direction Direction, format f
 		l.problem(file, 0, "version %d is taken by %s already", version, (*slot).file)
 		return
 	}
-	if m.id.Name != name {
-		other := cmp.Or(m.up, m.down)
-		l.problem(file, 0, "version %d is called %s in %s: give both files one name", version, m.id.Name, other.file)
-		return
+	if direction == DirectionUp {
+		m.id.Name = name // the way back may be called otherwise: add_column up, drop_column down
 	}
 	*slot = s
 }
