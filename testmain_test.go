@@ -1,9 +1,0 @@
-package tldwdb_test
-
-import (
-	"testing"
-
-	"github.com/tldw/tldwdb/internal/testdb"
-)
-
-func TestMain(m *testing.M) { testdb.Main(m) }
