@@ -93,8 +93,11 @@ func (s *service) fleet(ctx context.Context) (err error) {
 		return errors.Join(fmt.Errorf("%w before all workers were ready", context.Cause(ctx)), f.failures())
 	}
 	status, err := s.status(ctx)
+	if failed := f.failures(); err != nil && failed != nil {
+		return failed // for the same reason
+	}
 	if err != nil {
-		return errors.Join(err, f.failures())
+		return err
 	}
 	verdict := f.judge(status)
 	if err := s.print(f, f.text()); err != nil {
@@ -294,16 +297,27 @@ func (f *fleetReport) text() string {
 	table := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
 	line := func(cells ...string) { _, _ = fmt.Fprintln(table, strings.Join(cells, "\t")) } // a Builder takes everything
 	line("WORKER", "PID", "ROLE", "WAITED", "READY AFTER", "APPLIED / WAITED FOR")
+	var migrators []string
 	for _, r := range f.Workers {
-		waited, ready, what := "-", ms(r.ReadyMS), r.WaitedFor
+		if r.Role == roleMigrated {
+			migrators = append(migrators, "worker "+strconv.Itoa(r.Worker))
+		}
+	}
+	for _, r := range f.Workers {
+		waited, ready, what := "-", ms(r.ReadyMS), ""
 		if r.WaitedMS > 0 {
 			waited = ms(r.WaitedMS)
 		}
-		if r.Role == roleFailed {
+		switch r.Role {
+		case roleFailed:
 			ready = "never"
-		}
-		if len(r.Applied) > 0 {
+		case roleMigrated:
 			what = strings.Join(r.Applied, ", ")
+		case roleWaited:
+			// Of a short wait the worker itself knows no more than that it was one.
+			if what = strings.Join(migrators, ", "); what == "" {
+				what = r.WaitedFor
+			}
 		}
 		line(strconv.Itoa(r.Worker), strconv.Itoa(r.PID), r.Role, waited, ready, what)
 	}

@@ -180,7 +180,9 @@ func (s *service) run(ctx context.Context) error {
 	if s.cfg, err = tldwdb.ConfigFromLookup(s.lookup); err != nil {
 		return err
 	}
-	s.cfg.Migrations = s.files()
+	if s.cfg.Migrations, err = s.files(); err != nil {
+		return err
+	}
 	worker, isWorker := s.lookup(workerVariable)
 	s.cfg.Logger = s.logger(isWorker)
 	switch {
@@ -210,11 +212,15 @@ func (s *service) lookup(name string) (value string, ok bool) {
 }
 
 // files are the migrations: TL;DW's own, or those of -migrations.
-func (s *service) files() fs.FS {
-	if s.options.migrations != "" {
-		return os.DirFS(s.options.migrations)
+func (s *service) files() (fs.FS, error) {
+	dir := s.options.migrations
+	if dir == "" {
+		return migrations.FS, nil
 	}
-	return migrations.FS
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return nil, fmt.Errorf("-migrations %s: there is no such folder", dir)
+	}
+	return os.DirFS(dir), nil
 }
 
 // logger writes text to stderr. The parent tells in a table what its workers

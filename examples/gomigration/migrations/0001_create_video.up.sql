@@ -1,0 +1,5 @@
+CREATE TABLE video (
+    id INTEGER NOT NULL PRIMARY KEY,
+    url VARCHAR(200) NOT NULL,
+    youtube_id VARCHAR(20)
+);
