@@ -427,6 +427,8 @@ func (s *Scanner) fill() bool {
 	if size := max(cap(w), s.size); cap(w) == 0 || kept > size/2 {
 		if cap(w) > 0 {
 			size *= 2
+		} else if sized, ok := s.r.(interface{ Len() int }); ok {
+			size = min(size, sized.Len()+1) // most files are small, and there may be thousands of them
 		}
 		w = append(make([]byte, 0, size), w[:kept]...)
 	}
