@@ -224,7 +224,7 @@ func (r *run) warn(ctx context.Context, warnings []Disagreement) {
 
 // locked runs work under the lock, with the history as it is then. When another
 // process has meanwhile done the work, so that workLeft says no, it returns
-// without having had the lock.
+// without work, and as a rule without having had the lock.
 func (r *run) locked(ctx context.Context, workLeft func(*history) (bool, error), work func(context.Context, *history) error) (err error) {
 	if err := r.migrationConnection(ctx); err != nil {
 		return err
@@ -250,7 +250,7 @@ func (r *run) locked(ctx context.Context, workLeft func(*history) (bool, error),
 	if err != nil || !got {
 		return err
 	}
-	r.result.Locked, r.dirty = true, true
+	r.result.Locked = true
 	defer func() {
 		if unlockErr := r.unlock(ctx); unlockErr != nil {
 			if err == nil {
@@ -259,9 +259,20 @@ func (r *run) locked(ctx context.Context, workLeft func(*history) (bool, error),
 			r.killSession(ctx)
 		}
 	}()
+	// Look again, before anything that costs more than a round trip: of a fleet
+	// that waited together each one comes by here.
+	hist, err := r.store.read(ctx, r.conn)
+	if err != nil {
+		return err
+	}
+	r.result.After, _ = hist.current()
+	if left, err := workLeft(hist); err != nil || !left {
+		return err
+	}
 	if err := r.prove(ctx); err != nil {
 		return err
 	}
+	r.dirty = true
 	if keeper, ok := r.d.(dialect.SessionKeeper); ok {
 		if r.before, err = keeper.Snapshot(ctx, r.conn.Conn); err != nil {
 			return fmt.Errorf("reading the session's settings: %w", err)
@@ -269,10 +280,6 @@ func (r *run) locked(ctx context.Context, workLeft func(*history) (bool, error),
 	}
 	if err := r.d.Prepare(ctx, r.conn.Conn, r.session); err != nil {
 		return fmt.Errorf("preparing the migration connection: %w", err)
-	}
-	hist, err := r.store.read(ctx, r.conn)
-	if err != nil {
-		return err
 	}
 	return work(ctx, hist)
 }
