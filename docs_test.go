@@ -142,15 +142,15 @@ func codeIn(cell string) []string {
 }
 
 // sameSet reports what only one of two lists has.
-func sameSet(t *testing.T, what string, documented, real []string) {
+func sameSet(t *testing.T, what string, documented, actual []string) {
 	t.Helper()
-	for _, s := range real {
+	for _, s := range actual {
 		if !slices.Contains(documented, s) {
 			t.Errorf("%s: the document lacks %q", what, s)
 		}
 	}
 	for _, s := range documented {
-		if !slices.Contains(real, s) {
+		if !slices.Contains(actual, s) {
 			t.Errorf("%s: the document has %q, and the source does not", what, s)
 		}
 	}
@@ -354,9 +354,9 @@ func TestReadmeHasEveryVariableAndDefault(t *testing.T) {
 }
 
 // sameValue compares a documented default with the source's: 1h is 1h0m0s.
-func sameValue(documented, real string) bool {
+func sameValue(documented, actual string) bool {
 	d, err := time.ParseDuration(documented)
-	return documented == real || err == nil && d.String() == real
+	return documented == actual || err == nil && d.String() == actual
 }
 
 // configDefaults reads the constants of config.go: default<Field> = value.
@@ -951,6 +951,8 @@ func ambiguousMigration(t *testing.T, e testdb.Engine, bin string) {
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	<-ended
+	if err := <-ended; err == nil {
+		t.Fatal("the process ended well before it could be killed")
+	}
 	runScript(t, t.TempDir(), situation(t, "ambiguous").text, env)
 }

@@ -213,7 +213,7 @@ func (s *service) lookup(name string) (value string, ok bool) {
 
 // files are the migrations: TL;DW's own, or those of -migrations.
 func (s *service) files() (fs.FS, error) {
-	dir := s.options.migrations
+	dir := s.migrations
 	if dir == "" {
 		return migrations.FS, nil
 	}
