@@ -13,7 +13,7 @@ COPY t FROM stdout;
 1
 \.
 COPY (SELECT a FROM stdin) TO STDOUT;
-COPY t FROM '/tmp/x; y';
+COPY t FROM 'data/x; y';
 COPY t FROM PROGRAM 'cat stdin';
 COPY t TO STDOUT;
 COPY t FROM pstdin;
