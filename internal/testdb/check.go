@@ -34,7 +34,7 @@ func (db *Database) drop(ctx context.Context) error {
 	}
 	if db.Engine == Postgres {
 		// DROP DATABASE … WITH (FORCE) does this too, from version 13 on.
-		if err := db.onServer(ctx, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '"+db.name+"'"); err != nil {
+		if err := db.onServer(ctx, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend' AND datname = '"+db.name+"'"); err != nil {
 			return err
 		}
 	}
