@@ -197,6 +197,9 @@ func (r *run) split(j *job, text []byte) error {
 		j.classes = append(j.classes, r.d.Class(st))
 	}
 	j.dropTransactionMarks()
+	if len(j.classes) == 1 && (j.classes[0] == dialect.ClassAlone || j.classes[0] == dialect.ClassRepeatable) {
+		j.journaled = true // a transaction would add nothing to it, and many engines refuse it in one
+	}
 	for i, class := range j.classes {
 		st := j.statements[i]
 		switch {
