@@ -418,10 +418,13 @@ var (
 
 // The marks of the single-file formats. Both tools accept blanks around them.
 var (
-	gooseMark           = regexp.MustCompile(`(?mi)^[ \t]*--[ \t]*\+goose[ \t]+(up|down)[ \t]*\r?$`)
-	dbmateMark          = regexp.MustCompile(`(?m)^[ \t]*--[ \t]*migrate:(up|down)\b[^\n]*$`)
-	gooseNoTransaction  = regexp.MustCompile(`(?mi)^[ \t]*--[ \t]*\+goose[ \t]+no[ \t]+transaction[ \t]*\r?$`)
-	gooseSubstitution   = regexp.MustCompile(`(?mi)^[ \t]*--[ \t]*\+goose[ \t]+envsub[ \t]+on[ \t]*\r?$`)
+	gooseMark          = regexp.MustCompile(`(?mi)^[ \t]*--[ \t]*\+goose[ \t]+(up|down)[ \t]*\r?$`)
+	dbmateMark         = regexp.MustCompile(`(?m)^[ \t]*--[ \t]*migrate:(up|down)\b[^\n]*$`)
+	gooseNoTransaction = regexp.MustCompile(`(?mi)^[ \t]*--[ \t]*\+goose[ \t]+no[ \t]+transaction[ \t]*\r?$`)
+	gooseSubstitution  = regexp.MustCompile(`(?mi)^[ \t]*--[ \t]*\+goose[ \t]+envsub[ \t]+on[ \t]*\r?$`)
+	// Without a blank the mark is no comment to MySQL.
+	tightMark = regexp.MustCompile(`(?mi)^([ \t]*--)(\+goose|migrate:)`)
+
 	dbmateNoTransaction = regexp.MustCompile(`(?m)^[ \t]*--[ \t]*migrate:(?:up|down)\b[^\n]*\btransaction:false\b`)
 )
 
@@ -501,7 +504,7 @@ func cutSection(text []byte, format fileFormat, direction Direction) ([]byte, *P
 			continue // an empty down section is no way back
 		}
 		between := bytes.Count(text[marks[0][0]:at[0]], []byte("\n"))
-		body = slices.Concat(text[:marks[0][0]], bytes.Repeat([]byte("\n"), between), section)
+		body = slices.Concat(text[:marks[0][0]], bytes.Repeat([]byte("\n"), between), tightMark.ReplaceAll(section, []byte("$1 $2")))
 	}
 	if body == nil {
 		if direction == DirectionUp {
