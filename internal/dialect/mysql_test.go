@@ -1,0 +1,165 @@
+package dialect
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/tldw/tldwdb/internal/sqlscan"
+	"github.com/tldw/tldwdb/internal/testdb"
+)
+
+// one scans a text that is one statement.
+func one(t *testing.T, d Dialect, text string) sqlscan.Statement {
+	t.Helper()
+	list, err := sqlscan.Split(text, d.ScanOptions())
+	if err != nil || len(list) != 1 {
+		t.Fatalf("%q: %d statements, %v", text, len(list), err)
+	}
+	return list[0]
+}
+
+func TestMySQLStatements(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		text    string
+		class   Class
+		objects string // kind schema.name, …; what a fingerprint looks at
+	}{
+		{"INSERT INTO t VALUES (1)", ClassData, ""},
+		{"CREATE TABLE t (id int)", ClassSchema, "TABLE t"},
+		{"create /* why */ table -- name\n IF NOT EXISTS `a``b` . `c;d` (id int)", ClassSchema, "TABLE a`b.c;d"},
+		{"/*!50001 CREATE ALGORITHM=UNDEFINED */ /*!50013 DEFINER=`u`@`%` SQL SECURITY DEFINER */ /*!50001 VIEW `v` AS SELECT 1 */", ClassSchema, "VIEW v"},
+		{"/*!50001 DROP VIEW IF EXISTS `v`*/", ClassSchema, "VIEW v"},
+		{"/*!40000 ALTER TABLE `t` DISABLE KEYS */", ClassSchema, "TABLE t"},
+		{"/*!50003 CREATE*/ /*!50017 DEFINER=`u`@`127.0.0.1`*/ /*!50003 TRIGGER `a b` BEFORE INSERT ON t FOR EACH ROW SET @x = 1 */", ClassSchema, "TRIGGER a b"},
+		{"CREATE DEFINER=u@localhost PROCEDURE s.p() SELECT 1", ClassSchema, "PROCEDURE s.p"},
+		{"CREATE DEFINER = CURRENT_USER() FUNCTION f() RETURNS int RETURN 1", ClassSchema, "FUNCTION f"},
+		{"CREATE DEFINER='u'@'%' EVENT e ON SCHEDULE EVERY 1 DAY DO SELECT 1", ClassSchema, "EVENT e"},
+		{"CREATE OR REPLACE TABLE t (id int)", ClassSchema, "TABLE t"},
+		{"CREATE UNIQUE INDEX i USING BTREE ON t (a)", ClassSchema, "TABLE t"},
+		{"DROP INDEX i ON s.t", ClassSchema, "TABLE s.t"},
+		{"DROP TABLE IF EXISTS a, s.b CASCADE", ClassSchema, "TABLE a, TABLE s.b"},
+		{"ALTER TABLE t ADD COLUMN a int, RENAME COLUMN b TO c", ClassSchema, "TABLE t"},
+		{"ALTER TABLE t RENAME TO u", ClassSchema, "TABLE t, TABLE u"},
+		{"RENAME TABLE a TO b, c TO d", ClassSchema, "TABLE a, TABLE b, TABLE c, TABLE d"},
+		{"TRUNCATE t", ClassSchema, "TABLE t"},
+		{"CREATE DATABASE IF NOT EXISTS s", ClassSchema, "DATABASE s"},
+		{"CREATE TEMPORARY TABLE t (id int)", ClassTemporary, ""},
+		{"DROP TEMPORARY TABLE t", ClassTemporary, ""},
+		{"/*!40101 SET @saved_cs_client = @@character_set_client */", ClassSession, ""},
+		{"SET NAMES utf8mb4", ClassSession, ""},
+		{"SET autocommit = 0", ClassTransaction, ""},
+		{"SET TRANSACTION ISOLATION LEVEL READ COMMITTED", ClassSession, ""},
+		{"LOCK TABLES t WRITE", ClassSession, ""},
+		{"UNLOCK TABLES", ClassSession, ""},
+		{"START TRANSACTION", ClassTransaction, ""},
+		{"BEGIN", ClassTransaction, ""},
+		{"BEGIN NOT ATOMIC SET @x = 1; END", ClassOpaque, ""},
+		{"CALL p()", ClassOpaque, ""},
+		{"CREATE USER u", ClassOpaque, ""},
+		{"CREATE USER IF NOT EXISTS u", ClassRepeatable, ""},
+		{"GRANT SELECT ON t TO u", ClassRepeatable, ""},
+	} {
+		d := &mysqlDialect{}
+		st := one(t, d, c.text)
+		if got := d.Class(st); got != c.class {
+			t.Errorf("%s: class %d, want %d", c.text, got, c.class)
+		}
+		if c.class != ClassSchema {
+			continue // nobody asks for the objects of the others
+		}
+		var names []string
+		for _, o := range d.objects(headOf(st.Text, d.ScanOptions()), st.Verb) {
+			names = append(names, strings.Replace(o.kind+" "+o.name.schema+"."+o.name.object, " .", " ", 1))
+		}
+		if got := strings.Join(names, ", "); got != c.objects {
+			t.Errorf("%s: objects %q, want %q", c.text, got, c.objects)
+		}
+		if (d.Fingerprint(st) != "") != (c.objects != "") {
+			t.Errorf("%s: the fingerprint is %q", c.text, d.Fingerprint(st))
+		}
+	}
+}
+
+// fingerprintAround runs a statement on the server between two readings.
+func fingerprintAround(t *testing.T, pool *sql.DB, d Dialect, text string) (before, after string, err error) {
+	t.Helper()
+	conn, connErr := pool.Conn(t.Context())
+	if connErr != nil {
+		t.Fatal(connErr)
+	}
+	defer func() { _ = conn.Close() }()
+	expression := d.Fingerprint(one(t, d, text))
+	if expression == "" {
+		t.Fatalf("%s: no fingerprint", text)
+	}
+	read := func(ctx context.Context) (value string) {
+		if err := queryRow(ctx, conn, "SELECT "+expression, nil, &value); err != nil {
+			t.Fatalf("%s: reading the fingerprint: %v", text, err)
+		}
+		return value
+	}
+	before = read(t.Context())
+	if again := read(t.Context()); again != before {
+		t.Errorf("%s: two readings differ: %s, %s", text, before, again)
+	}
+	_, err = conn.ExecContext(t.Context(), text)
+	return before, read(t.Context()), err
+}
+
+// TestMySQLFingerprints runs each statement on real servers: what takes effect
+// shows, and what fails does not.
+func TestMySQLFingerprints(t *testing.T) {
+	t.Parallel()
+	for _, engine := range []testdb.Engine{testdb.MariaDB, testdb.MySQL} {
+		t.Run(string(engine), func(t *testing.T) {
+			t.Parallel()
+			db := testdb.New(t, engine)
+			pool := db.AdminDB(t)
+			d := &mysqlDialect{}
+			for _, text := range []string{
+				"CREATE TABLE `a;b` (id int PRIMARY KEY, n int, v varchar(10))",
+				"ALTER TABLE `a;b` ADD COLUMN m int COMMENT 'x'",
+				"ALTER TABLE `a;b` ALTER COLUMN m SET DEFAULT 3",
+				"ALTER TABLE `a;b` MODIFY COLUMN v varchar(20) NOT NULL",
+				"CREATE INDEX i ON `a;b` (n)",
+				"DROP INDEX i ON `a;b`",
+				"ALTER TABLE `a;b` COMMENT 'c'",
+				"CREATE TABLE child (id int, parent int, CONSTRAINT f FOREIGN KEY (parent) REFERENCES `a;b` (id))",
+				"ALTER TABLE child DROP FOREIGN KEY f",
+				"ALTER TABLE child ADD CONSTRAINT c CHECK (id > 0)",
+				fmt.Sprintf("CREATE VIEW %s.v AS SELECT id FROM child", backtick(db.Name())),
+				"ALTER VIEW v AS SELECT parent FROM child",
+				"DROP VIEW v",
+				"CREATE PROCEDURE p() SELECT 1",
+				"ALTER PROCEDURE p COMMENT 'c'",
+				"DROP PROCEDURE p",
+				"CREATE FUNCTION f() RETURNS int DETERMINISTIC RETURN 1",
+				"CREATE TRIGGER t BEFORE INSERT ON child FOR EACH ROW SET NEW.id = 1",
+				"DROP TRIGGER t",
+				"CREATE EVENT e ON SCHEDULE EVERY 1 DAY DISABLE DO SELECT 1",
+				"ALTER EVENT e COMMENT 'c' DO SELECT 2",
+				"DROP EVENT e",
+				"RENAME TABLE child TO grandchild",
+				"ALTER TABLE grandchild RENAME TO child",
+				"DROP TABLE child, `a;b`",
+			} {
+				before, after, err := fingerprintAround(t, pool, d, text)
+				if err != nil || before == after {
+					t.Errorf("%s: before %s, after %s, %v", text, before, after, err)
+				}
+			}
+			for _, text := range []string{
+				"CREATE TABLE x (id int, id int)", "DROP TABLE x", "ALTER TABLE x ADD COLUMN a int", "CREATE VIEW v AS SELECT * FROM x",
+				"CREATE TRIGGER t BEFORE INSERT ON x FOR EACH ROW SET @a = 1", "DROP PROCEDURE nope", "RENAME TABLE x TO y",
+			} {
+				if before, after, err := fingerprintAround(t, pool, d, text); err == nil || before != after {
+					t.Errorf("%s failed: before %s, after %s, %v", text, before, after, err)
+				}
+			}
+		})
+	}
+}
