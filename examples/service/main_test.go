@@ -227,6 +227,9 @@ func TestServe(t *testing.T) {
 		if _, body := get(t, s.address+"/"); !strings.Contains(body, "Starting: ") {
 			t.Errorf("the page does not say that the service is starting: %s", body)
 		}
+		if _, body := get(t, s.address+"/health/ready"); !strings.Contains(body, "connecting to the database") && !strings.Contains(body, "bringing the schema up to date") {
+			t.Errorf("the probe does not say what is going on: %s", body)
+		}
 		close(release)
 		if err := <-held; err != nil {
 			t.Fatal(err)

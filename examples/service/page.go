@@ -21,7 +21,7 @@ var pageText string
 
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 	"utc":  func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
-	"took": func(d time.Duration) string { return ms(milliseconds(d)) },
+	"took": took,
 }).Parse(pageText))
 
 // view is what the page shows.
@@ -38,6 +38,15 @@ type view struct {
 
 // engines are the names of the databases behind sqlx's driver names.
 var engines = map[string]string{"sqlite3": "SQLite", "pgx": "PostgreSQL", "mysql": "MySQL or MariaDB"}
+
+// took shows how long a migration ran by the server's clock, which counts whole
+// milliseconds on some engines.
+func took(d time.Duration) string {
+	if d < time.Millisecond {
+		return "< 1 ms"
+	}
+	return ms(milliseconds(d))
+}
 
 // page shows where the schema stands. Errors go to nobody's screen in detail:
 // the text of a driver may name hosts and users.
