@@ -126,7 +126,7 @@ func TestForeignFolders(t *testing.T) {
 
 func foreignFolder(t *testing.T, db *testdb.Database, files map[string]string, tables []string, down int) {
 	t.Helper()
-	handle := up(t, db, files)
+	handle := openAndUp(t, db, files)
 	there := func() (found []string) {
 		for _, name := range relations(t, db.Engine, db.AdminDB(t)) {
 			if name != "tldwdb_history" {
@@ -164,7 +164,7 @@ func TestForeignFaults(t *testing.T) {
 	}{
 		{"no mark", map[string]string{"001_a.sql": "CREATE TABLE a (id int);"}, "001_a.sql: which direction is this?"},
 		{"one version twice", map[string]string{"1_a.up.sql": "SELECT 1;", "0001_b.up.sql": "SELECT 1;"}, "version 1 is taken by 0001_b.up.sql already"},
-		{"a statement above the sections", map[string]string{"1_a.sql": "-- head\nSELECT 1;\n-- +goose Up\nSELECT 2;"}, "1_a.sql:2: this statement stands above the first section"},
+		{"a statement above the sections", map[string]string{"1_a.sql": "-- head\nSELECT 1;\n-- +goose Up\nSELECT 2;"}, "1_a.sql:2: this stands before the first section"},
 		{"environment variables", map[string]string{"1_a.sql": "-- +goose Up\n-- +goose ENVSUB ON\nSELECT '${HOME}';"}, "1_a.sql:2: environment variables are not substituted"},
 		{"a misplaced directive", map[string]string{"1_a.sql": "-- +goose Up\nSELECT 2;\n-- tldwdb: no-transaction\n"}, "1_a.sql:3: a directive must stand before the first statement"},
 	} {

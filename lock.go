@@ -41,9 +41,10 @@ func (r *run) acquire(ctx context.Context, workLeft func(context.Context) (bool,
 	start := time.Now()
 	deadline := start.Add(r.cfg.LockWait)
 	pause, lastSaid := pollFirst, time.Time{}
-	for {
+	// The first try does not wait, so that the holder is named at once.
+	for slice := time.Duration(0); ; slice = min(lockSlice, max(time.Until(deadline), 0)) {
 		tried := time.Now()
-		got, err := r.lock.Try(ctx, r.conn.Conn, min(lockSlice, max(time.Until(deadline), 0)))
+		got, err := r.lock.Try(ctx, r.conn.Conn, slice)
 		if err != nil {
 			return false, fmt.Errorf("taking the migration lock: %w", err)
 		}
@@ -71,7 +72,7 @@ func (r *run) acquire(ctx context.Context, workLeft func(context.Context) (bool,
 			r.log.LogAttrs(ctx, slog.LevelInfo, "waiting for the migration lock",
 				slog.String("holder", r.result.Holder), slog.Duration("waited", now.Sub(start).Round(time.Millisecond)))
 		}
-		if now.Sub(tried) < pollFirst {
+		if slice > 0 && now.Sub(tried) < pollFirst { // this lock does not wait by itself
 			if err := sleep(ctx, pause/2+rand.N(pause/2)); err != nil {
 				return false, err
 			}

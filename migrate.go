@@ -256,7 +256,7 @@ func (r *run) locked(ctx context.Context, workLeft func(*history) (bool, error),
 			if err == nil {
 				err = unlockErr
 			}
-			r.killSession(ctx)
+			r.abandon(ctx)
 		}
 	}()
 	// Look again, before anything that costs more than a round trip: of a fleet
@@ -284,29 +284,36 @@ func (r *run) locked(ctx context.Context, workLeft func(*history) (bool, error),
 	return work(ctx, hist)
 }
 
-// killSession ends what this run left on the server when its connection broke
-// or was given up. It is a courtesy to the next process, which would otherwise
-// wait for the end of the statement: its errors are only logged.
-func (r *run) killSession(ctx context.Context) {
-	killer, ok := r.d.(dialect.SessionKiller)
-	if !ok {
+// abandon ends what this run left on the server when its connection broke or was
+// given up: the next process would otherwise wait for the end of the statement,
+// and what the caller is told about the migration would not be true yet. Its own
+// errors are only logged, because the run has failed already.
+func (r *run) abandon(ctx context.Context) {
+	if !r.lock.NeedsConnection() {
 		return
 	}
 	ctx, cancel := detached(ctx)
 	defer cancel()
 	side, err := r.db.openSide(ctx)
-	if err != nil {
+	if errors.Is(err, errNoSideConnection) {
 		return
 	}
-	defer func() { _ = side.Close() }() // it held nothing
-	conn, err := side.Conn(ctx)
 	if err == nil {
-		err = killer.Kill(ctx, conn, r.facts)
-		_ = conn.Close() // the pool is closed next
+		err = r.abandonOver(ctx, side)
+		_ = side.Close() // it held nothing
 	}
 	if err != nil {
-		r.log.LogAttrs(ctx, slog.LevelDebug, "ending the session of the broken connection", slog.String("error", err.Error()))
+		r.log.LogAttrs(ctx, slog.LevelWarn, "the session of a broken connection could not be ended; the server ends it by itself", slog.String("error", err.Error()))
 	}
+}
+
+func (r *run) abandonOver(ctx context.Context, side *sqlx.DB) error {
+	second, err := side.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = second.Close() }() // the pool is closed next
+	return r.lock.Abandon(ctx, second)
 }
 
 // guard refuses to take anything back on a production database, unless the

@@ -128,9 +128,9 @@ func (r *run) prepareOne(ctx context.Context, s step) (*job, error) {
 			return nil, &LoadError{Problems: l.problems}
 		}
 	}
-	if s.direction == DirectionUp && s.migration.down != nil {
-		if j.down, err = r.src.read(s.migration.down); err != nil {
-			return nil, fmt.Errorf("%s: %w", s.migration.down.file, err)
+	if s.direction == DirectionUp {
+		if j.down, err = r.src.storable(s.migration); err != nil {
+			return nil, err
 		}
 	}
 	j.journaled = j.directives.NoTransaction || !r.d.TransactionalDDL()

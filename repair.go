@@ -268,12 +268,9 @@ func (r *run) baseline(ctx context.Context, version int64) error {
 				return withHint(fmt.Errorf("%s has a row already: %s %s", m.id, row.state, row.when()), "a baseline is for a database without history; nothing was written")
 			}
 			e := entry{id: m.id, checksum: m.checksum(), state: stateBaseline, direction: DirectionUp}
-			if m.down != nil {
-				text, err := r.src.read(m.down)
-				if err != nil {
-					return fmt.Errorf("%s: %w", m.down.file, err)
-				}
-				e.down = text
+			var err error
+			if e.down, err = r.src.storable(m); err != nil {
+				return err
 			}
 			list = append(list, r.store.insert(e))
 		}

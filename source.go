@@ -321,7 +321,7 @@ func (l *loader) script(file, digits, name string, direction Direction, format f
 	if !ok {
 		return
 	}
-	s := l.newScript(file, format, direction, body)
+	s := l.newScript(file, format, direction, text, body)
 	m := l.versions[version]
 	if m == nil {
 		m = &migration{id: ID{Version: version, Name: name}}
@@ -344,14 +344,14 @@ func (l *loader) script(file, digits, name string, direction Direction, format f
 func (l *loader) repeatableScript(file, name string, text []byte) {
 	l.repeatable[name] = &migration{
 		id: ID{Name: name, Repeatable: true},
-		up: l.newScript(file, formatPair, DirectionUp, text),
+		up: l.newScript(file, formatPair, DirectionUp, text, text),
 	}
 }
 
-func (l *loader) newScript(file string, format fileFormat, direction Direction, body []byte) *script {
+func (l *loader) newScript(file string, format fileFormat, direction Direction, text, body []byte) *script {
 	s := &script{file: file, format: format, direction: direction, checksum: checksum(body)}
 	s.directives = l.directives(file, body)
-	s.directives.NoTransaction = s.directives.NoTransaction || noTransaction(body, format)
+	s.directives.NoTransaction = s.directives.NoTransaction || noTransaction(text, body, format)
 	return s
 }
 
@@ -438,14 +438,14 @@ func detectFormat(text []byte) fileFormat {
 	return formatPair
 }
 
-// noTransaction reports whether a single file says, in its own format, that it
-// cannot run in a transaction.
-func noTransaction(text []byte, format fileFormat) bool {
+// noTransaction reports whether a single file says, in its own format, that a
+// section cannot run in a transaction. goose's mark is about the whole file.
+func noTransaction(file, section []byte, format fileFormat) bool {
 	switch format {
 	case formatGoose:
-		return gooseNoTransaction.Match(text)
+		return gooseNoTransaction.Match(file)
 	case formatDbmate:
-		return dbmateNoTransaction.Match(text)
+		return dbmateNoTransaction.Match(section)
 	case formatPair:
 	}
 	return false
@@ -643,6 +643,23 @@ func (s *source) read(sc *script) ([]byte, error) {
 	}
 	if checksum(text) != sc.checksum {
 		return nil, errors.New("the file changed while it was in use")
+	}
+	return text, nil
+}
+
+// storable is the text of a down script as the history keeps it. What the marks
+// of another tool's format say about it is written as our own directive: the
+// text has to stand alone.
+func (s *source) storable(m *migration) ([]byte, error) {
+	if m.down == nil {
+		return nil, nil
+	}
+	text, err := s.read(m.down)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", m.down.file, err)
+	}
+	if m.down.format != formatPair && m.down.directives.NoTransaction {
+		text = append([]byte("-- tldwdb: no-transaction\n"), text...)
 	}
 	return text, nil
 }

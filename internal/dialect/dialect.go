@@ -142,8 +142,14 @@ type Lock interface {
 	// Excludes proves the lock: while it is held, second must fail to get it.
 	// second is nil where the proof needs no connection.
 	Excludes(ctx context.Context, second *sql.Conn) (bool, error)
-	// NeedsConnection reports whether Excludes needs a second connection.
+	// NeedsConnection reports whether Excludes and Abandon need a second
+	// connection.
 	NeedsConnection() bool
+	// Abandon ends the session that held the lock, after its connection was lost:
+	// the server would go on with its statement, and might even begin the packet
+	// that was sent last. It returns when that session has ended. second is nil
+	// where no session is left on a server.
+	Abandon(ctx context.Context, second *sql.Conn) error
 	// Kind names the mechanism, for the log.
 	Kind() string
 }
@@ -199,13 +205,6 @@ type SessionKeeper interface {
 	RestoreSnapshot(ctx context.Context, c *sql.Conn, before map[string]string) error
 }
 
-// SessionKiller is implemented by an engine whose server goes on with a
-// statement after its client has gone, and keeps the migration lock until then.
-type SessionKiller interface {
-	// Kill ends the session that f describes. It runs on a second connection.
-	Kill(ctx context.Context, c *sql.Conn, f Facts) error
-}
-
 // StatementRewriter is implemented by an engine in which some statements of a
 // file would get in the way of the journal.
 type StatementRewriter interface {
@@ -253,6 +252,23 @@ func execOne(ctx context.Context, c *sql.Conn, text string, limit time.Duration)
 		return fmt.Errorf("the statement ran longer than its limit of %s: %w", limit, err)
 	}
 	return err
+}
+
+// untilGone asks until the answer is false, or ctx ends.
+func untilGone(ctx context.Context, c *sql.Conn, query string, args []any) error {
+	pause := time.NewTicker(5 * time.Millisecond)
+	defer pause.Stop()
+	for {
+		var there bool
+		if err := queryRow(ctx, c, query, args, &there); err != nil || !there {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-pause.C:
+		}
+	}
 }
 
 // queryRow reads a single row.

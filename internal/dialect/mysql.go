@@ -210,16 +210,6 @@ func (*mysqlDialect) ExecScript(ctx context.Context, c *sql.Conn, list []sqlscan
 	return execEach(ctx, c, list, limit)
 }
 
-// Kill ends the session of a client that has gone away. Without it the server
-// finishes the statement first, and keeps the lock until then.
-func (*mysqlDialect) Kill(ctx context.Context, c *sql.Conn, f Facts) error {
-	_, err := c.ExecContext(ctx, fmt.Sprintf("KILL CONNECTION %d", f.Session))
-	if mysqlNumber(err) == 1094 { // unknown thread id: it has ended already
-		return nil
-	}
-	return err
-}
-
 func (d *mysqlDialect) Class(st sqlscan.Statement) Class {
 	h := headOf(st.Text, d.ScanOptions())
 	switch st.Verb {
@@ -605,4 +595,17 @@ func (l *mysqlLock) Excludes(ctx context.Context, second *sql.Conn) (bool, error
 	}
 	_, err = l.Unlock(ctx, second)
 	return false, err
+}
+
+// Abandon kills the session. Without it the server finishes the statement
+// first, and keeps the lock until then.
+func (l *mysqlLock) Abandon(ctx context.Context, second *sql.Conn) error {
+	_, err := second.ExecContext(ctx, fmt.Sprintf("KILL CONNECTION %d", l.id))
+	if mysqlNumber(err) == 1094 { // unknown thread id: it has ended already
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return untilGone(ctx, second, fmt.Sprintf("SELECT COALESCE(IS_USED_LOCK(%s), 0) = %d", l.name, l.id), nil)
 }

@@ -447,12 +447,13 @@ func (*postgres) Hint(err error) string {
 // database is part of every advisory lock.
 func (p *postgres) Lock(f Facts, table string) Lock {
 	sum := sha256.Sum256([]byte("tldwdb\x00" + f.Schema + "\x00" + table))
-	return &postgresLock{p: p, key: int64(binary.BigEndian.Uint64(sum[:8]))}
+	return &postgresLock{p: p, key: int64(binary.BigEndian.Uint64(sum[:8])), session: f.Session}
 }
 
 type postgresLock struct {
-	p   *postgres
-	key int64
+	p       *postgres
+	key     int64
+	session int64 // the server process of the connection that takes it
 }
 
 func (*postgresLock) Kind() string          { return "advisory lock" }
@@ -478,10 +479,8 @@ func (l *postgresLock) Unlock(ctx context.Context, c *sql.Conn) (held bool, err 
 }
 
 func (l *postgresLock) Holder(ctx context.Context, c *sql.Conn) (string, error) {
-	query := fmt.Sprintf(`SELECT l.pid, coalesce(a.application_name, ''), coalesce(host(a.client_addr), 'local'), coalesce(to_char(a.backend_start AT TIME ZONE 'UTC', 'HH24:MI:SS'), '')`+
-		` FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid`+
-		` WHERE l.locktype = 'advisory' AND l.granted AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())`+
-		` AND l.classid::bigint = %d AND l.objid::bigint = %d AND l.objsubid = 1`, uint32(uint64(l.key)>>32), uint32(uint64(l.key)))
+	query := `SELECT l.pid, coalesce(a.application_name, ''), coalesce(host(a.client_addr), 'local'), coalesce(to_char(a.backend_start AT TIME ZONE 'UTC', 'HH24:MI:SS'), '')` +
+		` FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid WHERE ` + l.granted()
 	var pid int64
 	var application, address, since string
 	err := queryRow(ctx, c, query, l.p.QueryArgs(), &pid, &application, &address, &since)
@@ -492,6 +491,24 @@ func (l *postgresLock) Holder(ctx context.Context, c *sql.Conn) (string, error) 
 		return "", err
 	}
 	return fmt.Sprintf("%s from %s, backend %d, connected since %s UTC", application, address, pid, since), nil
+}
+
+// granted is the condition that finds the lock in pg_locks, called l.
+func (l *postgresLock) granted() string {
+	return fmt.Sprintf(`l.locktype = 'advisory' AND l.granted AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())`+
+		` AND l.classid::bigint = %d AND l.objid::bigint = %d AND l.objsubid = 1`, uint32(uint64(l.key)>>32), uint32(uint64(l.key)))
+}
+
+// Abandon asks for the lock's own holder and not for a process number alone:
+// numbers are used again. A session gives its advisory locks back after it has
+// rolled back, so there is nothing left of it when the lock is gone.
+func (l *postgresLock) Abandon(ctx context.Context, second *sql.Conn) error {
+	ours := fmt.Sprintf("FROM pg_catalog.pg_locks l WHERE %s AND l.pid = %d", l.granted(), l.session)
+	var asked int64
+	if err := queryRow(ctx, second, "SELECT count(pg_terminate_backend(l.pid)) "+ours, l.p.QueryArgs(), &asked); err != nil {
+		return err
+	}
+	return untilGone(ctx, second, "SELECT count(*) > 0 "+ours, l.p.QueryArgs())
 }
 
 func (l *postgresLock) Excludes(ctx context.Context, second *sql.Conn) (bool, error) {

@@ -295,6 +295,8 @@ type sqliteLock struct {
 func (*sqliteLock) Kind() string          { return "file lock" }
 func (*sqliteLock) NeedsConnection() bool { return false }
 
+func (*sqliteLock) Abandon(context.Context, *sql.Conn) error { return nil }
+
 func (l *sqliteLock) Try(ctx context.Context, _ *sql.Conn, _ time.Duration) (bool, error) {
 	if err := ctx.Err(); err != nil {
 		return false, err
@@ -342,6 +344,7 @@ type memoryLock struct{}
 
 func (*memoryLock) Kind() string                                                { return "connection" }
 func (*memoryLock) NeedsConnection() bool                                       { return false }
+func (*memoryLock) Abandon(context.Context, *sql.Conn) error                    { return nil }
 func (*memoryLock) Try(context.Context, *sql.Conn, time.Duration) (bool, error) { return true, nil }
 func (*memoryLock) Unlock(context.Context, *sql.Conn) (bool, error)             { return true, nil }
 func (*memoryLock) Holder(context.Context, *sql.Conn) (string, error)           { return "", nil }
