@@ -1,0 +1,85 @@
+package dialect
+
+import (
+	"testing"
+
+	"github.com/tldw/tldwdb/internal/testdb"
+)
+
+func TestPostgresStatements(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		text        string
+		class       Class
+		fingerprint bool
+	}{
+		{"INSERT INTO t VALUES (1)", ClassData, false},
+		{"WITH x AS (SELECT 1) DELETE FROM t", ClassData, false},
+		{"SELECT pg_catalog.setval('s', 1)", ClassData, false},
+		{"CREATE TABLE t (id int)", ClassSchema, false},
+		{"CREATE INDEX concurrently_made ON t (id)", ClassSchema, false},
+		{"CREATE /* why */ UNIQUE -- no\n INDEX CONCURRENTLY \"a b\" ON s.t (id)", ClassAlone, true},
+		{"CREATE INDEX CONCURRENTLY IF NOT EXISTS i ON ONLY t (id)", ClassAlone, true},
+		{"CREATE INDEX CONCURRENTLY ON t (id)", ClassAlone, false},
+		{"DROP INDEX CONCURRENTLY IF EXISTS s.i", ClassAlone, true},
+		{"CREATE DATABASE d", ClassAlone, true},
+		{"DROP DATABASE IF EXISTS d", ClassAlone, true},
+		{"ALTER TABLE p DETACH PARTITION q CONCURRENTLY", ClassAlone, true},
+		{"ALTER TABLE p DETACH PARTITION q", ClassSchema, true},
+		{"ALTER TYPE mood ADD VALUE 'x'", ClassSchema, false},
+		{"DO $$ BEGIN PERFORM 1; END $$", ClassData, false},
+		{"DO $$ BEGIN COMMIT; END $$", ClassOpaque, false},
+		{"CALL p()", ClassOpaque, false},
+		{"SET search_path = ''", ClassSession, false},
+		{"VACUUM t", ClassRepeatable, false},
+		{"ALTER SYSTEM SET work_mem = '1MB'", ClassRepeatable, false},
+		{"BEGIN", ClassTransaction, false},
+		{"END", ClassTransaction, false},
+		{"PREPARE TRANSACTION 'x'", ClassTransaction, false},
+		{"PREPARE x AS SELECT 1", ClassSession, false},
+	} {
+		d := &postgres{}
+		st := one(t, d, c.text)
+		if got := d.Class(st); got != c.class {
+			t.Errorf("%s: class %d, want %d", c.text, got, c.class)
+		}
+		if got := d.Fingerprint(st); (got != "") != c.fingerprint {
+			t.Errorf("%s: the fingerprint is %q", c.text, got)
+		}
+	}
+}
+
+func TestPostgresFingerprints(t *testing.T) {
+	t.Parallel()
+	pool := testdb.New(t, testdb.Postgres).AdminDB(t)
+	if _, err := pool.ExecContext(t.Context(), `CREATE SCHEMA s; CREATE TABLE s."T" (id int); INSERT INTO s."T" VALUES (1), (1);
+		CREATE TABLE s.p (id int) PARTITION BY LIST (id); CREATE TABLE s.q PARTITION OF s.p FOR VALUES IN (1)`); err != nil {
+		t.Fatal(err)
+	}
+	d := &postgres{}
+	for _, text := range []string{
+		`CREATE INDEX CONCURRENTLY "a b" ON s."T" (id)`, `DROP INDEX CONCURRENTLY s."a b"`,
+		"ALTER TABLE s.p DETACH PARTITION s.q",
+	} {
+		if before, after, err := fingerprintAround(t, pool, d, text); err != nil || before == after {
+			t.Errorf("%s: before %s, after %s, %v", text, before, after, err)
+		}
+	}
+	unique := `CREATE UNIQUE INDEX CONCURRENTLY u ON s."T" (id)`
+	if before, after, err := fingerprintAround(t, pool, d, unique); err == nil || before != "absent" || after != FingerprintInvalid {
+		t.Errorf("%s failed: before %s, after %s, %v", unique, before, after, err)
+	}
+	conn, err := pool.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if err := d.Rerun(t.Context(), conn, one(t, d, unique)); err != nil {
+		t.Errorf("cleaning up the invalid index: %v", err)
+	}
+	for _, text := range []string{"DROP INDEX CONCURRENTLY nope", "CREATE INDEX CONCURRENTLY i ON nope (id)", "CREATE DATABASE postgres"} {
+		if before, after, err := fingerprintAround(t, pool, d, text); err == nil || before != after {
+			t.Errorf("%s failed: before %s, after %s, %v", text, before, after, err)
+		}
+	}
+}
