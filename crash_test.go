@@ -155,9 +155,8 @@ const (
 	blocked         // waiting for the lock of a table
 )
 
-// awaitServer asks until a session of the database is busy with that, or until
-// none is.
-func awaitServer(t *testing.T, db *testdb.Database, with int, busy bool) {
+// busySessions counts the sessions of the database that are busy with that.
+func busySessions(t *testing.T, db *testdb.Database, with int) (n int) {
 	t.Helper()
 	query := "SELECT count(*) FROM information_schema.processlist WHERE db = DATABASE() AND state " +
 		[]string{sleeping: "= 'User sleep'", blocked: "LIKE '%table metadata lock%'"}[with]
@@ -165,17 +164,19 @@ func awaitServer(t *testing.T, db *testdb.Database, with int, busy bool) {
 		query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND " +
 			[]string{sleeping: "wait_event = 'PgSleep'", blocked: "wait_event_type = 'Lock'"}[with]
 	}
-	admin := db.AdminDB(t)
+	if err := db.AdminDB(t).QueryRowContext(t.Context(), query).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// awaitServer asks until a session of the database is busy with that, or until
+// none is.
+func awaitServer(t *testing.T, db *testdb.Database, with int, busy bool) {
+	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for {
-		var n int
-		if err := admin.QueryRowContext(t.Context(), query).Scan(&n); err != nil {
-			t.Fatal(err)
-		}
-		if (n > 0) == busy {
-			return
-		}
+	for (busySessions(t, db, with) > 0) != busy {
 		<-tick.C
 	}
 }
@@ -250,7 +251,9 @@ func killedWhileBlocked(t *testing.T, db *testdb.Database, givesUp bool) {
 	checkCrashed(t, db)
 }
 
-// SIGTERM ends a migration with an error, and the next process finishes it.
+// SIGTERM ends a migration with an error, and the next process finishes it. When
+// Up has returned, nothing of it goes on: pgx cancels in a goroutine, which a
+// process that exits at once takes with it.
 func TestTerminatedInsideAStatement(t *testing.T) {
 	t.Parallel()
 	forEachServer(t, func(t *testing.T, db *testdb.Database) {
@@ -259,6 +262,9 @@ func TestTerminatedInsideAStatement(t *testing.T) {
 		release()
 		awaitServer(t, db, sleeping, true)
 		terminate(t, workers[0])
+		if busySessions(t, db, sleeping) != 0 {
+			t.Error("the process has ended, and its migration still runs on the server")
+		}
 		res := up(t, j)
 		if res.After != 3 {
 			t.Errorf("%+v", res)

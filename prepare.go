@@ -123,7 +123,6 @@ func (r *run) prepareOne(ctx context.Context, s step) (*job, error) {
 		j.file = s.id.String() + ".down.sql (stored in the database)"
 		l := &loader{}
 		j.directives = l.directives(j.file, text)
-		j.directives.NoTransaction = j.directives.NoTransaction || noTransaction(text, detectFormat(text))
 		if len(l.problems) > 0 {
 			return nil, &LoadError{Problems: l.problems}
 		}

@@ -297,7 +297,7 @@ func TestHints(t *testing.T) {
 	}
 	t.Run("sqlite", func(t *testing.T) {
 		t.Parallel()
-		hint(t, testdb.New(t, testdb.SQLite), "VACUUM;", "no-transaction")
+		hint(t, testdb.New(t, testdb.SQLite), "CREATE TABLE t (id int);\nVACUUM;", "no-transaction")
 	})
 	t.Run("postgres", func(t *testing.T) {
 		t.Parallel()
