@@ -282,9 +282,9 @@ func (s *store) progress(id ID, done int, intent string) string {
 }
 
 // fail records a statement that is known to have failed: nothing is in doubt.
-func (s *store) fail(id ID, intent, fault string) string {
-	return fmt.Sprintf("UPDATE %s SET state = %s, intent = %s, error = %s WHERE %s",
-		s.table, s.d.Literal(string(stateFailed)), intent, s.d.Literal(shorten(fault, 2000)), s.where(id))
+func (s *store) fail(id ID, done int, intent, fault string) string {
+	return fmt.Sprintf("UPDATE %s SET state = %s, done = %d, intent = %s, error = %s WHERE %s",
+		s.table, s.d.Literal(string(stateFailed)), done, intent, s.d.Literal(shorten(fault, 2000)), s.where(id))
 }
 
 // remove forgets a migration: it was taken back.

@@ -54,6 +54,10 @@ type journalRun struct {
 	*run
 	j     *job
 	begun bool // the row is there and belongs to this attempt
+	// durable is how many statements this process knows to be done for good: up
+	// to the last one that committed by itself. Their proof, the next entry, may
+	// be rolled back with a statement that fails behind them.
+	durable int
 }
 
 // journal runs or resumes a migration statement by statement.
@@ -142,7 +146,7 @@ func (g *journalRun) where(ctx context.Context) (int, error) {
 		g.begun = false // the entry was rolled back with the statement
 		return 0, nil
 	}
-	return row.done, nil
+	return max(row.done, g.durable), nil
 }
 
 // from runs the statements from start to the end. It returns the index of the
@@ -179,10 +183,16 @@ func (g *journalRun) one(ctx context.Context, k int) error {
 		return err
 	}
 	g.begun = true
+	var err error
 	if class == dialect.ClassAlone {
-		return g.alone(ctx, st)
+		err = g.alone(ctx, st)
+	} else {
+		err = g.exec(ctx, text)
 	}
-	return g.exec(ctx, text)
+	if err == nil && class != dialect.ClassOpaque { // what an opaque one did may still be rolled back
+		g.durable = k + 1
+	}
+	return err
 }
 
 // exec runs one statement of the file.
@@ -334,7 +344,7 @@ func (g *journalRun) failed(ctx context.Context, k int, cause error) error {
 	if done > len(g.j.statements) {
 		return err
 	}
-	list := plain([]string{g.store.fail(g.j.id, g.literal(intent{Prefix: prefixHash(g.j.statements, done)}), cause.Error())})
+	list := plain([]string{g.store.fail(g.j.id, done, g.literal(intent{Prefix: prefixHash(g.j.statements, done)}), cause.Error())})
 	if !g.d.TransactionalDDL() {
 		list = append(list, plain([]string{"COMMIT"})...)
 	}
@@ -358,11 +368,9 @@ func (g *journalRun) resume(ctx context.Context) (int, error) {
 	if done > len(g.j.statements) || prefixHash(g.j.statements, done) != in.Prefix {
 		return 0, g.halfApplied(fmt.Sprintf("its first %d statements have been run, and the file has other ones now: restore them", done))
 	}
-	start, err := g.interrupted(ctx, in, done)
-	if err != nil {
-		return 0, err
-	}
-	for k, class := range g.j.classes[:start] {
+	// The session comes first: where a name leads, to a search_path or after a
+	// USE, decides what the catalogue says about it.
+	for k, class := range g.j.classes[:done] {
 		switch class {
 		case dialect.ClassTemporary:
 			return 0, g.halfApplied(fmt.Sprintf("line %d makes a temporary object, which ended with the run that was interrupted", g.j.statements[k].Line))
@@ -371,6 +379,10 @@ func (g *journalRun) resume(ctx context.Context) (int, error) {
 				return 0, g.j.fail(g.d, k, err)
 			}
 		}
+	}
+	start, err := g.interrupted(ctx, in, done)
+	if err != nil {
+		return 0, err
 	}
 	g.log.LogAttrs(ctx, slog.LevelWarn, "resuming an interrupted migration", slog.String("migration", g.j.id.String()),
 		slog.Int("done", start), slog.Int("of", len(g.j.statements)))

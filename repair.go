@@ -57,19 +57,15 @@ type Finding struct {
 // back as a whole. It returns [ErrUnknownVersion] for a fix that names a
 // migration without a row, and an error for one that does not fit.
 func (db *DB) Repair(ctx context.Context, fixes ...Fix) ([]Finding, error) {
-	r, err := db.newRun(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer r.release(ctx)
-	hist, err := r.store.read(ctx, r.conn)
-	if err != nil {
-		return nil, err
-	}
-	findings, err := r.findings(ctx, hist)
+	findings, err := db.findings(ctx)
 	if err != nil || len(fixes) == 0 {
 		return findings, err
 	}
+	r, err := db.newRun(ctx)
+	if err != nil {
+		return findings, err
+	}
+	defer r.release(ctx)
 	err = r.locked(ctx, always, func(ctx context.Context, hist *history) error {
 		for _, fix := range fixes {
 			if err := r.fix(ctx, hist, fix); err != nil {
@@ -82,6 +78,20 @@ func (db *DB) Repair(ctx context.Context, fixes ...Fix) ([]Finding, error) {
 }
 
 func always(*history) (bool, error) { return true, nil }
+
+// findings has a connection of its own: see lookWhereItRan.
+func (db *DB) findings(ctx context.Context) ([]Finding, error) {
+	r, err := db.newRun(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer r.release(ctx)
+	hist, err := r.store.read(ctx, r.conn)
+	if err != nil {
+		return nil, err
+	}
+	return r.findings(ctx, hist)
+}
 
 // findings looks at every row that is not simply applied.
 func (r *run) findings(ctx context.Context, hist *history) ([]Finding, error) {
@@ -155,6 +165,9 @@ func (r *run) compareFingerprints(ctx context.Context, f *Finding, j *job, st sq
 		f.Evidence = append(f.Evidence, "the server cannot tell whether it took effect")
 		return nil
 	}
+	if err := r.lookWhereItRan(ctx, j, in); err != nil {
+		return err
+	}
 	g := &journalRun{run: r, j: j}
 	now, err := g.fingerprint(ctx, expression)
 	if err != nil {
@@ -169,6 +182,24 @@ func (r *run) compareFingerprints(ctx context.Context, f *Finding, j *job, st sq
 	if now == dialect.FingerprintInvalid {
 		f.Fixes = []FixKind{FixRetry}
 		f.Evidence = []string{"it left an invalid index, which is dropped before it runs again"}
+	}
+	return nil
+}
+
+// lookWhereItRan goes where the file had gone before the statement in doubt, so
+// that its names lead to the same objects. The connection is closed afterwards.
+func (r *run) lookWhereItRan(ctx context.Context, j *job, in intent) error {
+	for k, st := range j.statements {
+		if textHash(st) == in.Next && prefixHash(j.statements, k) == in.Prefix {
+			break
+		}
+		if st.Verb != "USE" && (st.Verb != "SET" || !strings.Contains(strings.ToLower(st.Text), "search_path")) {
+			continue
+		}
+		r.dirty = true
+		if _, err := r.conn.ExecContext(ctx, st.Text); err != nil {
+			return fmt.Errorf("going where %s had gone: %w", j.id, err)
+		}
 	}
 	return nil
 }
