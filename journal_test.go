@@ -1,0 +1,402 @@
+package tldwdb_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tldw/tldwdb"
+	"github.com/tldw/tldwdb/internal/testdb"
+)
+
+// crash runs Up in a program that dies at its n-th request, and reports whether
+// it got that far.
+func crash(t *testing.T, tdb *testdb.Database, cfg tldwdb.Config, n int, after bool, run func(*tldwdb.DB) error) (died bool) {
+	t.Helper()
+	f := &fault{}
+	pool := f.pool(t, tdb)
+	cfg.URL = "" // the dead open no second connection
+	db, err := tldwdb.Attach(t.Context(), pool, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := pool.PingContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	f.arm(n, after, nil)
+	err = run(db)
+	died = f.requests() >= n
+	f.die()
+	if err == nil && f.requests() > n {
+		t.Fatalf("the program died at request %d, and succeeded", n)
+	}
+	_ = pool.Close() // as above
+	return died
+}
+
+// TestDiesAnywhere kills a run at each of its requests, before and after the
+// request takes effect. The next boot ends at the same schema with every
+// statement having taken effect once.
+func TestDiesAnywhere(t *testing.T) {
+	t.Parallel()
+	testdb.ForEach(t, func(t *testing.T, tdb *testdb.Database) {
+		f := files{
+			"1_log.up.sql":   "CREATE TABLE log (what varchar(20));\nINSERT INTO log VALUES ('made');",
+			"1_log.down.sql": "DROP TABLE log;",
+			"2_b.up.sql": "INSERT INTO log VALUES ('two');\nCREATE TABLE b (id integer NOT NULL PRIMARY KEY, v integer);\nINSERT INTO b VALUES (1, 1);\n" +
+				"ALTER TABLE b ADD COLUMN w integer;\nUPDATE b SET v = v + 1;\nCREATE INDEX b_v ON b (v);\nINSERT INTO log VALUES ('end of two');",
+			"2_b.down.sql": "INSERT INTO log VALUES ('down');\nALTER TABLE b DROP COLUMN w;\nDROP TABLE b;",
+			"3_alone.up.sql": "-- tldwdb: no-transaction\nINSERT INTO log VALUES ('three');\nCREATE TABLE c (id integer);\nUPDATE b SET v = v + 1;\n" +
+				pick(tdb, "VACUUM;\n", "CREATE INDEX CONCURRENTLY c_id ON c (id);\n", "") + "INSERT INTO log VALUES ('end of three');",
+		}
+		check := "SELECT what, count(*) FROM log GROUP BY what ORDER BY what"
+		undisturbed := testdb.New(t, tdb.Engine)
+		if _, err := open(t, undisturbed, f).Up(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		wantSchema, wantRows := undisturbed.Dump(t), rowsOf(t, undisturbed.AdminDB(t), check)
+		deaths := 0
+		step := 1
+		if testing.Short() {
+			step = 7
+		}
+		for n, alive := 1, true; alive; n += step {
+			for _, after := range []bool{false, true} {
+				deaths++
+				at := fmt.Sprintf("request %d, after %v", n, after)
+				t.Run(at, func(t *testing.T) {
+					tdb := testdb.New(t, tdb.Engine)
+					alive = crash(t, tdb, configFor(tdb, f), n, after, func(db *tldwdb.DB) error { _, err := db.Up(t.Context()); return err })
+					if _, err := open(t, tdb, f).Up(t.Context()); err != nil {
+						t.Fatalf("%v\nhint: %s", err, tldwdb.Hint(err))
+					}
+					if got := tdb.Dump(t); got != wantSchema {
+						t.Errorf("the schema is\n%s\nwant\n%s", got, wantSchema)
+					}
+					admin := tdb.AdminDB(t)
+					if got := rowsOf(t, admin, check); got != wantRows {
+						t.Errorf("the log is\n%s\nwant\n%s", got, wantRows)
+					}
+					if got := rowsOf(t, admin, "SELECT * FROM b"); got != "1|3|NULL" {
+						t.Errorf("the row is %s", got)
+					}
+					if got := historyRows(t, admin); strings.Count(got, "applied") != 3 {
+						t.Errorf("the history is\n%s", got)
+					}
+				})
+				if t.Failed() {
+					return
+				}
+			}
+		}
+		if deaths < 20/step {
+			t.Errorf("only %d deaths: the fault is not in the way", deaths)
+		}
+	})
+}
+
+// die runs Up in a program that dies at the request that holds the text.
+func die(t *testing.T, tdb *testdb.Database, f files, text string, after bool, edits ...func(*tldwdb.Config)) {
+	t.Helper()
+	ft := &fault{match: text, after: after}
+	pool := ft.pool(t, tdb)
+	cfg := configFor(tdb, f, edits...)
+	cfg.URL = ""
+	db, err := tldwdb.Attach(t.Context(), pool, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Up(t.Context()); err == nil {
+		t.Fatalf("the program did not die at %s", text)
+	}
+	ft.die()
+	_ = pool.Close() // its connections are dead
+}
+
+// TestDiesInStatement: each kind of statement that commits by itself, cut before
+// it took effect and after. Up goes on exactly there, or says that nobody can
+// know.
+func TestDiesInStatement(t *testing.T) {
+	t.Parallel()
+	setup := "CREATE TABLE log (what varchar(20));\nCREATE TABLE t (id integer NOT NULL PRIMARY KEY, v integer, KEY t_v (v));\nINSERT INTO t VALUES (1, 1);\n" +
+		"CREATE TABLE same_a (id integer, x integer);\nCREATE TABLE same_b (id integer, x integer);\nINSERT INTO same_a VALUES (1, 1);\n" +
+		"CREATE PROCEDURE p() BEGIN INSERT INTO log VALUES ('called'); COMMIT; END;\nCREATE VIEW w AS SELECT id FROM t;\n"
+	for _, c := range []struct{ name, statement string }{
+		{"create table", "CREATE TABLE made (id integer)"},
+		{"create table if not exists", "CREATE TABLE IF NOT EXISTS made (id integer)"},
+		{"create table as", "CREATE TABLE made AS SELECT * FROM t"},
+		{"alter table", "ALTER TABLE t ADD COLUMN w integer"},
+		{"alter table drop", "ALTER TABLE t DROP COLUMN v"},
+		{"alter table rename", "ALTER TABLE t RENAME TO renamed"},
+		{"alter table rename column", "ALTER TABLE t RENAME COLUMN v TO w"},
+		{"alter table check", "ALTER TABLE t ADD CHECK (v > 0)"},
+		{"alter table foreign key", "ALTER TABLE t ADD FOREIGN KEY (v) REFERENCES t (id)"},
+		{"alter table comment", "ALTER TABLE t COMMENT 'é'"},
+		{"alter table default", "ALTER TABLE t ALTER COLUMN v SET DEFAULT 7"},
+		{"drop table", "DROP TABLE t"},
+		{"rename table", "RENAME TABLE t TO moved, same_a TO t"},
+		{"truncate table", "TRUNCATE TABLE t"},
+		{"create index", "CREATE INDEX t_v2 ON t (v)"},
+		{"drop index", "DROP INDEX t_v ON t"},
+		{"create view", "CREATE VIEW v AS SELECT * FROM t"},
+		{"create or replace view", "CREATE OR REPLACE VIEW w AS SELECT v FROM t"},
+		{"drop view", "DROP VIEW w"},
+		{"create procedure", "CREATE PROCEDURE q() BEGIN SELECT 1; SELECT 2; END"},
+		{"drop procedure", "DROP PROCEDURE p"},
+		{"create function", "CREATE FUNCTION f() RETURNS integer DETERMINISTIC RETURN 7"},
+		{"create trigger", "CREATE TRIGGER g BEFORE INSERT ON t FOR EACH ROW SET NEW.v = 1"},
+		{"create event", "CREATE EVENT e ON SCHEDULE EVERY 1 YEAR DO DELETE FROM t"},
+		{"insert", "INSERT INTO t VALUES (2, 2)"},
+		{"update", "UPDATE t SET v = v + 1"},
+		{"set", "SET @x = 7"},
+		{"lock tables", "LOCK TABLES t WRITE, log WRITE"},
+		{"analyze", "ANALYZE TABLE t"},
+		{"call", "CALL p()"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			for _, engine := range []testdb.Engine{testdb.MariaDB, testdb.MySQL} {
+				t.Run(string(engine), func(t *testing.T) {
+					f := files{"1_setup.up.sql": setup, "2_it.up.sql": "INSERT INTO log VALUES ('before');\n" + c.statement + ";\nINSERT INTO log VALUES ('after');\n"}
+					if c.name == "lock tables" {
+						f["2_it.up.sql"] += "UNLOCK TABLES;\n"
+					}
+					undisturbed := testdb.New(t, engine)
+					if _, err := open(t, undisturbed, f).Up(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+					look := "SELECT what, count(*) FROM log GROUP BY what ORDER BY what"
+					want, wantLog := undisturbed.Dump(t), rowsOf(t, undisturbed.AdminDB(t), look)
+					for _, after := range []bool{false, true} {
+						t.Run(fmt.Sprint("after ", after), func(t *testing.T) {
+							tdb := testdb.New(t, engine)
+							admin := tdb.AdminDB(t)
+							die(t, tdb, f, strings.TrimPrefix(c.statement, "LOCK TABLES "), after) // a list that becomes longer
+							db := open(t, tdb, f)
+							res, err := db.Up(t.Context())
+							if c.name == "call" {
+								var failed *tldwdb.MigrationError
+								if !errors.Is(err, tldwdb.ErrAmbiguous) || !errors.As(err, &failed) || failed.Line != 2 || failed.Statement != c.statement || !strings.Contains(failed.Hint, "FixDone") {
+									t.Fatalf("nobody can know, and Up says %v", err)
+								}
+								findings, err := db.Repair(t.Context())
+								if err != nil || len(findings) != 1 || findings[0].Automatic || !slices.Equal(findings[0].Fixes, []tldwdb.FixKind{tldwdb.FixRetry, tldwdb.FixDone}) {
+									t.Fatalf("Repair finds %+v, %v", findings, err)
+								}
+								fix := tldwdb.Fix{Migration: tldwdb.ID{Version: 2}, Kind: tldwdb.FixRetry}
+								if after {
+									fix.Kind = tldwdb.FixDone
+								}
+								if _, err := db.Repair(t.Context(), fix); err != nil {
+									t.Fatal(err)
+								}
+								res, err = db.Up(t.Context())
+								succeed(t, "up 0002_it; 1 → 2")(res, err)
+							} else {
+								succeed(t, "up 0002_it; 1 → 2")(res, err)
+							}
+							if got := tdb.Dump(t); got != want {
+								t.Errorf("the schema is\n%s\nwant\n%s", got, want)
+							}
+							if got := rowsOf(t, admin, look); got != wantLog {
+								t.Errorf("the log is\n%s\nwant\n%s", got, wantLog)
+							}
+							if got, want := historyRows(t, admin), historyRows(t, undisturbed.AdminDB(t)); got != want {
+								t.Errorf("the history is\n%s\nwant\n%s", got, want)
+							}
+						})
+					}
+				})
+			}
+		})
+	}
+}
+
+// TestCutElsewhere: a file that goes to another database resumes there, and
+// looks there whether its statement took effect: cut while it waited for a
+// table, it did not.
+func TestCutElsewhere(t *testing.T) {
+	t.Parallel()
+	for _, engine := range []testdb.Engine{testdb.MariaDB, testdb.MySQL} {
+		t.Run(string(engine), func(t *testing.T) {
+			t.Parallel()
+			elsewhere, tdb := testdb.New(t, engine), testdb.New(t, engine)
+			other, admin := elsewhere.AdminDB(t), tdb.AdminDB(t)
+			execute(t, other, "CREATE TABLE t (id integer)")
+			f := files{"1_a.up.sql": "CREATE TABLE t (home integer);\nUSE " + elsewhere.Name() + ";\nALTER TABLE t ADD COLUMN w integer;\nINSERT INTO t VALUES (1, 1);"}
+			reader, err := other.BeginTx(t.Context(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := reader.ExecContext(t.Context(), "SELECT * FROM t"); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			patient := func(cfg *tldwdb.Config) { cfg.LockTimeout = time.Hour }
+			db, ended := open(t, tdb, f, patient), make(chan error, 1)
+			go func() {
+				_, err := db.Up(ctx)
+				ended <- err
+			}()
+			waiting := "SELECT count(*) FROM information_schema.processlist WHERE state LIKE 'Waiting for table%' AND db = '" + elsewhere.Name() + "'"
+			for rowsOf(t, admin, waiting) != "1" {
+				if t.Context().Err() != nil {
+					t.Fatal("nobody waits for the table")
+				}
+			}
+			cancel()
+			if err := <-ended; !errors.Is(err, context.Canceled) {
+				t.Errorf("cut: %v", err)
+			}
+			findings, err := open(t, tdb, f).Repair(t.Context())
+			if err != nil || len(findings) != 1 || !findings[0].Automatic || findings[0].Fixes[0] != tldwdb.FixRetry {
+				t.Errorf("Repair finds %+v, %v", findings, err)
+			}
+			if err := reader.Rollback(); err != nil {
+				t.Error(err)
+			}
+			succeed(t, "up 0001_a; 0 → 1")(open(t, tdb, f).Up(t.Context()))
+			if got := rowsOf(t, other, "SELECT id, w FROM t"); got != "1|1" {
+				t.Errorf("the rows are %q", got)
+			}
+		})
+	}
+}
+
+// TestMendedFile: what is done must stay as it is in the file, what failed may
+// be mended.
+func TestMendedFile(t *testing.T) {
+	t.Parallel()
+	testdb.ForEach(t, func(t *testing.T, tdb *testdb.Database) {
+		ctx, admin := t.Context(), tdb.AdminDB(t)
+		head := "-- tldwdb: no-transaction\n"
+		f := files{"1_a.up.sql": head + "CREATE TABLE a (id integer NOT NULL PRIMARY KEY);\nINSERT INTO a VALUES (1);\nINSERT INTO a VALUES (1);\nCREATE TABLE b (id integer);", "1_a.down.sql": "DROP TABLE a;"}
+		// MySQL commits at DDL only: the rows since then go with the statement that fails.
+		done := 2
+		if isMySQL(tdb) {
+			done = 1
+		}
+		for range 2 { // a second time changes nothing
+			_, err := open(t, tdb, f).Up(ctx)
+			var failed *tldwdb.MigrationError
+			if !errors.As(err, &failed) || failed.Line != 4 {
+				t.Errorf("%v", err)
+			}
+			if got := historyRows(t, admin); got != fmt.Sprintf("1|failed|up|%d|4", done) {
+				t.Errorf("the journal is\n%s", got)
+			}
+		}
+		status, err := open(t, tdb, f).Status(ctx)
+		if err != nil || status.Migrations[0].State != tldwdb.StateFailed || status.Migrations[0].Error == "" || status.Migrations[0].Done != done || status.Pending != 1 {
+			t.Errorf("the status is %+v, %v", status, err)
+		}
+		findings, err := open(t, tdb, f).Repair(ctx)
+		if err != nil || len(findings) != 1 || !findings[0].Automatic || !strings.Contains(strings.Join(findings[0].Evidence, "\n"), "last error: ") {
+			t.Errorf("Repair finds %+v, %v", findings, err)
+		}
+		edited := f.with(files{"1_a.up.sql": strings.Replace(f["1_a.up.sql"], "integer", "bigint", 1)})
+		if _, err := open(t, tdb, edited).Up(ctx); !errors.Is(err, tldwdb.ErrHalfApplied) || tldwdb.Hint(err) == "" {
+			t.Errorf("what was done has another text, and Up says %v", err)
+		}
+		short := f.with(files{"1_a.up.sql": head + "CREATE TABLE b (id integer);"})
+		if _, err := open(t, tdb, short).Up(ctx); !errors.Is(err, tldwdb.ErrHalfApplied) {
+			t.Errorf("what was done is gone from the file, and Up says %v", err)
+		}
+		gone := files{"2_b.up.sql": "CREATE TABLE c (id integer);"}
+		if _, err := open(t, tdb, gone).Up(ctx); !errors.Is(err, tldwdb.ErrHalfApplied) {
+			t.Errorf("the file is gone, and Up says %v", err)
+		}
+		mended := f.with(files{"1_a.up.sql": strings.Replace(f["1_a.up.sql"], "VALUES (1);\nINSERT INTO a VALUES (1);", "VALUES (1);\nINSERT INTO a VALUES (2);\nINSERT INTO a VALUES (3);", 1), "1_a.down.sql": "DROP TABLE a;\nDROP TABLE b;"})
+		succeed(t, "up 0001_a; 0 → 1")(open(t, tdb, mended).Up(ctx))
+		if got := rowsOf(t, admin, "SELECT id FROM a ORDER BY id"); got != "1\n2\n3" {
+			t.Errorf("the rows are %q", got)
+		}
+		// The mended way back is the one that is kept.
+		succeed(t, "down 0001_a; 1 → 0")(open(t, tdb, files{}).Down(ctx, 1))
+	})
+}
+
+// TestDiesGoingBack: a way back that was cut is ended by the next run, and asked
+// for again it is not one more.
+func TestDiesGoingBack(t *testing.T) {
+	t.Parallel()
+	testdb.ForEach(t, func(t *testing.T, tdb *testdb.Database) {
+		ctx, admin := t.Context(), tdb.AdminDB(t)
+		f := files{
+			"1_a.up.sql": "CREATE TABLE a (id integer);", "1_a.down.sql": "DROP TABLE a;",
+			"2_b.up.sql":   "CREATE TABLE b (id integer);\nCREATE TABLE c (id integer);",
+			"2_b.down.sql": "-- tldwdb: no-transaction\nDROP TABLE c;\nDROP TABLE d;\nDROP TABLE b;",
+		}
+		db := open(t, tdb, f)
+		if _, err := db.Up(ctx); err != nil {
+			t.Fatal(err)
+		}
+		res, err := db.Down(ctx, 1)
+		var failed *tldwdb.MigrationError
+		if !errors.As(err, &failed) || failed.Direction != tldwdb.DirectionDown || failed.File != "2_b.down.sql" || failed.Line != 3 || len(res.Applied) != 0 {
+			t.Errorf("%s, %v", outcome(res), err)
+		}
+		if got := historyRows(t, admin); got != "1|applied|up|1|1\n2|failed|down|1|3" {
+			t.Errorf("the journal is\n%s", got)
+		}
+		mended := f.with(files{"2_b.down.sql": "-- tldwdb: no-transaction\nDROP TABLE c;\nDROP TABLE b;"})
+		succeed(t, "down 0002_b; 1 → 1")(open(t, tdb, mended).Down(ctx, 1))
+		succeed(t, "up 0002_b; 1 → 2")(open(t, tdb, mended).Up(ctx))
+	})
+}
+
+// TestConcurrentIndex: a build that fails leaves no invalid index, and succeeds
+// when the rows have been mended.
+func TestConcurrentIndex(t *testing.T) {
+	t.Parallel()
+	tdb := testdb.New(t, testdb.Postgres)
+	ctx, admin := t.Context(), tdb.AdminDB(t)
+	f := files{
+		"1_a.up.sql": "CREATE SCHEMA s;\nCREATE TABLE s.a (id integer);\nINSERT INTO s.a VALUES (1), (1);",
+		"2_b.up.sql": "-- tldwdb: no-transaction\nSET search_path = s;\nCREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS a_id ON a (id);\nCREATE INDEX CONCURRENTLY a_id2 ON a (id);",
+	}
+	db := open(t, tdb, f)
+	indexes := "SELECT indexrelid::regclass, indisvalid FROM pg_index WHERE indrelid = 's.a'::regclass ORDER BY 1"
+	for range 2 {
+		_, err := db.Up(ctx)
+		var failed *tldwdb.MigrationError
+		if !errors.As(err, &failed) || failed.Line != 3 {
+			t.Errorf("%v", err)
+		}
+		if got := rowsOf(t, admin, indexes); got != "" {
+			t.Errorf("left behind: %s", got)
+		}
+	}
+	execute(t, admin, "DELETE FROM s.a WHERE ctid = (SELECT min(ctid) FROM s.a)")
+	succeed(t, "up 0002_b; 1 → 2")(db.Up(ctx))
+	if got := rowsOf(t, admin, indexes); got != "s.a_id|true\ns.a_id2|true" {
+		t.Errorf("the indexes are %s", got)
+	}
+}
+
+// TestDiesInConcurrentIndex: the file's search_path holds when it is asked
+// whether the index is there.
+func TestDiesInConcurrentIndex(t *testing.T) {
+	t.Parallel()
+	for _, after := range []bool{false, true} {
+		t.Run(fmt.Sprint("after ", after), func(t *testing.T) {
+			t.Parallel()
+			tdb := testdb.New(t, testdb.Postgres)
+			index := "CREATE INDEX CONCURRENTLY a_id ON a (id)"
+			f := files{
+				"1_a.up.sql": "CREATE SCHEMA s;\nCREATE TABLE s.a (id integer);",
+				"2_b.up.sql": "-- tldwdb: no-transaction\nSET search_path = s;\n" + index + ";\nCREATE TABLE b (id integer);",
+			}
+			die(t, tdb, f, index, after)
+			succeed(t, "up 0002_b; 1 → 2")(open(t, tdb, f).Up(t.Context()))
+			if got := rowsOf(t, tdb.AdminDB(t), "SELECT indexrelid::regclass, indisvalid FROM pg_index WHERE indrelid = 's.a'::regclass"); got != "s.a_id|true" {
+				t.Errorf("the indexes are %s", got)
+			}
+		})
+	}
+}
