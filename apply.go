@@ -40,8 +40,7 @@ func (r *run) retry(ctx context.Context, attempt func() error) error {
 		}
 		wait := pause/2 + rand.N(pause)
 		if time.Now().Add(wait).After(deadline) {
-			return withHint(fmt.Errorf("no lock on the table within %s: %w", r.cfg.RetryBudget, err),
-				"something holds the table, often a long transaction or a dump: end it, or raise Config.RetryBudget (TLDWDB_RETRY_BUDGET) or the file's lock-timeout")
+			return r.noTable(err)
 		}
 		r.log.LogAttrs(ctx, slog.LevelInfo, "a table is locked, trying again", slog.String("error", err.Error()), slog.Duration("in", wait.Round(time.Millisecond)))
 		if err := sleep(ctx, wait); err != nil {
@@ -49,6 +48,12 @@ func (r *run) retry(ctx context.Context, attempt func() error) error {
 		}
 		pause = min(pause*2, retryLast)
 	}
+}
+
+// noTable is the end of trying for a table's lock.
+func (r *run) noTable(err error) error {
+	return withHint(fmt.Errorf("no lock on the table within %s: %w", max(r.cfg.RetryBudget, r.cfg.LockTimeout), err),
+		"something holds the table, often a long transaction or a dump: end it, or raise Config.RetryBudget (TLDWDB_RETRY_BUDGET) or the file's lock-timeout")
 }
 
 // applyOne runs one migration in the way that it needs.

@@ -103,8 +103,11 @@ func (g *journalRun) statements(ctx context.Context, start int) error {
 			return raced
 		}
 		wait := pause/2 + rand.N(pause)
-		if !g.d.IsLockTimeout(err) || time.Now().Add(wait).After(deadline) {
+		if !g.d.IsLockTimeout(err) {
 			return g.failed(ctx, failed, err)
+		}
+		if time.Now().Add(wait).After(deadline) {
+			return g.failed(ctx, failed, g.noTable(err))
 		}
 		g.rollback(ctx)
 		if start, err = g.where(ctx); err != nil {

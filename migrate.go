@@ -203,8 +203,8 @@ func (r *run) look(ctx context.Context, req Request, wantPlan string) error {
 	workLeft := func(hist *history) (bool, error) {
 		steps, _, err := decide(r.src, hist, req, r.options())
 		// Only Up is done when somebody else has done it: another Down is one
-		// step more.
-		return len(steps) > 0 || req.destructive(), err
+		// step more, and a plan does not fit any more.
+		return len(steps) > 0 || req.destructive() || wantPlan != "", err
 	}
 	return r.locked(ctx, workLeft, func(ctx context.Context, hist *history) error {
 		return r.apply(ctx, req, hist, wantPlan)
