@@ -45,9 +45,6 @@ func (r *run) acquire(ctx context.Context, workLeft func(context.Context) (bool,
 	for slice := time.Duration(0); ; slice = min(lockSlice, max(time.Until(deadline), 0)) {
 		tried := time.Now()
 		got, err := r.lock.Try(ctx, r.conn.Conn, slice)
-		if err != nil && ctx.Err() != nil {
-			return false, context.Cause(ctx) // the driver's own word may be that the connection is bad
-		}
 		if err != nil {
 			return false, fmt.Errorf("taking the migration lock: %w", err)
 		}

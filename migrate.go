@@ -168,7 +168,16 @@ func (db *DB) migrate(ctx context.Context, req Request, wantPlan string) (*Resul
 		err = fmt.Errorf("%w: %w", r.readOnly(), err)
 	}
 	r.release(ctx)
-	return r.result, err
+	return r.result, ended(ctx, err)
+}
+
+// ended says that a run failed because its context had ended, where the
+// driver's own word is only that the connection is bad.
+func ended(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() == nil || errors.Is(err, ctx.Err()) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ctx.Err(), err)
 }
 
 func (r *run) readOnly() error {

@@ -74,7 +74,7 @@ func (db *DB) Repair(ctx context.Context, fixes ...Fix) ([]Finding, error) {
 		}
 		return nil
 	})
-	return findings, err
+	return findings, ended(ctx, err)
 }
 
 func always(*history) (bool, error) { return true, nil }
@@ -282,7 +282,7 @@ func (db *DB) Baseline(ctx context.Context, version int64) (*Result, error) {
 	}
 	err = r.baseline(ctx, version)
 	r.release(ctx)
-	return r.result, err
+	return r.result, ended(ctx, err)
 }
 
 func (r *run) baseline(ctx context.Context, version int64) error {
