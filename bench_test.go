@@ -228,25 +228,37 @@ func sortedNames(files map[string]string) []string {
 func BenchmarkFleet(b *testing.B) {
 	const fleet = 20
 	benchEngines(b, func(b *testing.B, e testdb.Engine) {
-		var one, all []time.Duration
+		var one, all, idle []time.Duration
 		for b.Loop() {
-			one = append(one, fleetTime(b, e, 1))
-			all = append(all, fleetTime(b, e, fleet))
+			alone, _ := fleetTime(b, e, 1)
+			together, again := fleetTime(b, e, fleet)
+			one, all, idle = append(one, alone), append(all, together), append(idle, again)
 		}
-		slices.Sort(one)
-		slices.Sort(all)
-		alone, together := one[len(one)/2], all[len(all)/2]
+		alone, together := median(one), median(all)
 		b.ReportMetric(0, "ns/op") // making the databases is most of it
 		b.ReportMetric(float64(alone.Microseconds())/1000, "ms/one")
 		b.ReportMetric(float64(together.Microseconds())/1000, "ms/fleet")
+		b.ReportMetric(float64(median(idle).Microseconds())/1000, "ms/idle-fleet")
 		b.ReportMetric(float64(together)/float64(alone), "ratio")
 	})
 }
 
-// fleetTime is how long n processes take on an empty database.
-func fleetTime(b *testing.B, e testdb.Engine, n int) time.Duration {
+func median(list []time.Duration) time.Duration {
+	slices.Sort(list)
+	return list[len(list)/2]
+}
+
+// fleetTime is how long n processes take on an empty database, and how long n
+// more take then, with nothing to do: connecting is what both have in common.
+func fleetTime(b *testing.B, e testdb.Engine, n int) (fresh, again time.Duration) {
 	b.Helper()
-	workers, release := startWorkers(b, n, job{URL: testdb.New(b, e).URL, Files: fleetFiles(5)})
+	j := job{URL: testdb.New(b, e).URL, Files: fleetFiles(5)}
+	return runFleet(b, n, j), runFleet(b, n, j)
+}
+
+func runFleet(b *testing.B, n int, j job) time.Duration {
+	b.Helper()
+	workers, release := startWorkers(b, n, j)
 	start := time.Now()
 	release()
 	list := reports(b, workers)

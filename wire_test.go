@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -137,6 +138,54 @@ func TestMySQLAppliesInTwoRoundTripsPerStatement(t *testing.T) {
 			t.Logf("beyond two for each statement and two for each migration: %d round trips after start-up", constant)
 		})
 	}
+}
+
+// The connection of a process that came through the lock and found nothing left
+// goes back to the application as it was.
+func TestLockLeavesNoSetting(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t, testdb.Postgres)
+	admin := db.AdminDB(t)
+	j := job{URL: db.URL, Files: fleetFiles(2)}
+	up(t, j)
+	// The history says that something is pending until this process has looked.
+	if _, err := admin.ExecContext(t.Context(), "CREATE TABLE hidden AS SELECT * FROM tldwdb_history WHERE version = 2; DELETE FROM tldwdb_history WHERE version = 2"); err != nil {
+		t.Fatal(err)
+	}
+	proxy, through := wiretap.Through(t, db.URL)
+	var once sync.Once
+	proxy.SetHook(func(w wiretap.Turn) wiretap.Verdict {
+		if strings.Contains(w.Statement, "pg_advisory_lock") {
+			once.Do(func() {
+				if _, err := admin.ExecContext(t.Context(), "INSERT INTO tldwdb_history SELECT * FROM hidden"); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		return wiretap.Pass
+	})
+	j.URL = through
+	cfg := j.config()
+	cfg.PoolSize = 1
+	handle, err := tldwdb.Open(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := handle.Up(t.Context())
+	if err != nil || !res.Locked || len(res.Applied) > 0 || res.After != 2 {
+		t.Errorf("%+v, %v", res, err)
+	}
+	var timeout string
+	if err := handle.Pool().QueryRowContext(t.Context(), "SHOW lock_timeout").Scan(&timeout); err != nil || timeout != "0" {
+		t.Errorf("lock_timeout is %q, %v", timeout, err)
+	}
+	if err := handle.Close(); err != nil {
+		t.Error(err)
+	}
+	if c := proxy.Counts(); c.Connections != 1 {
+		t.Errorf("the lock was proved for nothing: %+v", c)
+	}
+	checkEffects(t, db, 2)
 }
 
 // commits opens a SQLite pool of the driver that counts its commits.
