@@ -244,13 +244,21 @@ func (r *run) explain(j *job, done, opened int, err error) error {
 		if r.d.IsDuplicate(err) {
 			return fmt.Errorf("%s: %w", j.id, errRaced)
 		}
-		return fmt.Errorf("%s: opening the migration's transaction: %w", j.id, err)
+		return r.advise(fmt.Errorf("%s: opening the migration's transaction: %w", j.id, err))
 	}
 	statement := -1
 	if done >= 0 {
 		statement = done - opened
 	}
 	return j.fail(r.d, statement, err)
+}
+
+// advise adds to a fault of the runner's own statements what to do about it.
+func (r *run) advise(err error) error {
+	if hint := r.d.Hint(err); hint != "" {
+		return withHint(err, "%s", hint)
+	}
+	return err
 }
 
 // mayBreakForeignKeys spares the check, which reads whole tables, to files that

@@ -499,7 +499,7 @@ func (r *run) ensureTable(ctx context.Context, hist *history) error {
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("creating the history table %s: %w", r.store.table, err)
+		return r.advise(fmt.Errorf("creating the history table %s: %w", r.store.table, err))
 	}
 	return nil
 }
