@@ -279,3 +279,27 @@ func TestCancelAnywhere(t *testing.T) {
 		}
 	})
 }
+
+// TestLockUnproved: a lock that is granted to everybody is given back, and
+// nothing is applied under it.
+func TestLockUnproved(t *testing.T) {
+	t.Parallel()
+	testdb.ForEach(t, func(t *testing.T, tdb *testdb.Database) {
+		db := open(t, tdb, library, func(cfg *tldwdb.Config) { cfg.PoolSize = 1 })
+		before := rowsOf(t, db.Pool().DB, sessionQuery(tdb))
+		tldwdb.PretendSharedLock(db)
+		res, err := db.Up(t.Context())
+		if !errors.Is(err, tldwdb.ErrLockUnproved) || len(res.Applied) != 0 || !strings.Contains(tldwdb.Hint(err), "MigrateURL") {
+			t.Errorf("%s, %v", outcome(res), err)
+		}
+		if got := objects(t, tdb); got != "" {
+			t.Errorf("made without a lock that excludes others:\n%s", got)
+		}
+		if after := rowsOf(t, db.Pool().DB, sessionQuery(tdb)); after != before {
+			t.Errorf("the pool's session was\n%s\nand is\n%s", before, after)
+		}
+		if _, err := open(t, tdb, library, func(cfg *tldwdb.Config) { cfg.LockWait = -1 }).Up(t.Context()); err != nil {
+			t.Errorf("the lock was not given back: %v", err)
+		}
+	})
+}

@@ -1,0 +1,81 @@
+package tldwdb_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/tldw/tldwdb"
+	"github.com/tldw/tldwdb/internal/testdb"
+)
+
+// TestFixes: each decision does what it says, and one that does not fit is
+// refused and writes nothing.
+func TestFixes(t *testing.T) {
+	t.Parallel()
+	testdb.ForEach(t, func(t *testing.T, tdb *testdb.Database) {
+		ctx, admin := t.Context(), tdb.AdminDB(t)
+		calls := 0
+		code := func(cfg *tldwdb.Config) {
+			cfg.GoMigrations = []tldwdb.GoMigration{{Version: 2, Name: "code", NoTransaction: true, Up: func(context.Context, tldwdb.Conn) error {
+				calls++
+				return errors.New("half-way")
+			}}}
+		}
+		f := files{"1_a.up.sql": "CREATE TABLE a (id integer);", "1_a.down.sql": "DROP TABLE a;"}
+		db := open(t, tdb, f, code)
+		if _, err := db.Up(ctx); err == nil {
+			t.Fatal("no error")
+		}
+		// Nobody knows what code did before it failed.
+		if _, err := db.Up(ctx); !errors.Is(err, tldwdb.ErrAmbiguous) || calls != 1 || tldwdb.Hint(err) == "" {
+			t.Errorf("after code that failed: %v, %d calls", err, calls)
+		}
+		findings, err := db.Repair(ctx)
+		if err != nil || len(findings) != 1 || findings[0].Automatic {
+			t.Errorf("Repair finds %+v, %v", findings, err)
+		}
+		fix := func(version int64, kind tldwdb.FixKind) error {
+			_, err := db.Repair(ctx, tldwdb.Fix{Migration: tldwdb.ID{Version: version}, Kind: kind})
+			return err
+		}
+		before := everything(t, admin)
+		if err := fix(9, tldwdb.FixForget); !errors.Is(err, tldwdb.ErrUnknownVersion) {
+			t.Errorf("an unknown version: %v", err)
+		}
+		for _, c := range []struct {
+			version int64
+			kind    tldwdb.FixKind
+		}{{1, tldwdb.FixDone}, {1, tldwdb.FixRetry}, {2, tldwdb.FixChecksum}, {2, "pray"}} {
+			if err := fix(c.version, c.kind); err == nil {
+				t.Errorf("the fix %s fits version %d", c.kind, c.version)
+			}
+		}
+		if everything(t, admin) != before {
+			t.Error("a fix that was refused wrote something")
+		}
+		if err := fix(2, tldwdb.FixRetry); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.Up(ctx); err == nil || calls != 2 {
+			t.Errorf("retried: %v, %d calls", err, calls)
+		}
+		if err := fix(2, tldwdb.FixDone); err != nil {
+			t.Fatal(err)
+		}
+		succeed(t, "; 2 → 2")(db.Up(ctx))
+		if err := fix(2, tldwdb.FixForget); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.Up(ctx); err == nil || calls != 3 {
+			t.Errorf("forgotten: %v, %d calls", err, calls)
+		}
+		if err := fix(2, tldwdb.FixApplied); err != nil {
+			t.Fatal(err)
+		}
+		succeed(t, "; 2 → 2")(db.Up(ctx))
+		if findings, err := db.Repair(ctx); err != nil || findings != nil {
+			t.Errorf("Repair finds %+v, %v", findings, err)
+		}
+	})
+}
