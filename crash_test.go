@@ -156,7 +156,7 @@ const (
 )
 
 // busySessions counts the sessions of the database that are busy with that.
-func busySessions(t *testing.T, db *testdb.Database, with int) (n int) {
+func busySessions(t *testing.T, db *testdb.Database, admin *sql.DB, with int) (n int) {
 	t.Helper()
 	query := "SELECT count(*) FROM information_schema.processlist WHERE db = DATABASE() AND state " +
 		[]string{sleeping: "= 'User sleep'", blocked: "LIKE '%table metadata lock%'"}[with]
@@ -164,7 +164,7 @@ func busySessions(t *testing.T, db *testdb.Database, with int) (n int) {
 		query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND " +
 			[]string{sleeping: "wait_event = 'PgSleep'", blocked: "wait_event_type = 'Lock'"}[with]
 	}
-	if err := db.AdminDB(t).QueryRowContext(t.Context(), query).Scan(&n); err != nil {
+	if err := admin.QueryRowContext(t.Context(), query).Scan(&n); err != nil {
 		t.Fatal(err)
 	}
 	return n
@@ -174,9 +174,10 @@ func busySessions(t *testing.T, db *testdb.Database, with int) (n int) {
 // none is.
 func awaitServer(t *testing.T, db *testdb.Database, with int, busy bool) {
 	t.Helper()
+	admin := db.AdminDB(t)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for (busySessions(t, db, with) > 0) != busy {
+	for (busySessions(t, db, admin, with) > 0) != busy {
 		<-tick.C
 	}
 }
@@ -262,7 +263,7 @@ func TestTerminatedInsideAStatement(t *testing.T) {
 		release()
 		awaitServer(t, db, sleeping, true)
 		terminate(t, workers[0])
-		if busySessions(t, db, sleeping) != 0 {
+		if busySessions(t, db, db.AdminDB(t), sleeping) != 0 {
 			t.Error("the process has ended, and its migration still runs on the server")
 		}
 		res := up(t, j)

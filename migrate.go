@@ -146,7 +146,7 @@ func (db *DB) newRun(ctx context.Context) (*run, error) {
 	}
 	conn, err := db.Acquire(ctx)
 	if err != nil {
-		return nil, err
+		return nil, ended(ctx, err)
 	}
 	r := &run{db: db, cfg: &db.cfg, d: db.dialect, src: src, log: db.log, result: &Result{}, conn: conn}
 	r.store = store{d: db.dialect, table: db.dialect.Qualify("", db.cfg.Table), set: db.cfg.Set, actor: db.actor()}

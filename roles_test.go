@@ -3,6 +3,7 @@ package tldwdb_test
 import (
 	"crypto/rand"
 	"database/sql"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -28,4 +29,16 @@ func makeRole(t *testing.T, tdb *testdb.Database, admin *sql.DB, password string
 		}
 	})
 	return role
+}
+
+// urlAs is the database's URL with another account.
+func urlAs(t *testing.T, tdb *testdb.Database, role, password string) string {
+	t.Helper()
+	u, err := url.Parse(tdb.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name, _, _ := strings.Cut(role, "@")
+	u.User = url.UserPassword(strings.Trim(name, "'"), password)
+	return u.String()
 }

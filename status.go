@@ -125,7 +125,7 @@ func (db *DB) readHistory(ctx context.Context) (*source, *history, error) {
 	}
 	defer r.release(ctx)
 	hist, err := r.store.read(ctx, r.conn)
-	return r.src, hist, err
+	return r.src, hist, ended(ctx, err)
 }
 
 // Check returns nil when the schema is what this binary needs, an error that
