@@ -369,7 +369,7 @@ func (p *postgres) Fingerprint(st sqlscan.Statement) string {
 		if !ok {
 			return ""
 		}
-		return `(SELECT coalesce(string_agg(inhrelid || ':' || (to_jsonb(i)->>'inhdetachpending'), ',' ORDER BY inhrelid), 'none') FROM pg_catalog.pg_inherits i WHERE inhparent = to_regclass(` +
+		return `(SELECT coalesce(string_agg(inhrelid || ':' || coalesce(to_jsonb(i)->>'inhdetachpending', ''), ',' ORDER BY inhrelid), 'none') FROM pg_catalog.pg_inherits i WHERE inhparent = to_regclass(` +
 			p.Literal(p.Qualify(table.schema, table.object)) + `))`
 	}
 	return ""
