@@ -41,7 +41,7 @@ func (r *run) acquire(ctx context.Context, workLeft func(context.Context) (bool,
 	start := time.Now()
 	deadline := start.Add(r.cfg.LockWait)
 	pause, lastSaid := pollFirst, time.Time{}
-	// The first try does not wait, so that the holder is named at once.
+	// The first try does not wait: most of the time nobody has the lock.
 	for slice := time.Duration(0); ; slice = min(lockSlice, max(time.Until(deadline), 0)) {
 		tried := time.Now()
 		got, err := r.lock.Try(ctx, r.conn.Conn, slice)
@@ -61,7 +61,7 @@ func (r *run) acquire(ctx context.Context, workLeft func(context.Context) (bool,
 			return false, nil
 		}
 		now := time.Now()
-		if now.Sub(lastSaid) >= holderEvery || now.After(deadline) {
+		if slice > 0 && now.Sub(lastSaid) >= holderEvery || now.After(deadline) {
 			lastSaid = now
 			if r.result.Holder, err = r.lock.Holder(ctx, r.conn.Conn); err != nil {
 				return false, fmt.Errorf("asking who has the migration lock: %w", err)

@@ -155,7 +155,7 @@ func TestLockLeavesNoSetting(t *testing.T) {
 	proxy, through := wiretap.Through(t, db.URL)
 	var once sync.Once
 	proxy.SetHook(func(w wiretap.Turn) wiretap.Verdict {
-		if strings.Contains(w.Statement, "pg_advisory_lock") {
+		if strings.Contains(w.Statement, "advisory_lock") {
 			once.Do(func() {
 				if _, err := admin.ExecContext(t.Context(), "INSERT INTO tldwdb_history SELECT * FROM hidden"); err != nil {
 					t.Error(err)

@@ -462,15 +462,22 @@ func (*postgresLock) NeedsConnection() bool { return true }
 // Try waits inside the server, which wakes in milliseconds, but never longer
 // than one slice: the snapshot that a waiting statement holds would stop CREATE
 // INDEX CONCURRENTLY for ever.
-func (l *postgresLock) Try(ctx context.Context, c *sql.Conn, slice time.Duration) (bool, error) {
+//
+// It waits for the lock in its shared form, and gives it back at once. When the
+// holder is done all waiters wake together, look, and leave; queueing for the
+// exclusive lock they would come through one by one, only to find nothing to do.
+func (l *postgresLock) Try(ctx context.Context, c *sql.Conn, slice time.Duration) (got bool, err error) {
+	if err := queryRow(ctx, c, fmt.Sprintf("SELECT pg_catalog.pg_try_advisory_lock(%d)", l.key), l.p.QueryArgs(), &got); err != nil || got || slice <= 0 {
+		return got, err
+	}
 	// One packet is one implicit transaction, and the settings end with it: they
 	// must not stay on a connection that a pooler gives to somebody else.
-	query := fmt.Sprintf("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = %d; SELECT pg_catalog.pg_advisory_lock(%d)", max(slice.Milliseconds(), 1), l.key)
-	_, err := c.ExecContext(ctx, query)
+	_, err = c.ExecContext(ctx, fmt.Sprintf("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = %d; SELECT pg_catalog.pg_advisory_lock_shared(%d); SELECT pg_catalog.pg_advisory_unlock_shared(%d)",
+		max(slice.Milliseconds(), 1), l.key, l.key))
 	if pgCode(err) == "55P03" {
 		return false, nil
 	}
-	return err == nil, err
+	return false, err
 }
 
 func (l *postgresLock) Unlock(ctx context.Context, c *sql.Conn) (held bool, err error) {
@@ -495,7 +502,7 @@ func (l *postgresLock) Holder(ctx context.Context, c *sql.Conn) (string, error) 
 
 // granted is the condition that finds the lock in pg_locks, called l.
 func (l *postgresLock) granted() string {
-	return fmt.Sprintf(`l.locktype = 'advisory' AND l.granted AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())`+
+	return fmt.Sprintf(`l.locktype = 'advisory' AND l.granted AND l.mode = 'ExclusiveLock' AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())`+
 		` AND l.classid::bigint = %d AND l.objid::bigint = %d AND l.objsubid = 1`, uint32(uint64(l.key)>>32), uint32(uint64(l.key)))
 }
 
