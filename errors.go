@@ -1,6 +1,7 @@
 package tldwdb
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -147,6 +148,26 @@ type Disagreement struct {
 	Kind      error  // [ErrChanged], [ErrOutOfOrder], [ErrNewer] or [ErrMissing]
 	Migration ID     // which one
 	Detail    string // what was found, and what to do
+}
+
+// MarshalJSON writes the kind as a word: changed, out_of_order, newer or missing.
+func (d Disagreement) MarshalJSON() ([]byte, error) {
+	words := []struct {
+		kind error
+		word string
+	}{{ErrChanged, "changed"}, {ErrOutOfOrder, "out_of_order"}, {ErrNewer, "newer"}, {ErrMissing, "missing"}}
+	var out struct {
+		Kind      string `json:"kind"`
+		Migration ID     `json:"migration"`
+		Detail    string `json:"detail"`
+	}
+	out.Migration, out.Detail = d.Migration, d.Detail
+	for _, w := range words {
+		if errors.Is(d.Kind, w.kind) {
+			out.Kind = w.word
+		}
+	}
+	return json.Marshal(out)
 }
 
 // String gives "0003_users: detail".

@@ -43,7 +43,7 @@ type Plan struct {
 	ID       string         `json:"id"`
 	Request  Request        `json:"request"`
 	Steps    []PlanStep     `json:"steps"`
-	Warnings []Disagreement `json:"-"` // what files and database disagree about without stopping the run
+	Warnings []Disagreement `json:"warnings"` // what files and database disagree about without stopping the run
 }
 
 // Empty reports whether there is nothing to do.

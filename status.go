@@ -19,7 +19,7 @@ type Status struct {
 	Head        int64             `json:"head"`        // highest version that this binary knows; 0 for none
 	Pending     int               `json:"pending"`     // steps that Up would take
 	Migrations  []MigrationStatus `json:"migrations"`  // in running order, those that only the database knows included
-	Problems    []Disagreement    `json:"-"`           // every point in which files and database differ
+	Problems    []Disagreement    `json:"problems"`    // every point in which files and database differ
 }
 
 // State says where a migration stands.

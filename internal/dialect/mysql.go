@@ -325,7 +325,11 @@ func (d *mysqlDialect) objects(h head, verb string) []object {
 		if !h.is(1, "TABLE") && !h.is(1, "TABLES") {
 			return nil
 		}
-		return d.list(h, h.skip(2, "IF EXISTS"), "TABLE")
+		list := d.list(h, h.skip(2, "IF EXISTS"), "TABLE")
+		if onlySwaps(list) {
+			return nil
+		}
+		return list
 	case "CREATE", "ALTER", "DROP":
 	default:
 		return nil
@@ -371,6 +375,23 @@ func (h head) skipDefiner(i int) int {
 	return i
 }
 
+// onlySwaps reports whether the tables of a RENAME, old and new name in turn,
+// only change places. Where they are alike the catalogue then says the same
+// before and after, and a second run would undo the first.
+func onlySwaps(list []object) bool {
+	var from, to []string
+	for i, o := range list {
+		if i%2 == 0 {
+			from = append(from, o.name.schema+"."+o.name.object)
+		} else {
+			to = append(to, o.name.schema+"."+o.name.object)
+		}
+	}
+	slices.Sort(from)
+	slices.Sort(to)
+	return slices.Equal(from, to)
+}
+
 func (d *mysqlDialect) named(h head, i int, verb, kind string) []object {
 	if kind == "TABLES" {
 		kind = "TABLE"
@@ -389,6 +410,9 @@ func (d *mysqlDialect) named(h head, i int, verb, kind string) []object {
 	n, next, ok := h.nameAt(i)
 	if !ok {
 		return nil
+	}
+	if verb == "ALTER" && h.contains("EXCHANGE") {
+		return nil // a partition and a table of one structure change places: see onlySwaps
 	}
 	objects := []object{{kind, n}}
 	if verb == "ALTER" && (kind == "TABLE" || kind == "EVENT") {

@@ -45,6 +45,8 @@ func TestMySQLStatements(t *testing.T) {
 		{"ALTER TABLE t ADD COLUMN a int, RENAME COLUMN b TO c", ClassSchema, "TABLE t"},
 		{"ALTER TABLE t RENAME TO u", ClassSchema, "TABLE t, TABLE u"},
 		{"RENAME TABLE a TO b, c TO d", ClassSchema, "TABLE a, TABLE b, TABLE c, TABLE d"},
+		{"RENAME TABLE a TO x, b TO a, x TO b", ClassSchema, ""},
+		{"ALTER TABLE a EXCHANGE PARTITION p WITH TABLE b", ClassSchema, ""},
 		{"TRUNCATE t", ClassSchema, "TABLE t"},
 		{"CREATE DATABASE IF NOT EXISTS s", ClassSchema, "DATABASE s"},
 		{"CREATE TEMPORARY TABLE t (id int)", ClassTemporary, ""},
