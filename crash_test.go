@@ -158,7 +158,7 @@ const (
 // busySessions counts the sessions of the database that are busy with that.
 func busySessions(t *testing.T, db *testdb.Database, admin *sql.DB, with int) (n int) {
 	t.Helper()
-	query := "SELECT count(*) FROM information_schema.processlist WHERE db = DATABASE() AND state " +
+	query := "SELECT count(*) FROM " + db.Processlist() + " WHERE db = DATABASE() AND state " +
 		[]string{sleeping: "= 'User sleep'", blocked: "LIKE '%table metadata lock%'"}[with]
 	if db.Engine == testdb.Postgres {
 		query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND " +

@@ -937,7 +937,7 @@ func ambiguousMigration(t *testing.T, e testdb.Engine, bin string) {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	// Some servers show the call, others the statement inside the procedure.
-	const inside = "SELECT COUNT(*) FROM information_schema.processlist WHERE db = DATABASE() AND (info LIKE 'CALL fill_archive%' OR info LIKE 'DO SLEEP%')"
+	inside := "SELECT COUNT(*) FROM " + db.Processlist() + " WHERE db = DATABASE() AND (info LIKE 'CALL fill_archive%' OR info LIKE 'DO SLEEP%')"
 	for running := 0; running == 0; {
 		select {
 		case err := <-ended:

@@ -243,7 +243,7 @@ func TestCutElsewhere(t *testing.T) {
 				_, err := db.Up(ctx)
 				ended <- err
 			}()
-			waiting := "SELECT count(*) FROM information_schema.processlist WHERE state LIKE 'Waiting for table%' AND db = '" + elsewhere.Name() + "'"
+			waiting := "SELECT count(*) FROM " + elsewhere.Processlist() + " WHERE state LIKE 'Waiting for table%' AND db = '" + elsewhere.Name() + "'"
 			for rowsOf(t, admin, waiting) != "1" {
 				if t.Context().Err() != nil {
 					t.Fatal("nobody waits for the table")

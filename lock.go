@@ -63,9 +63,7 @@ func (r *run) acquire(ctx context.Context, workLeft func(context.Context) (bool,
 		now := time.Now()
 		if slice > 0 && now.Sub(lastSaid) >= holderEvery || now.After(deadline) {
 			lastSaid = now
-			if r.result.Holder, err = r.lock.Holder(ctx, r.conn.Conn); err != nil {
-				return false, fmt.Errorf("asking who has the migration lock: %w", err)
-			}
+			r.result.Holder = r.holder(ctx)
 			if now.After(deadline) {
 				return false, r.lockTimeout(now.Sub(start))
 			}
@@ -79,6 +77,15 @@ func (r *run) acquire(ctx context.Context, workLeft func(context.Context) (bool,
 			pause = min(pause*2, pollLast)
 		}
 	}
+}
+
+// holder names who has the lock. Not to know is no reason to fail.
+func (r *run) holder(ctx context.Context) string {
+	name, err := r.lock.Holder(ctx, r.conn.Conn)
+	if err != nil {
+		r.log.LogAttrs(ctx, slog.LevelDebug, "asking who has the migration lock", slog.String("error", err.Error()))
+	}
+	return name
 }
 
 func (r *run) lockTimeout(waited time.Duration) error {

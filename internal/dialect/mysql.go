@@ -565,12 +565,13 @@ func (d *mysqlDialect) RestoreSnapshot(ctx context.Context, c *sql.Conn, before 
 // hashed because names end at 64 characters.
 func (d *mysqlDialect) Lock(f Facts, table string) Lock {
 	sum := sha256.Sum256([]byte(f.Database + "\x00" + table))
-	return &mysqlLock{name: d.Literal("tldwdb:" + hex.EncodeToString(sum[:16])), id: f.Session}
+	return &mysqlLock{name: d.Literal("tldwdb:" + hex.EncodeToString(sum[:16])), id: f.Session, mariaDB: d.mariaDB.Load()}
 }
 
 type mysqlLock struct {
-	name string // as a literal
-	id   int64
+	name    string // as a literal
+	id      int64
+	mariaDB bool
 }
 
 func (*mysqlLock) Kind() string          { return "GET_LOCK" }
@@ -601,15 +602,20 @@ func (l *mysqlLock) Unlock(ctx context.Context, c *sql.Conn) (bool, error) {
 // see processes.
 func (l *mysqlLock) Holder(ctx context.Context, c *sql.Conn) (string, error) {
 	var id sql.NullInt64
-	var host, since sql.NullString
-	err := queryRow(ctx, c, "SELECT h.id, p.HOST, p.TIME FROM (SELECT IS_USED_LOCK("+l.name+") AS id) h LEFT JOIN information_schema.PROCESSLIST p ON p.ID = h.id", nil, &id, &host, &since)
-	if err != nil || !id.Valid {
+	if err := queryRow(ctx, c, "SELECT IS_USED_LOCK("+l.name+")", nil, &id); err != nil || !id.Valid {
 		return "", err
 	}
-	if !host.Valid {
-		return fmt.Sprintf("connection %d", id.Int64), nil
+	// MySQL's other list fails with error 3854 while anybody runs a statement with
+	// an emoji in it; MariaDB has only that one.
+	list := "performance_schema.processlist"
+	if l.mariaDB {
+		list = "information_schema.PROCESSLIST"
 	}
-	return fmt.Sprintf("connection %d from %s, in its present state for %s s", id.Int64, host.String, since.String), nil
+	var host, since string
+	if err := queryRow(ctx, c, fmt.Sprintf("SELECT HOST, TIME FROM %s WHERE ID = %d", list, id.Int64), nil, &host, &since); err != nil {
+		return fmt.Sprintf("connection %d", id.Int64), nil //nolint:nilerr // the number is what can be known without the right to see more
+	}
+	return fmt.Sprintf("connection %d from %s, in its present state for %s s", id.Int64, host, since), nil
 }
 
 func (l *mysqlLock) Excludes(ctx context.Context, second *sql.Conn) (bool, error) {

@@ -66,7 +66,7 @@ func (db *Database) findings(ctx context.Context) (all []string, err error) {
 		case Postgres:
 			all, err = postgresFindings(ctx, pool)
 		default:
-			all, err = mysqlFindings(ctx, pool, db.name)
+			all, err = mysqlFindings(ctx, pool, db.name, db.Processlist())
 		}
 		return err
 	})
@@ -100,12 +100,11 @@ func postgresFindings(ctx context.Context, pool *sql.DB) ([]string, error) {
 	return append(all, left...), err
 }
 
-func mysqlFindings(ctx context.Context, pool *sql.DB, name string) ([]string, error) {
+func mysqlFindings(ctx context.Context, pool *sql.DB, name, processlist string) ([]string, error) {
 	all, err := settle(ctx, func() ([]string, error) {
-		// Without the statement: MySQL cannot show one with an emoji, not even that of another test.
 		return texts(ctx, pool, `
 			SELECT CONCAT('open connection, id ', id, ', ', command, ' for ', time, ' s')
-			FROM information_schema.processlist WHERE db = ? AND id <> CONNECTION_ID() ORDER BY id`, name)
+			FROM `+processlist+` WHERE db = ? AND id <> CONNECTION_ID() ORDER BY id`, name)
 	})
 	if err != nil || len(all) > 0 {
 		return all, err // CHECK TABLE would only wait for what they have locked

@@ -152,6 +152,16 @@ func newSQLite(tb TB) *Database {
 	return db
 }
 
+// Processlist is the table of the server's sessions, for MySQL and MariaDB.
+// MySQL's information_schema has one too, which fails with error 3854 while any
+// session runs a statement with an emoji in it.
+func (db *Database) Processlist() string {
+	if db.Engine == MySQL {
+		return "performance_schema.processlist"
+	}
+	return "information_schema.processlist"
+}
+
 // Path returns the file of a SQLite database, and is empty for the other engines.
 func (db *Database) Path() string {
 	if db.Engine != SQLite {
