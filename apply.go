@@ -52,7 +52,7 @@ func (r *run) retry(ctx context.Context, attempt func() error) error {
 
 // noTable is the end of trying for a table's lock.
 func (r *run) noTable(err error) error {
-	return withHint(fmt.Errorf("no lock on the table within %s: %w", max(r.cfg.RetryBudget, r.cfg.LockTimeout), err),
+	return withHint(fmt.Errorf("no lock on the table within the budget of %s: %w", max(r.cfg.RetryBudget, r.cfg.LockTimeout), err),
 		"something holds the table, often a long transaction or a dump: end it, or raise Config.RetryBudget (TLDWDB_RETRY_BUDGET) or the file's lock-timeout")
 }
 
@@ -63,12 +63,54 @@ func (r *run) applyOne(ctx context.Context, j *job) (err error) {
 			err = restoreErr
 		}
 	}()
-	if j.journaled {
-		return r.journal(ctx, j)
-	}
 	return r.withoutForeignKeys(ctx, j, func() error {
+		if j.journaled {
+			return r.checkedAfter(ctx, j, func() error { return r.journal(ctx, j) })
+		}
 		return r.retry(ctx, func() error { return r.transact(ctx, j) })
 	})
+}
+
+// checkedAfter reports rows that a file without a transaction has left without
+// their parents. They are committed by then: all that can be done is to say so.
+func (r *run) checkedAfter(ctx context.Context, j *job, work func() error) error {
+	check, err := r.checkForeignKeys(ctx, j)
+	if err != nil {
+		return err
+	}
+	if err := work(); err != nil {
+		return err
+	}
+	return check(ctx)
+}
+
+// checkForeignKeys counts what is broken now. The function that it returns
+// fails when there is more of it. Both do nothing where foreign keys are on.
+func (r *run) checkForeignKeys(ctx context.Context, j *job) (check func(context.Context) error, err error) {
+	guard, ok := r.d.(dialect.ForeignKeyGuard)
+	if !ok || j.directives.ForeignKeysOn || !r.mayBreakForeignKeys(j) {
+		return func(context.Context) error { return nil }, nil
+	}
+	before, err := guard.Violations(ctx, r.conn.Conn)
+	if err != nil && ctx.Err() != nil {
+		return nil, err
+	}
+	// A key to a column that is not unique makes the check itself fail. Where it
+	// did so before the file, the file may be what mends it.
+	checkable := err == nil
+	return func(ctx context.Context) error {
+		after, err := guard.Violations(ctx, r.conn.Conn)
+		if err == nil && checkable {
+			if broken := newViolations(before, after); broken != "" {
+				err = fmt.Errorf("rows would break a foreign key: %s", broken)
+			}
+		}
+		if err == nil || !checkable && ctx.Err() == nil {
+			return nil
+		}
+		return &MigrationError{Migration: j.id, Direction: j.direction, File: j.file, Err: err,
+			Hint: "foreign keys are off while a file runs, so that a table can be rebuilt; '-- tldwdb: foreign-keys=on' leaves them on, and their actions with them"}
+	}, nil
 }
 
 // restoreSession undoes what a file set in the session, so that it does not
@@ -177,37 +219,24 @@ func (r *run) transact(ctx context.Context, j *job) error {
 
 // exec runs open, the body of the migration, and closing.
 func (r *run) exec(ctx context.Context, j *job, open, closing []sqlscan.Statement) error {
-	guard, guarded := r.d.(dialect.ForeignKeyGuard)
-	guarded = guarded && !j.directives.ForeignKeysOn && r.mayBreakForeignKeys(j)
-	if j.code == nil && !guarded {
+	if _, guarded := r.d.(dialect.ForeignKeyGuard); j.code == nil && !guarded {
 		done, err := r.d.ExecScript(ctx, r.conn.Conn, slices.Concat(open, j.statements, closing), r.sessionFor(j).StatementTimeout)
 		return r.explain(j, done, len(open), err)
 	}
 	if done, err := r.d.ExecScript(ctx, r.conn.Conn, open, 0); err != nil {
 		return r.explain(j, done, len(open), err)
 	}
-	var before map[string]int
-	if guarded {
-		var err error
-		if before, err = guard.Violations(ctx, r.conn.Conn); err != nil {
-			return fmt.Errorf("checking foreign keys: %w", err)
-		}
+	check, err := r.checkForeignKeys(ctx, j)
+	if err != nil {
+		return fmt.Errorf("checking foreign keys: %w", err)
 	}
 	if err := r.body(ctx, j); err != nil {
 		return err
 	}
-	if guarded {
-		after, err := guard.Violations(ctx, r.conn.Conn)
-		if err != nil {
-			return fmt.Errorf("checking foreign keys: %w", err)
-		}
-		if broken := newViolations(before, after); broken != "" {
-			return &MigrationError{Migration: j.id, Direction: j.direction, File: j.file,
-				Err:  fmt.Errorf("rows would break a foreign key: %s", broken),
-				Hint: "foreign keys are off while a file runs, so that a table can be rebuilt; '-- tldwdb: foreign-keys=on' leaves them on, and their actions with them"}
-		}
+	if err := check(ctx); err != nil {
+		return err
 	}
-	_, err := r.d.ExecScript(ctx, r.conn.Conn, closing, 0)
+	_, err = r.d.ExecScript(ctx, r.conn.Conn, closing, 0)
 	return r.explain(j, -1, 0, err)
 }
 
@@ -302,6 +331,9 @@ func (r *run) singleTransactionPossible(jobs []*job) error {
 		return withHint(errors.New("Config.SingleTransaction: this engine commits at every DDL statement"), "leave it off; the journal resumes what is interrupted")
 	}
 	for _, j := range jobs {
+		if _, ok := r.d.(dialect.ForeignKeyGuard); ok && j.directives.ForeignKeysOn {
+			return withHint(fmt.Errorf("Config.SingleTransaction: %s wants foreign keys on, and they can only be set between transactions", j.id), "apply it in a run of its own")
+		}
 		if j.journaled {
 			return withHint(fmt.Errorf("Config.SingleTransaction: %s cannot run in a transaction", j.id), "apply it in a run of its own")
 		}

@@ -246,9 +246,9 @@ func ConfigFromEnv() (Config, error) { return ConfigFromLookup(os.LookupEnv) }
 //
 // TLDWDB_ENV, or else APP_ENV, names the environment: development (the
 // default), test or production. In development and test the database is
-// MYSQL_URL, else POSTGRES_URL, else DATABASE_URL, else sqlite:///tldw.db. In
-// production it is DATABASE_URL, else the only one of the other two that is
-// set; there is no default.
+// MYSQL_URL, else POSTGRES_URL, else DATABASE_URL; with none of them URL stays
+// empty, and [Open] takes sqlite:///tldw.db. In production it is DATABASE_URL,
+// else the only one of the other two that is set; there is no default.
 //
 // DATABASE_URL_FILE, POSTGRES_URL_FILE, MYSQL_URL_FILE and
 // TLDWDB_MIGRATE_URL_FILE name files that hold the value instead.
@@ -414,7 +414,7 @@ func (e *envReader) database(env Environment) (value, from string) {
 			e.failf("DATABASE_URL is not set: in production set it, or one of POSTGRES_URL and MYSQL_URL (or the same name with _FILE)")
 			return "", ""
 		}
-		return defaultURL, ""
+		return "", "" // Open knows the default, and Attach needs none
 	}
 	won := set[0]
 	if env == Production && won.name != "DATABASE_URL" && len(set) > 1 {

@@ -46,9 +46,9 @@ func TestConfigChoosesURL(t *testing.T) {
 		warning string
 		err     string
 	}{
-		{name: "nothing set", want: "sqlite:///tldw.db"},
-		{name: "test has the default too", env: map[string]string{"TLDWDB_ENV": "test"}, want: "sqlite:///tldw.db"},
-		{name: "empty is not set", env: map[string]string{"DATABASE_URL": "", "MYSQL_URL": " ", "DATABASE_URL_FILE": ""}, want: "sqlite:///tldw.db"},
+		{name: "nothing set: Open takes its default", want: ""},
+		{name: "test has the default too", env: map[string]string{"TLDWDB_ENV": "test"}, want: ""},
+		{name: "empty is not set", env: map[string]string{"DATABASE_URL": "", "MYSQL_URL": " ", "DATABASE_URL_FILE": ""}, want: ""},
 		{name: "mysql first", env: map[string]string{"MYSQL_URL": my, "POSTGRES_URL": pg, "DATABASE_URL": lit}, want: my, warning: "MYSQL_URL and DATABASE_URL name different databases; MYSQL_URL is used: mysql://u:***@m/db"},
 		{name: "postgres second", env: map[string]string{"POSTGRES_URL": pg, "DATABASE_URL": lit}, want: pg, warning: "POSTGRES_URL is used"},
 		{name: "database last", env: map[string]string{"DATABASE_URL": lit}, want: lit},
@@ -59,7 +59,7 @@ func TestConfigChoosesURL(t *testing.T) {
 		{name: "production: sqlite when asked for", env: map[string]string{"TLDWDB_ENV": "production", "DATABASE_URL": lit}, want: lit},
 		{name: "production: both others", env: map[string]string{"TLDWDB_ENV": "production", "MYSQL_URL": my, "POSTGRES_URL": pg}, err: "POSTGRES_URL and MYSQL_URL are both set"},
 		{name: "production: nothing", env: map[string]string{"TLDWDB_ENV": "production"}, err: "DATABASE_URL is not set"},
-		{name: "TLDWDB_ENV goes before APP_ENV", env: map[string]string{"TLDWDB_ENV": "test", "APP_ENV": "production"}, want: "sqlite:///tldw.db"},
+		{name: "TLDWDB_ENV goes before APP_ENV", env: map[string]string{"TLDWDB_ENV": "test", "APP_ENV": "production"}, want: ""},
 		{name: "an unknown environment is no guess", env: map[string]string{"APP_ENV": "staging"}, err: `APP_ENV is "staging": accepted are development, test and production; TLDWDB_ENV goes before it`},
 		{name: "wrong kind", env: map[string]string{"POSTGRES_URL": my}, err: "POSTGRES_URL: names a mysql database; accepted is a postgres URL"},
 		{name: "wrong kind in mysql", env: map[string]string{"MYSQL_URL": pg}, err: "MYSQL_URL: names a postgres database"},

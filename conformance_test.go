@@ -13,6 +13,8 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/jmoiron/sqlx"
+
 	"github.com/tldw/tldwdb"
 	"github.com/tldw/tldwdb/internal/testdb"
 )
@@ -737,6 +739,12 @@ func TestSingleTransaction(t *testing.T) {
 		if _, err := open(t, tdb, alone, single).Up(ctx); err == nil || !strings.Contains(err.Error(), "0004_alone") || tldwdb.Hint(err) == "" {
 			t.Errorf("with a file that cannot run in a transaction: %v", err)
 		}
+		if tdb.Engine == testdb.SQLite {
+			enforced := library.with(files{"0004_on.up.sql": "-- tldwdb: foreign-keys=on\nCREATE TABLE enforced (id integer);"})
+			if _, err := open(t, tdb, enforced, single).Up(ctx); err == nil || !strings.Contains(err.Error(), "0004_on") {
+				t.Errorf("with a file that wants foreign keys on: %v", err)
+			}
+		}
 		succeed(t, "up 0001_author, up 0002_book, up 0003_year, up R__titles; 0 → 3")(open(t, tdb, library, single).Up(ctx))
 		if got, want := historyRows(t, admin), "1|applied|up|1|1\n2|applied|up|4|4\n3|applied|up|2|2"; got != want {
 			t.Errorf("the history is\n%s\nwant\n%s", got, want)
@@ -966,4 +974,46 @@ func TestWait(t *testing.T) {
 			t.Errorf("Wait with an edited file: %v", err)
 		}
 	})
+}
+
+// Redo needs the file for the way up before it goes down.
+func TestRedoWithoutFile(t *testing.T) {
+	t.Parallel()
+	testdb.ForEach(t, func(t *testing.T, tdb *testdb.Database) {
+		if _, err := open(t, tdb, library).Up(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		before := everything(t, tdb.AdminDB(t))
+		older := open(t, tdb, library.with(files{"0003_year.up.sql": "", "0003_year.down.sql": ""}))
+		res, err := older.Redo(t.Context())
+		if !errors.Is(err, tldwdb.ErrUnknownVersion) || len(res.Applied) != 0 {
+			t.Errorf("%s, %v", outcome(res), err)
+		}
+		if got := everything(t, tdb.AdminDB(t)); got != before {
+			t.Errorf("Redo changed\n%s\nto\n%s", before, got)
+		}
+	})
+}
+
+// No form of printing a handle shows the password that it was opened with.
+func TestHandleHidesPassword(t *testing.T) {
+	t.Parallel()
+	for _, e := range []testdb.Engine{testdb.Postgres, testdb.MariaDB} {
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			const secret = "xyzzy-17"
+			pool := sqlx.MustOpen(pick(&testdb.Database{Engine: e}, "", "pgx", "mysql"), pick(&testdb.Database{Engine: e}, "", "postgres://u@127.0.0.1:1/d", "u@tcp(127.0.0.1:1)/d"))
+			defer func() { _ = pool.Close() }() // it was never used
+			url := pick(&testdb.Database{Engine: e}, "", "postgres", "mysql") + "://u:" + secret + "@127.0.0.1:1/d"
+			db, err := tldwdb.Attach(t.Context(), pool, tldwdb.Config{URL: url, MigrateURL: url})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var log logbook
+			log.logger().Info("opened", "db", db)
+			if text := fmt.Sprintf("%v %+v %#v", db, db, db) + log.text(); strings.Contains(text, secret) {
+				t.Errorf("shown in %s", text)
+			}
+		})
+	}
 }

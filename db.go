@@ -89,6 +89,7 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
+	cfg.URL, cfg.MigrateURL = "", "" // from here on only as what cannot show a password
 	db := &DB{cfg: cfg, dialectName: u.Dialect, native: true, url: u, migrateURL: migrateURL}
 	if db.core, err = newCore(cfg, u.Dialect, true); err != nil {
 		return nil, err
@@ -143,6 +144,7 @@ func Attach(ctx context.Context, pool *sqlx.DB, cfg Config) (*DB, error) {
 			return nil, fmt.Errorf("the pool is of %s, but %s is not", name, other)
 		}
 	}
+	cfg.URL, cfg.MigrateURL = "", "" // from here on only as what cannot show a password
 	db := &DB{cfg: cfg, dialectName: name, native: native, url: u, migrateURL: migrateURL, pool: pool, reader: pool}
 	if db.core, err = newCore(cfg, name, native); err != nil {
 		return nil, err

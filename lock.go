@@ -2,6 +2,7 @@ package tldwdb
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -104,30 +105,20 @@ func (r *run) prove(ctx context.Context) error {
 	if !r.lock.NeedsConnection() {
 		return r.proved(r.lock.Excludes(ctx, nil))
 	}
-	ctx, cancel := context.WithTimeout(ctx, cleanupTime)
+	limited, cancel := context.WithTimeout(ctx, cleanupTime)
 	defer cancel()
-	side, err := r.db.openSide(ctx)
-	if errors.Is(err, errNoSideConnection) {
-		return nil // a borrowed pool: there is no second way in
+	second, done, err := r.secondConnection(limited)
+	if err == nil {
+		defer done()
+		excludes, err := r.lock.Excludes(limited, second)
+		if limited.Err() == nil {
+			return r.proved(excludes, err)
+		}
 	}
-	if err != nil {
-		return r.unprovable(ctx, err)
-	}
-	defer func() { _ = side.Close() }() // it held nothing
-	second, err := side.Conn(ctx)
-	if err != nil {
-		return r.unprovable(ctx, err)
-	}
-	defer func() { _ = second.Close() }()
-	return r.proved(r.lock.Excludes(ctx, second))
-}
-
-// unprovable goes on without a proof: a role that may have only one connection
-// is no reason not to start.
-func (r *run) unprovable(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	// A role that may have only one connection is no reason not to start.
 	r.log.LogAttrs(ctx, slog.LevelWarn, "the migration lock could not be proved: no second connection", slog.String("error", err.Error()))
 	return nil
 }
@@ -141,6 +132,33 @@ func (r *run) proved(excludes bool, err error) error {
 	}
 	return withHint(fmt.Errorf("%w (%s)", ErrLockUnproved, r.lock.Kind()),
 		"something between here and the server shares sessions, most likely a pooler in transaction mode: set Config.MigrateURL (TLDWDB_MIGRATE_URL) to a direct connection")
+}
+
+// secondConnection is one that is not the run's, outside the pool where it can
+// be made. A borrowed pool without a URL lends one of its own, if it may have
+// more than one. The caller calls done.
+func (r *run) secondConnection(ctx context.Context) (second *sql.Conn, done func(), err error) {
+	side, err := r.db.openSide(ctx)
+	if errors.Is(err, errNoSideConnection) {
+		if r.db.pool.Stats().MaxOpenConnections == 1 {
+			return nil, nil, err
+		}
+		if second, err = r.db.pool.Conn(ctx); err != nil {
+			return nil, nil, err
+		}
+		return second, func() { _ = second.Close() }, nil // it is as it was
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	if second, err = side.Conn(ctx); err != nil {
+		_ = side.Close() // it holds nothing
+		return nil, nil, err
+	}
+	return second, func() {
+		_ = second.Close() // the pool is closed next
+		_ = side.Close()
+	}, nil
 }
 
 // unlock gives the lock back and reads the answer, also when the caller's

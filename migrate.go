@@ -303,26 +303,14 @@ func (r *run) abandon(ctx context.Context) {
 	}
 	ctx, cancel := detached(ctx)
 	defer cancel()
-	side, err := r.db.openSide(ctx)
-	if errors.Is(err, errNoSideConnection) {
-		return
-	}
+	second, done, err := r.secondConnection(ctx)
 	if err == nil {
-		err = r.abandonOver(ctx, side)
-		_ = side.Close() // it held nothing
+		err = r.lock.Abandon(ctx, second)
+		done()
 	}
 	if err != nil {
 		r.log.LogAttrs(ctx, slog.LevelWarn, "the session of a broken connection could not be ended; the server ends it by itself", slog.String("error", err.Error()))
 	}
-}
-
-func (r *run) abandonOver(ctx context.Context, side *sqlx.DB) error {
-	second, err := side.Conn(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = second.Close() }() // the pool is closed next
-	return r.lock.Abandon(ctx, second)
 }
 
 // guard refuses to take anything back on a production database, unless the
@@ -352,7 +340,7 @@ func databaseLabel(database string) string {
 // migrationConnection replaces the pooled connection by one to Config.MigrateURL,
 // if there is one.
 func (r *run) migrationConnection(ctx context.Context) error {
-	if r.cfg.MigrateURL == "" {
+	if r.db.migrateURL.Dialect == "" || r.side != nil {
 		return nil
 	}
 	if err := r.conn.Close(); err != nil {
@@ -490,18 +478,24 @@ func (r *run) ensureTable(ctx context.Context, hist *history) error {
 	if len(list) == 0 {
 		return nil
 	}
-	list = slices.Concat(r.d.Begin(r.session), list, []string{"COMMIT"})
-	err := r.retry(ctx, func() error {
-		_, err := r.d.ExecScript(ctx, r.conn.Conn, plain(list), 0)
+	err := r.inOneTransaction(ctx, list)
+	if err != nil {
+		return r.advise(fmt.Errorf("creating the history table %s: %w", r.store.table, err))
+	}
+	return nil
+}
+
+// inOneTransaction runs the runner's own statements, as often as it takes to get
+// their locks.
+func (r *run) inOneTransaction(ctx context.Context, list []string) error {
+	script := plain(slices.Concat(r.d.Begin(r.session), list, []string{"COMMIT"}))
+	return r.retry(ctx, func() error {
+		_, err := r.d.ExecScript(ctx, r.conn.Conn, script, 0)
 		if err != nil {
 			r.rollback(ctx)
 		}
 		return err
 	})
-	if err != nil {
-		return r.advise(fmt.Errorf("creating the history table %s: %w", r.store.table, err))
-	}
-	return nil
 }
 
 // plain makes script statements of the runner's own SQL.
@@ -512,5 +506,3 @@ func plain(list []string) []sqlscan.Statement {
 	}
 	return statements
 }
-
-func isEOF(err error) bool { return errors.Is(err, io.EOF) }

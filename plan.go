@@ -123,6 +123,11 @@ func decide(src *source, hist *history, req Request, opt planOptions) ([]step, [
 		p.down(p.newest(left))
 	case GoalRedo:
 		versions := p.newest(left)
+		for _, v := range versions {
+			if src.find(ID{Version: v}) == nil {
+				return nil, nil, fmt.Errorf("%w: version %d is applied, but this binary has no file to apply it again", ErrUnknownVersion, v)
+			}
+		}
 		p.down(versions)
 		versions = append(versions, takenBack...)
 		p.up(func(v int64) bool { return slices.Contains(versions, v) }, 0)

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -186,7 +187,7 @@ func (r *run) split(j *job, text []byte) error {
 	var problems []Problem
 	for {
 		st, err := sc.Next()
-		if isEOF(err) {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

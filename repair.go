@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"strings"
 
 	"github.com/tldw/tldwdb/internal/dialect"
@@ -86,6 +85,10 @@ func (db *DB) findings(ctx context.Context) ([]Finding, error) {
 		return nil, err
 	}
 	defer r.release(ctx)
+	// The catalogue shows an account only what it has rights on.
+	if err := r.migrationConnection(ctx); err != nil {
+		return nil, ended(ctx, err)
+	}
 	hist, err := r.store.read(ctx, r.conn)
 	if err != nil {
 		return nil, err
@@ -214,10 +217,7 @@ func (r *run) fix(ctx context.Context, hist *history, fix Fix) error {
 	if err != nil {
 		return err
 	}
-	if !r.d.TransactionalDDL() {
-		list = append(list, "COMMIT")
-	}
-	if _, err := r.d.ExecScript(ctx, r.conn.Conn, plain(list), 0); err != nil {
+	if err := r.inOneTransaction(ctx, list); err != nil {
 		return fmt.Errorf("repairing %s: %w", row.id, err)
 	}
 	r.log.LogAttrs(ctx, slog.LevelWarn, "history repaired", slog.String("migration", row.id.String()), slog.String("fix", string(fix.Kind)))
@@ -308,8 +308,7 @@ func (r *run) baseline(ctx context.Context, version int64) error {
 		if err := r.ensureTable(ctx, hist); err != nil {
 			return err
 		}
-		if _, err := r.d.ExecScript(ctx, r.conn.Conn, plain(slices.Concat(r.d.Begin(r.session), list, []string{"COMMIT"})), 0); err != nil {
-			r.rollback(ctx)
+		if err := r.inOneTransaction(ctx, list); err != nil {
 			return fmt.Errorf("writing the baseline: %w", err)
 		}
 		r.result.After = version

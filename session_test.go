@@ -167,6 +167,13 @@ func TestTableRebuild(t *testing.T) {
 		t.Error("foreign keys are off in the pool")
 	}
 
+	// The same without a transaction.
+	alone := testdb.New(t, testdb.SQLite)
+	succeed(t, "up 0001_a, up 0002_b; 0 → 2")(open(t, alone, f.with(files{"2_b.up.sql": "-- tldwdb: no-transaction\n" + f["2_b.up.sql"]})).Up(ctx))
+	if got := rowsOf(t, alone.AdminDB(t), "SELECT count(*) FROM child"); got != "2" {
+		t.Errorf("without a transaction %s children are left of 2", got)
+	}
+
 	// A file that breaks a key is rolled back, and the tables are named.
 	broken := f.with(files{"3_c.up.sql": "INSERT INTO child VALUES (3, 99);"})
 	_, err := open(t, tdb, broken).Up(ctx)
@@ -182,6 +189,12 @@ func TestTableRebuild(t *testing.T) {
 	execute(t, admin, "PRAGMA foreign_keys = OFF; INSERT INTO child VALUES (4, 98)")
 	fine := f.with(files{"3_c.up.sql": "INSERT INTO child VALUES (3, 1);"})
 	succeed(t, "up 0003_c; 2 → 3")(open(t, tdb, fine).Up(ctx))
+
+	// A key to a column that is not unique makes the check fail by itself: the file
+	// that mends it can run.
+	mismatch := testdb.New(t, testdb.SQLite)
+	bad := files{"1_a.up.sql": "CREATE TABLE p (x int);\nCREATE TABLE c (x int REFERENCES p (x));", "2_b.up.sql": "INSERT INTO p VALUES (1);\nCREATE UNIQUE INDEX p_x ON p (x);"}
+	succeed(t, "up 0001_a, up 0002_b; 0 → 2")(open(t, mismatch, bad).Up(ctx))
 
 	// With the directive, keys and their actions hold while the file runs.
 	on := fine.with(files{"4_d.up.sql": "-- tldwdb: foreign-keys=on\nDELETE FROM parent;"})
