@@ -60,7 +60,7 @@ cross: # the library builds without cgo and for the systems that its users have
 tidy: # fails when go.mod or go.sum is not tidy
 	$(GO) mod tidy -diff
 
-check: format vet tidy cross lint race ## all that CI runs
+check: format vet tidy cross lint race ## what CI runs, but for its matrix of server versions
 
 clean: ## remove what the targets left
 	rm -rf bin *.out *.prof *.test

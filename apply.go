@@ -233,11 +233,32 @@ func (r *run) exec(ctx context.Context, j *job, open, closing []sqlscan.Statemen
 	if err := r.body(ctx, j); err != nil {
 		return err
 	}
+	if err := r.stillInTransaction(ctx, j); err != nil {
+		return err
+	}
 	if err := check(ctx); err != nil {
 		return err
 	}
 	_, err = r.d.ExecScript(ctx, r.conn.Conn, closing, 0)
 	return r.explain(j, -1, 0, err)
+}
+
+// stillInTransaction catches a Go migration that rolled back by itself: the row
+// that was inserted before it is then gone, and the end of its account would be
+// written to nothing.
+func (r *run) stillInTransaction(ctx context.Context, j *job) error {
+	if j.code == nil || j.direction == DirectionDown || j.row != nil {
+		return nil
+	}
+	hist, err := r.store.read(ctx, r.conn)
+	if err != nil {
+		return j.fail(r.d, -1, err)
+	}
+	if hist.find(j.id) == nil {
+		return j.fail(r.d, -1, withHint(errors.New("the function rolled back the transaction that it ran in"),
+			"return an error instead, or set GoMigration.NoTransaction"))
+	}
+	return nil
 }
 
 // body runs the statements of a file, or the function of a Go migration.

@@ -1017,3 +1017,23 @@ func TestHandleHidesPassword(t *testing.T) {
 		})
 	}
 }
+
+// A Go migration that rolls back by itself has done nothing, and must not be
+// reported as applied.
+func TestGoMigrationRollsBack(t *testing.T) {
+	t.Parallel()
+	testdb.ForEach(t, func(t *testing.T, tdb *testdb.Database) {
+		if isMySQL(tdb) {
+			t.Skip("there is no transaction to roll back: the journal is what runs it")
+		}
+		db := open(t, tdb, files{}, func(cfg *tldwdb.Config) {
+			cfg.GoMigrations = []tldwdb.GoMigration{{Version: 1, Name: "back", Up: func(ctx context.Context, conn tldwdb.Conn) error {
+				_, err := conn.ExecContext(ctx, "ROLLBACK")
+				return err
+			}}}
+		})
+		if res, err := db.Up(t.Context()); err == nil || len(res.Applied) != 0 || tldwdb.Hint(err) == "" {
+			t.Errorf("%s, %v", outcome(res), err)
+		}
+	})
+}

@@ -135,7 +135,7 @@ func decide(src *source, hist *history, req Request, opt planOptions) ([]step, [
 		p.down(p.newest(len(p.applied)))
 	case GoalVersion:
 		if src.find(ID{Version: req.Version}) == nil && !p.applied[req.Version] {
-			return nil, nil, fmt.Errorf("%w: version %d", ErrUnknownVersion, req.Version)
+			return nil, nil, withHint(fmt.Errorf("%w: version %d", ErrUnknownVersion, req.Version), "DB.Status lists the versions; a Request with GoalBase takes everything back")
 		}
 		above := slices.DeleteFunc(p.newest(len(p.applied)), func(v int64) bool { return v <= req.Version })
 		p.down(above)

@@ -137,6 +137,10 @@ func (r *run) unfinished(ctx context.Context, row *row) (Finding, error) {
 		say("its text cannot be read: %s", err)
 		return f, nil
 	}
+	if j.code == nil && (row.done > len(j.statements) || prefixHash(j.statements, row.done) != in.Prefix) {
+		f.Automatic = false
+		say("the first %d statements have been run, and the file has other ones now", row.done)
+	}
 	if in.Next == "" {
 		return f, nil
 	}

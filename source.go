@@ -68,6 +68,9 @@ const (
 // that holds the migration lock and, where the engine has them for DDL, an
 // open transaction. Do not commit or roll back on it. [*sqlx.Conn] implements
 // it.
+//
+// Close every Rows before returning: a connection with an open result cannot
+// write the history, and Up would wait for it until its context ends.
 type Conn interface {
 	sqlx.QueryerContext
 	sqlx.ExecerContext
@@ -165,10 +168,17 @@ const (
 )
 
 var (
-	pairName       = regexp.MustCompile(`^(\d+)_(.+)\.(up|down)\.sql$`)
+	pairName       = regexp.MustCompile(`^(\d+)[_-](.+)\.(up|down)\.sql$`)
 	singleName     = regexp.MustCompile(`^(\d+)[_-](.+)\.sql$`)
 	repeatableName = regexp.MustCompile(`^R__(.+)\.sql$`)
 	goName         = regexp.MustCompile(`^[\pL\pN_.-]+$`)
+)
+
+// The longest names that the history table of every engine can keep. That of a
+// repeatable migration is part of the key.
+const (
+	longestName       = 250
+	longestRepeatable = 190
 )
 
 // dialectFolders are the folders inside the migrations that hold what differs
@@ -321,6 +331,10 @@ func (l *loader) script(file, digits, name string, direction Direction, format f
 	if !ok {
 		return
 	}
+	if len(name) > longestName {
+		l.problem(file, 0, "the name has %d bytes, and the history takes %d", len(name), longestName)
+		return
+	}
 	s := l.newScript(file, format, direction, text, body)
 	m := l.versions[version]
 	if m == nil {
@@ -342,6 +356,10 @@ func (l *loader) script(file, digits, name string, direction Direction, format f
 }
 
 func (l *loader) repeatableScript(file, name string, text []byte) {
+	if len(name) > longestRepeatable {
+		l.problem(file, 0, "the name has %d bytes, and the history takes %d", len(name), longestRepeatable)
+		return
+	}
 	l.repeatable[name] = &migration{
 		id: ID{Name: name, Repeatable: true},
 		up: l.newScript(file, formatPair, DirectionUp, text, text),

@@ -205,6 +205,9 @@ func (u URL) String() string {
 	params := make(map[string]string, len(u.Params)+len(s.params))
 	for k, v := range u.Params {
 		params[k] = url.QueryEscape(v)
+		if looksSecret(k) {
+			params[k] = mask
+		}
 	}
 	for k := range s.params {
 		params[k] = mask
@@ -214,6 +217,13 @@ func (u URL) String() string {
 		b.WriteString(url.QueryEscape(k) + "=" + params[k])
 	}
 	return b.String()
+}
+
+// looksSecret suspects a parameter by its name: one that the driver does not
+// know, such as a mistyped password, is passed through all the same.
+func looksSecret(key string) bool {
+	key = strings.ToLower(key)
+	return slices.ContainsFunc([]string{"pass", "pwd", "secret", "token"}, func(part string) bool { return strings.Contains(key, part) })
 }
 
 // GoString is what %#v prints.

@@ -5,10 +5,12 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/tldw/tldwdb/internal/filelock"
@@ -82,7 +84,11 @@ func (*sqlite) IsDuplicate(err error) bool {
 	return err != nil && strings.HasPrefix(err.Error(), "UNIQUE constraint failed: ")
 }
 
-func (*sqlite) IsReadOnly(err error) bool { return sqliteReadOnly(err) }
+// IsReadOnly covers the lock file too: in a folder that takes no files the
+// database's own journal could not be made either.
+func (*sqlite) IsReadOnly(err error) bool {
+	return sqliteReadOnly(err) || errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS)
+}
 
 func (*sqlite) IsLockTimeout(err error) bool { return sqliteBusy(err) }
 
