@@ -192,10 +192,37 @@ func (g *journalRun) one(ctx context.Context, k int) error {
 	} else {
 		err = g.exec(ctx, text)
 	}
-	if err == nil && class != dialect.ClassOpaque { // what an opaque one did may still be rolled back
-		g.durable = k + 1
+	if err != nil {
+		return err
 	}
-	return err
+	if class == dialect.ClassOpaque {
+		return g.seal(ctx, k)
+	}
+	g.durable = k + 1
+	return nil
+}
+
+// seal makes statement k, which may have committed a part of what it did, done
+// for good. Nothing in a catalogue could tell later that it ran, and so the
+// proof does not wait for the next entry: that may be rolled back.
+func (g *journalRun) seal(ctx context.Context, k int) error {
+	commit := func() error {
+		if g.d.TransactionalDDL() {
+			return nil // autocommit is on
+		}
+		_, err := g.conn.ExecContext(ctx, "COMMIT")
+		return err
+	}
+	// First what it did, then the entry: an entry that fails may take all of the
+	// open transaction with it.
+	if err := commit(); err != nil {
+		return err
+	}
+	g.durable = k + 1
+	if _, err := g.conn.ExecContext(ctx, g.entry(k+1, g.literal(intent{Prefix: prefixHash(g.j.statements, k+1)}))); err != nil {
+		return entryError{err}
+	}
+	return commit()
 }
 
 // exec runs one statement of the file.

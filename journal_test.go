@@ -400,3 +400,49 @@ func TestDiesInConcurrentIndex(t *testing.T) {
 		})
 	}
 }
+
+// TestOpaqueRunsOnce: a CALL that succeeded is done, whatever comes behind it: a
+// statement that fails and is mended, or one that waits for a table.
+func TestOpaqueRunsOnce(t *testing.T) {
+	t.Parallel()
+	for _, engine := range []testdb.Engine{testdb.Postgres, testdb.MariaDB, testdb.MySQL} {
+		t.Run(string(engine), func(t *testing.T) {
+			t.Parallel()
+			tdb := testdb.New(t, engine)
+			admin := tdb.AdminDB(t)
+			execute(t, admin, "CREATE TABLE log (id integer)", pick(tdb, "",
+				"CREATE PROCEDURE p() LANGUAGE SQL AS 'INSERT INTO log VALUES (1)'", "CREATE PROCEDURE p() BEGIN INSERT INTO log VALUES (1); COMMIT; INSERT INTO log VALUES (1); END"))
+			calls := pick(tdb, "", "1", "1\n1")
+			f := files{"1_a.up.sql": "-- tldwdb: no-transaction\nCALL p();\nINSERT INTO nosuch VALUES (2);"}
+			if _, err := open(t, tdb, f).Up(t.Context()); err == nil {
+				t.Error("no error")
+			}
+			if got := historyRows(t, admin); got != "1|failed|up|1|2" {
+				t.Errorf("the journal is %s", got)
+			}
+			f["1_a.up.sql"] = strings.Replace(f["1_a.up.sql"], "INSERT INTO nosuch VALUES (2)", "UPDATE log SET id = id", 1)
+			succeed(t, "up 0001_a; 0 → 1")(open(t, tdb, f).Up(t.Context()))
+			if got := rowsOf(t, admin, "SELECT id FROM log"); got != calls {
+				t.Errorf("mended: the log is %q", got)
+			}
+			holder, err := admin.BeginTx(t.Context(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := holder.ExecContext(t.Context(), "UPDATE log SET id = 1"); err != nil {
+				t.Fatal(err)
+			}
+			book := &logbook{watched: func(line string) {
+				if strings.Contains(line, "a table is locked") {
+					_ = holder.Rollback() // sql.ErrTxDone at the second such line
+				}
+			}}
+			short := func(cfg *tldwdb.Config) { cfg.LockTimeout, cfg.Logger = time.Second, book.logger() }
+			f["2_b.up.sql"] = "-- tldwdb: no-transaction\nCALL p();\nALTER TABLE log ADD COLUMN w integer;"
+			succeed(t, "up 0002_b; 1 → 2")(open(t, tdb, f, short).Up(t.Context()))
+			if got := rowsOf(t, admin, "SELECT id FROM log"); got != calls+"\n"+calls {
+				t.Errorf("tried again: the log is %q", got)
+			}
+		})
+	}
+}
