@@ -109,8 +109,7 @@ func (g *journalRun) statements(ctx context.Context, start int) error {
 		if time.Now().Add(wait).After(deadline) {
 			return g.failed(ctx, failed, g.noTable(err))
 		}
-		g.rollback(ctx)
-		if start, err = g.where(ctx); err != nil {
+		if start, err = g.rewind(ctx, failed); err != nil {
 			return err
 		}
 		g.log.LogAttrs(ctx, slog.LevelInfo, "a table is locked, trying again",
@@ -120,6 +119,46 @@ func (g *journalRun) statements(ctx context.Context, start int) error {
 		}
 		pause = min(pause*2, retryLast)
 	}
+}
+
+// rewind takes back what went with statement failed, and returns where to go on.
+func (g *journalRun) rewind(ctx context.Context, failed int) (int, error) {
+	g.rollback(ctx)
+	if g.d.TransactionalDDL() {
+		return failed, nil // what is done is committed, and the session is as the file left it
+	}
+	start, err := g.where(ctx)
+	if err != nil {
+		return 0, err
+	}
+	changed := func(c dialect.Class) bool { return c == dialect.ClassSession || c == dialect.ClassTemporary }
+	if !slices.ContainsFunc(g.j.classes[start:failed], changed) {
+		return start, nil
+	}
+	// No rollback undoes a USE or a SET: the statements from start on would not
+	// mean what they meant at first.
+	undone := *g.j
+	undone.statements, undone.classes = g.j.statements[start:failed], g.j.classes[start:failed]
+	if err := g.restoreSession(ctx, &undone); err != nil {
+		return 0, err
+	}
+	if err := g.timeouts(ctx, g.sessionFor(g.j)); err != nil {
+		return 0, err
+	}
+	return start, g.replay(ctx, start)
+}
+
+// replay runs again what the first n statements set in the session.
+func (g *journalRun) replay(ctx context.Context, n int) error {
+	for k, class := range g.j.classes[:n] {
+		if class != dialect.ClassSession {
+			continue
+		}
+		if err := g.one(ctx, k); err != nil {
+			return g.j.fail(g.d, k, err)
+		}
+	}
+	return nil
 }
 
 // entryError is an error of the journal itself, and not of a statement.
@@ -400,15 +439,11 @@ func (g *journalRun) resume(ctx context.Context) (int, error) {
 	}
 	// The session comes first: where a name leads, to a search_path or after a
 	// USE, decides what the catalogue says about it.
-	for k, class := range g.j.classes[:done] {
-		switch class {
-		case dialect.ClassTemporary:
-			return 0, g.halfApplied(fmt.Sprintf("line %d makes a temporary object, which ended with the run that was interrupted", g.j.statements[k].Line))
-		case dialect.ClassSession:
-			if err := g.one(ctx, k); err != nil {
-				return 0, g.j.fail(g.d, k, err)
-			}
-		}
+	if k := slices.Index(g.j.classes[:done], dialect.ClassTemporary); k >= 0 {
+		return 0, g.halfApplied(fmt.Sprintf("line %d makes a temporary object, which ended with the run that was interrupted", g.j.statements[k].Line))
+	}
+	if err := g.replay(ctx, done); err != nil {
+		return 0, err
 	}
 	start, err := g.interrupted(ctx, in, done)
 	if err != nil {

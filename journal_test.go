@@ -446,3 +446,41 @@ func TestOpaqueRunsOnce(t *testing.T) {
 		})
 	}
 }
+
+// TestRewind: what a statement that waited for its table had set and gone to
+// before it is taken back with it, and done again.
+func TestRewind(t *testing.T) {
+	t.Parallel()
+	for _, engine := range []testdb.Engine{testdb.Postgres, testdb.MariaDB, testdb.MySQL} {
+		t.Run(string(engine), func(t *testing.T) {
+			t.Parallel()
+			tdb, elsewhere := testdb.New(t, engine), testdb.New(t, engine)
+			admin := tdb.AdminDB(t)
+			execute(t, admin, "CREATE TABLE a (v integer)", "CREATE TABLE b (v integer)")
+			f := files{"1_a.up.sql": pick(tdb, "",
+				"-- tldwdb: no-transaction\nSET x.y = 1;\nINSERT INTO a VALUES (current_setting('x.y')::integer);\nSET x.y = 2;\nCREATE TEMPORARY TABLE c AS SELECT 7 AS v;\nALTER TABLE b ADD COLUMN w integer;\nINSERT INTO a SELECT v FROM c;",
+				"SET @v = 1;\nCREATE TABLE made (v integer);\nINSERT INTO a SELECT @@session.div_precision_increment;\nSET SESSION div_precision_increment = 7;\nCREATE TEMPORARY TABLE c (v integer);\nUSE "+elsewhere.Name()+";\nUPDATE "+tdb.Name()+".b SET v = @v;")}
+			holder, err := admin.BeginTx(t.Context(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, statement := range []string{"INSERT INTO b VALUES (5)", pick(tdb, "", "SELECT 1", "UPDATE b SET v = 6")} {
+				if _, err := holder.ExecContext(t.Context(), statement); err != nil {
+					t.Fatal(err)
+				}
+			}
+			book := &logbook{watched: func(line string) {
+				if strings.Contains(line, "a table is locked") {
+					_ = holder.Rollback() // sql.ErrTxDone at the second such line
+				}
+			}}
+			succeed(t, "up 0001_a; 0 → 1")(open(t, tdb, f, func(cfg *tldwdb.Config) { cfg.LockTimeout, cfg.Logger = time.Second, book.logger() }).Up(t.Context()))
+			if got, want := rowsOf(t, admin, "SELECT v FROM a ORDER BY v"), pick(tdb, "", "1\n7", "4"); got != want {
+				t.Errorf("the rows are %q, want %q", got, want)
+			}
+			if !strings.Contains(book.text(), "a table is locked") {
+				t.Error("nothing was locked")
+			}
+		})
+	}
+}
