@@ -313,7 +313,7 @@ func (g *journalRun) alone(ctx context.Context, st sqlscan.Statement) (err error
 	}
 	defer func() {
 		if ctx.Err() == nil {
-			if restoreErr := g.timeouts(ctx, g.session); err == nil {
+			if restoreErr := g.timeouts(ctx, g.sessionFor(g.j)); err == nil {
 				err = restoreErr
 			}
 		}

@@ -484,3 +484,15 @@ func TestRewind(t *testing.T) {
 		})
 	}
 }
+
+// TestTimeoutsBehindConcurrentIndex: the limits that a file sets hold to its end.
+func TestTimeoutsBehindConcurrentIndex(t *testing.T) {
+	t.Parallel()
+	tdb := testdb.New(t, testdb.Postgres)
+	f := files{"1_a.up.sql": "-- tldwdb: no-transaction\n-- tldwdb: statement-timeout=77s\nCREATE TABLE a (id integer);\nCREATE INDEX CONCURRENTLY a_id ON a (id);\nCREATE TABLE seen AS SELECT current_setting('statement_timeout') AS v;\nVACUUM a;"}
+	f["1_a.up.sql"] += "\nCREATE PROCEDURE p() LANGUAGE SQL AS 'UPDATE seen SET v = current_setting(''statement_timeout'')';\nCALL p();"
+	succeed(t, "up 0001_a; 0 → 1")(open(t, tdb, f, func(cfg *tldwdb.Config) { cfg.StatementTimeout = 5 * time.Second }).Up(t.Context()))
+	if got := rowsOf(t, tdb.AdminDB(t), "SELECT v FROM seen"); got != "77s" && got != "77000ms" {
+		t.Errorf("the limit was %s", got)
+	}
+}
