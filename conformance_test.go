@@ -792,6 +792,51 @@ func TestTransactionAroundFile(t *testing.T) {
 	})
 }
 
+// TestTransactionMarks: only what means what happens anyway is taken out.
+func TestTransactionMarks(t *testing.T) {
+	t.Parallel()
+	refused := func(line, column int, verb string) string {
+		return fmt.Sprintf("1_a.up.sql:%d:%d: %s is not allowed here", line, column, verb)
+	}
+	for _, c := range []struct {
+		name    string
+		engines []testdb.Engine
+		text    string
+		want    string // the load error, or what is in table a
+	}{
+		{"compound", []testdb.Engine{testdb.MariaDB}, "BEGIN NOT ATOMIC INSERT INTO a VALUES (1); END;\nINSERT INTO a VALUES (2);\nCOMMIT;", refused(3, 1, "COMMIT")},
+		{"compound alone", []testdb.Engine{testdb.MariaDB}, "BEGIN NOT ATOMIC INSERT INTO a VALUES (1); COMMIT; END;\nINSERT INTO a VALUES (2);", "1\n2"},
+		{"with another assignment", []testdb.Engine{testdb.MariaDB, testdb.MySQL}, "SET autocommit=0, @v=7;\nINSERT INTO a VALUES (@v);\nCOMMIT;", "7"},
+		{"saved", []testdb.Engine{testdb.MariaDB, testdb.MySQL}, "SET @OLD=@@AUTOCOMMIT, @@AUTOCOMMIT=0;\nINSERT INTO a SELECT 1 WHERE @OLD IS NOT NULL;\nCOMMIT;\nSET AUTOCOMMIT=@OLD;", "1"},
+		{"phpMyAdmin", []testdb.Engine{testdb.MariaDB, testdb.MySQL}, "SET SQL_MODE = 'NO_AUTO_VALUE_ON_ZERO';\nSET AUTOCOMMIT = 0;\nSTART TRANSACTION;\nSET time_zone = '+00:00';\nINSERT INTO a VALUES (1);\nCOMMIT;\n/*!40101 SET @x = 1 */;", "1"},
+		{"for the server", []testdb.Engine{testdb.MariaDB, testdb.MySQL}, "SET GLOBAL max_connect_errors=100, autocommit=0;", refused(1, 1, "SET")},
+		{"isolation", []testdb.Engine{testdb.Postgres}, "BEGIN ISOLATION LEVEL SERIALIZABLE;\nINSERT INTO a VALUES (1);\nCOMMIT;", refused(1, 1, "BEGIN")},
+		{"prepared", []testdb.Engine{testdb.Postgres}, "BEGIN;\nINSERT INTO a VALUES (1);\nCOMMIT PREPARED 'x';", refused(1, 1, "BEGIN")},
+		{"words", []testdb.Engine{testdb.Postgres, testdb.SQLite}, "begin /* all */ transaction;\nINSERT INTO a VALUES (1);\nend transaction;", "1"},
+		{"immediate", []testdb.Engine{testdb.SQLite}, "BEGIN IMMEDIATE;\nINSERT INTO a VALUES (1);\nCOMMIT;", "1"},
+	} {
+		for _, engine := range c.engines {
+			t.Run(c.name+" "+string(engine), func(t *testing.T) {
+				t.Parallel()
+				tdb := testdb.New(t, engine)
+				admin := tdb.AdminDB(t)
+				execute(t, admin, "CREATE TABLE a (id integer)")
+				_, err := open(t, tdb, files{"1_a.up.sql": c.text}).Up(t.Context())
+				var load *tldwdb.LoadError
+				if errors.As(err, &load) {
+					if !strings.HasPrefix(err.Error(), c.want) {
+						t.Errorf("%v, want %s", err, c.want)
+					}
+					return
+				}
+				if got := rowsOf(t, admin, "SELECT id FROM a ORDER BY id"); err != nil || got != c.want {
+					t.Errorf("the rows are %q, %v, want %q", got, err, c.want)
+				}
+			})
+		}
+	}
+}
+
 // TestLastStatementFails: what a transaction holds is gone as a whole.
 func TestLastStatementFails(t *testing.T) {
 	t.Parallel()

@@ -196,7 +196,7 @@ func (r *run) split(j *job, text []byte) error {
 		j.statements = append(j.statements, st)
 		j.classes = append(j.classes, r.d.Class(st))
 	}
-	j.dropTransactionMarks()
+	j.dropTransactionMarks(r.d)
 	if len(j.classes) == 1 && (j.classes[0] == dialect.ClassAlone || j.classes[0] == dialect.ClassRepeatable) {
 		j.journaled = true // a transaction would add nothing to it, and many engines refuse it in one
 	}
@@ -222,62 +222,117 @@ func (r *run) split(j *job, text []byte) error {
 // sqlite3's .dump and many hand-written files have them, those that pg_dump
 // puts around large objects, and the SET autocommit … COMMIT of mysqldump and
 // mariadb-dump.
-func (j *job) dropTransactionMarks() {
+func (j *job) dropTransactionMarks(d dialect.Dialect) {
+	manual := j.dropAutocommit(d)
 	drop := make([]bool, len(j.statements))
 	first := slices.IndexFunc(j.classes, func(c dialect.Class) bool { return c != dialect.ClassSession })
 	last := len(j.classes) - 1
 	for last > first && j.classes[last] == dialect.ClassSession {
 		last--
 	}
-	if first >= 0 && first < last && opens(j.statements[first]) && closes(j.statements[last]) && !j.directives.NoTransaction {
+	if first >= 0 && first < last && j.opens(d, first) && j.closes(d, last) && !j.directives.NoTransaction {
 		drop[first], drop[last] = true, true
 	}
-	manual := false
-	for i, st := range j.statements {
-		if j.classes[i] != dialect.ClassTransaction {
-			continue
-		}
-		if end := largeObjectsEnd(j.statements, i); end > 0 && !j.directives.NoTransaction {
+	for i := range j.statements {
+		if end := j.largeObjectsEnd(d, i); end > 0 && !j.directives.NoTransaction {
 			drop[i], drop[end] = true, true
 		}
-		if st.Verb == "SET" {
-			manual, drop[i] = true, true
-		}
-		if st.Verb == "COMMIT" && manual {
+		if i >= manual && j.statements[i].Verb == "COMMIT" && j.closes(d, i) {
 			drop[i] = true
 		}
 	}
-	keptStatements, keptClasses := j.statements[:0], j.classes[:0]
-	for i := range j.statements {
-		if !drop[i] {
-			keptStatements = append(keptStatements, j.statements[i])
-			keptClasses = append(keptClasses, j.classes[i])
-		}
-	}
-	j.statements, j.classes = keptStatements, keptClasses
+	j.keep(func(i int) bool { return !drop[i] })
 }
 
-func opens(st sqlscan.Statement) bool { return st.Verb == "BEGIN" || st.Verb == "START" }
+// dropAutocommit takes out what files set autocommit to. It returns the index
+// from which on they commit by themselves.
+func (j *job) dropAutocommit(d dialect.Dialect) (manual int) {
+	manual = len(j.statements)
+	engine, ok := d.(dialect.AutocommitSwitch)
+	if !ok {
+		return manual
+	}
+	before := 0 // statements that stay, in front of the one that is looked at
+	j.keep(func(i int) bool {
+		st := &j.statements[i]
+		if j.classes[i] == dialect.ClassTransaction && st.Verb == "SET" {
+			rest, _ := engine.WithoutAutocommit(*st)
+			if rest != st.Text {
+				manual = min(manual, before)
+			}
+			if rest == "" {
+				return false
+			}
+			st.Text = rest
+			j.classes[i] = d.Class(*st)
+		}
+		before++
+		return true
+	})
+	return manual
+}
+
+// keep leaves out the statements for which stays is false.
+func (j *job) keep(stays func(i int) bool) {
+	n := 0
+	for i := range j.statements {
+		if stays(i) {
+			j.statements[n], j.classes[n] = j.statements[i], j.classes[i]
+			n++
+		}
+	}
+	j.statements, j.classes = j.statements[:n], j.classes[:n]
+}
+
+// plainMarks are the forms that say nothing but begin and end: those with an
+// isolation level, a chain or a name mean more than the runner does.
+var plainMarks = map[string]bool{ // true: it opens
+	"BEGIN": true, "BEGIN WORK": true, "BEGIN TRANSACTION": true, "START TRANSACTION": true,
+	"BEGIN DEFERRED": true, "BEGIN DEFERRED TRANSACTION": true, "BEGIN IMMEDIATE": true, "BEGIN IMMEDIATE TRANSACTION": true,
+	"BEGIN EXCLUSIVE": true, "BEGIN EXCLUSIVE TRANSACTION": true,
+	"COMMIT": false, "COMMIT WORK": false, "COMMIT TRANSACTION": false, "END": false, "END WORK": false, "END TRANSACTION": false,
+}
+
+// mark tells what statement i is to a transaction, if nothing but that.
+func (j *job) mark(d dialect.Dialect, i int) (opens, known bool) {
+	if j.classes[i] != dialect.ClassTransaction {
+		return false, false // as BEGIN NOT ATOMIC
+	}
+	var words []string
+	for t := range sqlscan.Tokens(j.statements[i].Text, d.ScanOptions()) {
+		if t.Kind != sqlscan.Comment {
+			words = append(words, strings.ToUpper(t.Text))
+		}
+	}
+	opens, known = plainMarks[strings.Join(words, " ")]
+	return opens, known
+}
+
+func (j *job) opens(d dialect.Dialect, i int) bool {
+	opens, known := j.mark(d, i)
+	return known && opens
+}
+
+func (j *job) closes(d dialect.Dialect, i int) bool {
+	opens, known := j.mark(d, i)
+	return known && !opens
+}
 
 // largeObjectsEnd returns the index of the COMMIT that closes the transaction
 // opened at i, when nothing in it does anything but write a large object.
-func largeObjectsEnd(list []sqlscan.Statement, i int) int {
-	if !opens(list[i]) {
+func (j *job) largeObjectsEnd(d dialect.Dialect, i int) int {
+	if !j.opens(d, i) {
 		return 0
 	}
-	for k := i + 1; k < len(list); k++ {
-		if !strings.HasPrefix(list[k].Text, "SELECT pg_catalog.lo") {
-			if k > i+1 && closes(list[k]) {
+	for k := i + 1; k < len(j.statements); k++ {
+		if !strings.HasPrefix(j.statements[k].Text, "SELECT pg_catalog.lo") {
+			if k > i+1 && j.closes(d, k) {
 				return k
 			}
 			return 0
 		}
 	}
 	return 0
-}
-
-func closes(st sqlscan.Statement) bool {
-	return st.Verb == "COMMIT" || st.Verb == "END" && !strings.Contains(strings.ToUpper(st.Text), "PREPARED")
 }
 
 func scanProblem(file string, err error) Problem {

@@ -212,6 +212,15 @@ type StatementRewriter interface {
 	Rewrite(st sqlscan.Statement, historyTable string) string
 }
 
+// AutocommitSwitch is implemented by an engine in which a SET can end the
+// session's autocommit, together with other things.
+type AutocommitSwitch interface {
+	// WithoutAutocommit is the SET without that: empty when it does nothing else,
+	// and as it was where the two cannot be told apart. ok says that it leaves
+	// autocommit alone.
+	WithoutAutocommit(st sqlscan.Statement) (rest string, ok bool)
+}
+
 // New returns the dialect with the given name. native says that the pool uses
 // the driver that this package imports for it, so that the driver's own API can
 // be used.

@@ -226,10 +226,8 @@ func (d *mysqlDialect) Class(st sqlscan.Statement) Class {
 	case "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "XA":
 		return ClassTransaction
 	case "SET":
-		for i := range h.tokens {
-			if h.word(i) == "AUTOCOMMIT" {
-				return ClassTransaction
-			}
+		if _, ok := d.WithoutAutocommit(st); !ok {
+			return ClassTransaction
 		}
 		if h.is(1, "TRANSACTION") || h.is(2, "TRANSACTION") {
 			return ClassSession
@@ -262,6 +260,61 @@ func (d *mysqlDialect) Class(st sqlscan.Statement) Class {
 		return ClassOpaque
 	}
 	return ClassData
+}
+
+// WithoutAutocommit cuts the assignments to autocommit out of a SET. ok says that
+// there are none.
+func (d *mysqlDialect) WithoutAutocommit(st sqlscan.Statement) (rest string, ok bool) {
+	type assignment struct {
+		from, to int    // its bytes
+		target   string // what stands left of its first operator, modifiers included
+		assigned bool   // the target is complete
+	}
+	var list []assignment
+	depth, server := 0, false
+	for t := range sqlscan.Tokens(st.Text, d.ScanOptions()) {
+		switch {
+		case t.Kind == sqlscan.Comment:
+			continue
+		case list == nil: // the word SET
+			list = append(list, assignment{from: t.Offset + len(t.Text)})
+			continue
+		case t.Text == "(":
+			depth++
+		case t.Text == ")":
+			depth--
+		case t.Text == "," && depth == 0:
+			list = append(list, assignment{from: t.Offset + 1})
+			continue
+		}
+		a := &list[len(list)-1]
+		a.to = t.Offset + len(t.Text)
+		a.assigned = a.assigned || t.Text == "=" || t.Text == ":="
+		if !a.assigned {
+			a.target += " " + strings.ToUpper(t.Name(sqlscan.MySQL))
+		}
+		server = server || t.Is("GLOBAL") || t.Is("PERSIST") || t.Is("PERSIST_ONLY")
+	}
+	if len(list) == 0 {
+		return st.Text, true
+	}
+	var kept []string
+	for _, a := range list {
+		switch target := strings.TrimPrefix(strings.TrimPrefix(strings.ReplaceAll(a.target, " ", ""), "SESSION"), "LOCAL"); target {
+		case "AUTOCOMMIT", "@@AUTOCOMMIT", "@@SESSION.AUTOCOMMIT", "@@LOCAL.AUTOCOMMIT":
+		default:
+			kept = append(kept, strings.TrimSpace(st.Text[a.from:max(a.from, a.to)]))
+		}
+	}
+	switch {
+	case len(kept) == len(list):
+		return st.Text, true
+	case server: // a word that holds for the assignments behind it too
+		return st.Text, false
+	case len(kept) == 0:
+		return "", false
+	}
+	return st.Text[:list[0].from] + " " + strings.Join(kept, ", ") + st.Text[list[len(list)-1].to:], false
 }
 
 // DropTemporary names the table: the server shows nobody which temporary tables

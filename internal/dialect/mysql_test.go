@@ -54,6 +54,8 @@ func TestMySQLStatements(t *testing.T) {
 		{"/*!40101 SET @saved_cs_client = @@character_set_client */", ClassSession, ""},
 		{"SET NAMES utf8mb4", ClassSession, ""},
 		{"SET autocommit = 0", ClassTransaction, ""},
+		{"SET @a = 1, SESSION `Autocommit` := 0", ClassTransaction, ""},
+		{"SET @old = @@autocommit", ClassSession, ""},
 		{"SET TRANSACTION ISOLATION LEVEL READ COMMITTED", ClassSession, ""},
 		{"LOCK TABLES t WRITE", ClassSession, ""},
 		{"UNLOCK TABLES", ClassSession, ""},
@@ -163,5 +165,26 @@ func TestMySQLFingerprints(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestWithoutAutocommit: what else a SET does is kept.
+func TestWithoutAutocommit(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"SET autocommit=0":                                       "",
+		"/*!40101 SET @@session.autocommit = 1 */":               "",
+		"SET LOCAL autocommit=0, @@autocommit=1":                 "",
+		"SET autocommit=0, foreign_key_checks=0":                 "SET foreign_key_checks=0",
+		"SET @o=@@AUTOCOMMIT, @@AUTOCOMMIT=0":                    "SET @o=@@AUTOCOMMIT",
+		"/*!40101 SET @a=IF(1,2,3), `autocommit`=0, @b=(4,5) */": "/*!40101 SET @a=IF(1,2,3), @b=(4,5) */",
+		"SET GLOBAL autocommit=0":                                "SET GLOBAL autocommit=0",
+		"SET GLOBAL max_connections=7, autocommit=0":             "SET GLOBAL max_connections=7, autocommit=0",
+		"SET @autocommit = 0":                                    "SET @autocommit = 0",
+	} {
+		d := &mysqlDialect{}
+		if got, _ := d.WithoutAutocommit(one(t, d, text)); got != want {
+			t.Errorf("%s\nbecomes %q\nwant    %q", text, got, want)
+		}
 	}
 }
