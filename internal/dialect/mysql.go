@@ -605,13 +605,41 @@ func (d *mysqlDialect) RestoreSnapshot(ctx context.Context, c *sql.Conn, before 
 		}
 		set = append(set, key+" = "+value)
 	}
-	if _, err := c.ExecContext(ctx, "SET SESSION "+strings.Join(set, ", SESSION ")); err != nil {
+	if err := setBack(ctx, c, set); err != nil {
 		return fmt.Errorf("restoring the session: %w", err)
 	}
 	if now["USE"] != before["USE"] {
 		_, err = c.ExecContext(ctx, "USE "+backtick(before["USE"]))
 	}
 	return err
+}
+
+// setBack sets variables in one statement, or one by one when some are not the
+// session's: SHOW SESSION VARIABLES lists the server's as well, which a file's
+// SET GLOBAL changes on purpose, others change at any time, and a server with a
+// binary log itself (gtid_binlog_pos, gtid_executed). Those stay as they are.
+func setBack(ctx context.Context, c *sql.Conn, set []string) error {
+	_, err := c.ExecContext(ctx, "SET SESSION "+strings.Join(set, ", SESSION "))
+	if !notOurs(err) {
+		return err
+	}
+	for _, one := range set {
+		if _, err := c.ExecContext(ctx, "SET SESSION "+one); err != nil && !notOurs(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+// notOurs knows what the server says when a session cannot set a variable: 1238
+// (read-only), 1229 (global only), 1227 (a privilege is missing) and 1231 (the
+// value that it shows is none that can be set).
+func notOurs(err error) bool {
+	switch mysqlNumber(err) {
+	case 1227, 1229, 1231, 1238:
+		return true
+	}
+	return false
 }
 
 // Lock is GET_LOCK. Its name is server-wide, so it carries the database; it is

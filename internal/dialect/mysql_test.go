@@ -188,3 +188,43 @@ func TestWithoutAutocommit(t *testing.T) {
 		}
 	}
 }
+
+// TestMySQLRestoresItsOwn: the server's variables are in the snapshot too, and
+// may differ by the end of a file; the session's are set back all the same.
+func TestMySQLRestoresItsOwn(t *testing.T) {
+	t.Parallel()
+	for _, engine := range []testdb.Engine{testdb.MariaDB, testdb.MySQL} {
+		t.Run(string(engine), func(t *testing.T) {
+			t.Parallel()
+			conn, err := testdb.New(t, engine).AdminDB(t).Conn(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = conn.Close() }()
+			d := &mysqlDialect{}
+			before, err := d.Snapshot(t.Context(), conn)
+			if err != nil {
+				t.Fatal(err)
+			}
+			before["max_connect_errors"], before["version"] = "77", "1.0" // global only, and read-only
+			if _, err := conn.ExecContext(t.Context(), "SET SESSION lock_wait_timeout = 7, SESSION sql_mode = 'ANSI_QUOTES', SESSION wait_timeout = 99"); err != nil {
+				t.Fatal(err)
+			}
+			if err := d.RestoreSnapshot(t.Context(), conn, before); err != nil {
+				t.Fatal(err)
+			}
+			after, err := d.Snapshot(t.Context(), conn)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, key := range []string{"lock_wait_timeout", "sql_mode", "wait_timeout"} {
+				if after[key] != before[key] {
+					t.Errorf("%s is %q, want %q", key, after[key], before[key])
+				}
+			}
+			if after["version"] == "1.0" || after["max_connect_errors"] == "77" {
+				t.Errorf("the server's are %q and %q", after["version"], after["max_connect_errors"])
+			}
+		})
+	}
+}

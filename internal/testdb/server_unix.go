@@ -232,17 +232,19 @@ func (in *instance) mysql() (*launch, error) {
 		command: []string{
 			in.program, "--no-defaults", "--datadir=" + data, "--port=" + strconv.Itoa(in.port), "--bind-address=127.0.0.1",
 			"--socket=" + in.path("sock"), "--pid-file=" + in.path("pid"), "--init-file=" + in.path("accounts.sql"),
-			"--skip-name-resolve", "--skip-log-bin", "--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0",
+			"--skip-name-resolve", "--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0",
 			"--innodb-buffer-pool-size=32M", "--max-connections=300", "--character-set-server=utf8mb4", "--secure-file-priv=",
 		},
 		signal: "KILL", // an orderly shutdown takes seconds and saves what is about to be deleted
 		url:    in.url("tldw", "tldw"),
 	}
 	if in.engine == MySQL {
-		l.command = append(l.command, "--mysqlx=0")
+		l.command = append(l.command, "--mysqlx=0", "--skip-log-bin")
 		l.prepare = [][]string{{in.program, "--no-defaults", "--initialize-insecure", "--datadir=" + data}}
 		return l, nil
 	}
+	// Servers in production keep a binary log, and some of their variables change by themselves then.
+	l.command = append(l.command, "--log-bin=binlog", "--log-bin-trust-function-creators=1")
 	install, err := findBeside(in.program, "mariadb-install-db")
 	if err != nil {
 		return nil, &MissingError{Engine: MariaDB, Looked: "mariadb-install-db beside " + filepath.Base(in.program), Get: "install mariadb-server whole"}
