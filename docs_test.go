@@ -700,11 +700,11 @@ func TestGuideMistakesGiveTheErrorsItShows(t *testing.T) {
 }
 
 // More migrations than the README has, for the runbooks: one to take back, and
-// for MySQL one whose second statement leaves no trace.
+// for MySQL one whose last statement leaves no trace.
 const (
 	addBody     = "ALTER TABLE note ADD COLUMN body text;\n"
 	dropBody    = "ALTER TABLE note DROP COLUMN body;\n"
-	fillArchive = "CREATE TABLE archive (id integer NOT NULL PRIMARY KEY);\nCALL fill_archive();\n"
+	fillArchive = "CREATE TABLE archive (id integer NOT NULL PRIMARY KEY);\nINSERT INTO archive SELECT id FROM old_archive;\nCALL fill_archive();\n"
 )
 
 // buildMigrate builds the runbook's program three times: as it was in the
@@ -906,12 +906,12 @@ func failedMigration(t *testing.T, e testdb.Engine, bin string) {
 	}
 	_, after, _ = strings.Cut(after, "\n")
 	out := runScript(t, t.TempDir(), before, env)
-	for _, want := range []string{"1 of 2 statements", `"automatic": true`} {
+	for _, want := range []string{"1 of 3 statements", `"automatic": true`} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%s: the output has no %s:\n%s", b, want, out)
 		}
 	}
-	if _, err := db.AdminDB(t).ExecContext(t.Context(), "CREATE PROCEDURE fill_archive() INSERT INTO archive VALUES (1)"); err != nil {
+	if _, err := db.AdminDB(t).ExecContext(t.Context(), "CREATE TABLE old_archive (id integer); CREATE PROCEDURE fill_archive() INSERT INTO archive VALUES (1)"); err != nil {
 		t.Fatal(err)
 	}
 	runScript(t, t.TempDir(), after, env)
@@ -923,7 +923,7 @@ func ambiguousMigration(t *testing.T, e testdb.Engine, bin string) {
 	db := serverFor(t, e)
 	admin := db.AdminDB(t)
 	env := runbookEnv(bin, db.URL, db.Name())
-	if _, err := admin.ExecContext(t.Context(), "CREATE PROCEDURE fill_archive() DO SLEEP(2)"); err != nil {
+	if _, err := admin.ExecContext(t.Context(), "CREATE TABLE old_archive (id integer); CREATE PROCEDURE fill_archive() DO SLEEP(2)"); err != nil {
 		t.Fatal(err)
 	}
 	var out strings.Builder

@@ -287,6 +287,12 @@ func (s *store) fail(id ID, done int, intent, fault string) string {
 		s.table, s.d.Literal(string(stateFailed)), done, intent, s.d.Literal(shorten(fault, 2000)), s.where(id))
 }
 
+// note keeps the error of a statement whose outcome is in doubt beside its
+// intent.
+func (s *store) note(id ID, fault string) string {
+	return fmt.Sprintf("UPDATE %s SET error = %s WHERE %s", s.table, s.d.Literal(shorten(fault, 2000)), s.where(id))
+}
+
 // remove forgets a migration: it was taken back.
 func (s *store) remove(id ID) string {
 	return fmt.Sprintf("DELETE FROM %s WHERE %s", s.table, s.where(id))

@@ -102,6 +102,10 @@ func (g *journalRun) statements(ctx context.Context, start int) error {
 		if raced := g.raced(ctx, err); raced != nil {
 			return raced
 		}
+		var entry entryError
+		if failed < len(g.j.classes) && g.j.classes[failed] == dialect.ClassOpaque && !errors.As(err, &entry) {
+			return g.doubtful(ctx, failed, err)
+		}
 		wait := pause/2 + rand.N(pause)
 		if !g.d.IsLockTimeout(err) {
 			return g.failed(ctx, failed, err)
@@ -118,6 +122,33 @@ func (g *journalRun) statements(ctx context.Context, start int) error {
 			return err
 		}
 		pause = min(pause*2, retryLast)
+	}
+}
+
+// doubtful ends a run whose CALL or the like failed: it may have committed a
+// part of what it does, so that it is neither tried again nor said to have had no
+// effect. The intent stays, and the next run is [ErrAmbiguous].
+func (g *journalRun) doubtful(ctx context.Context, k int, cause error) error {
+	st := g.j.statements[k]
+	err := &MigrationError{Migration: g.j.id, Direction: g.j.direction, File: g.j.file, Statement: shorten(st.Text, 300), Err: cause,
+		Hint: fmt.Sprintf("what it calls may have committed a part of its work: look, then call DB.Repair with Fix{Migration: ID{Version: %d}, Kind: FixRetry} if it may run again, or FixDone if it is to be taken for done", g.j.id.Version)}
+	err.Line, err.Column = position(g.d, st, cause)
+	g.rollback(ctx)
+	g.record(ctx, g.store.note(g.j.id, cause.Error()))
+	return err
+}
+
+// record writes what became of a statement. Without it the next run finds out by
+// itself, from the intent.
+func (g *journalRun) record(ctx context.Context, statement string) {
+	ctx, cancel := detached(ctx)
+	defer cancel()
+	list := []string{statement}
+	if !g.d.TransactionalDDL() {
+		list = append(list, "COMMIT")
+	}
+	if _, err := g.d.ExecScript(ctx, g.conn.Conn, plain(list), 0); err != nil {
+		g.log.LogAttrs(ctx, slog.LevelWarn, "recording a failed migration", slog.String("error", err.Error()))
 	}
 }
 
@@ -410,16 +441,7 @@ func (g *journalRun) failed(ctx context.Context, k int, cause error) error {
 	if readErr != nil || !g.begun {
 		return err // the connection is gone, or there is no row: nothing to record
 	}
-	if done > len(g.j.statements) {
-		return err
-	}
-	list := plain([]string{g.store.fail(g.j.id, done, g.literal(intent{Prefix: prefixHash(g.j.statements, done)}), cause.Error())})
-	if !g.d.TransactionalDDL() {
-		list = append(list, plain([]string{"COMMIT"})...)
-	}
-	if _, recordErr := g.d.ExecScript(ctx, g.conn.Conn, list, 0); recordErr != nil {
-		g.log.LogAttrs(ctx, slog.LevelWarn, "recording a failed migration", slog.String("error", recordErr.Error()))
-	}
+	g.record(ctx, g.store.fail(g.j.id, done, g.literal(intent{Prefix: prefixHash(g.j.statements, done)}), cause.Error()))
 	return err
 }
 

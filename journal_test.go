@@ -496,3 +496,28 @@ func TestTimeoutsBehindConcurrentIndex(t *testing.T) {
 		t.Errorf("the limit was %s", got)
 	}
 }
+
+// A procedure that fails may have committed a part of its work: it is not called
+// again, neither for a lock that it did not get nor at the next start.
+func TestCallThatFails(t *testing.T) {
+	t.Parallel()
+	testdb.ForEach(t, func(t *testing.T, tdb *testdb.Database) {
+		if tdb.Engine == testdb.SQLite {
+			t.Skip("there are no procedures")
+		}
+		admin := tdb.AdminDB(t)
+		execute(t, admin, "CREATE TABLE calls (id integer)", pick(tdb, "",
+			"CREATE PROCEDURE part() LANGUAGE plpgsql AS $$ BEGIN INSERT INTO calls VALUES (1); COMMIT; RAISE EXCEPTION USING ERRCODE = '55P03'; END $$",
+			"CREATE PROCEDURE part() BEGIN INSERT INTO calls VALUES (1); COMMIT; SIGNAL SQLSTATE '41000' SET MYSQL_ERRNO = 1205; END"))
+		db := open(t, tdb, files{"1_call.up.sql": "-- tldwdb: no-transaction\nCALL part();"})
+		if _, err := db.Up(t.Context()); err == nil || errors.Is(err, tldwdb.ErrAmbiguous) || tldwdb.Hint(err) == "" {
+			t.Errorf("the first run: %v", err)
+		}
+		if _, err := db.Up(t.Context()); !errors.Is(err, tldwdb.ErrAmbiguous) {
+			t.Errorf("the second run: %v", err)
+		}
+		if got := rowsOf(t, admin, "SELECT count(*) FROM calls"); got != "1" {
+			t.Errorf("called %s times", got)
+		}
+	})
+}
