@@ -257,9 +257,13 @@ func (g *journalRun) one(ctx context.Context, k int) error {
 	}
 	g.begun = true
 	var err error
-	if class == dialect.ClassAlone {
+	engine, switches := g.d.(dialect.AutocommitSwitch)
+	switch {
+	case class == dialect.ClassAlone && switches:
+		err = g.autocommitted(ctx, engine, text)
+	case class == dialect.ClassAlone:
 		err = g.alone(ctx, st)
-	} else {
+	default:
 		err = g.exec(ctx, text)
 	}
 	if err != nil {
@@ -355,6 +359,22 @@ func (g *journalRun) alone(ctx context.Context, st sqlscan.Statement) (err error
 		}
 	}
 	return err
+}
+
+// autocommitted runs a statement that the engine does not take with autocommit
+// off, as the journal has it.
+func (g *journalRun) autocommitted(ctx context.Context, engine dialect.AutocommitSwitch, text string) (err error) {
+	if _, err := g.conn.ExecContext(ctx, engine.Autocommit(true)); err != nil {
+		return err
+	}
+	defer func() {
+		ctx, cancel := detached(ctx)
+		defer cancel()
+		if _, offErr := g.conn.ExecContext(ctx, engine.Autocommit(false)); err == nil {
+			err = offErr
+		}
+	}()
+	return g.exec(ctx, text)
 }
 
 func (g *journalRun) timeouts(ctx context.Context, s dialect.Session) error {

@@ -521,3 +521,30 @@ func TestCallThatFails(t *testing.T) {
 		}
 	})
 }
+
+// TestExchangePartition: MariaDB does not take it with autocommit off.
+func TestExchangePartition(t *testing.T) {
+	t.Parallel()
+	for _, engine := range []testdb.Engine{testdb.MariaDB, testdb.MySQL} {
+		t.Run(string(engine), func(t *testing.T) {
+			t.Parallel()
+			tdb := testdb.New(t, engine)
+			admin := tdb.AdminDB(t)
+			execute(t, admin, "CREATE TABLE parted (x integer) PARTITION BY RANGE(x) (PARTITION p0 VALUES LESS THAN (10))", "CREATE TABLE single (x integer)", "INSERT INTO parted VALUES (1)")
+			f := files{"1_a.up.sql": "INSERT INTO single VALUES (2);\nALTER TABLE parted EXCHANGE PARTITION p0 WITH TABLE single;\nINSERT INTO single VALUES (3);\nINSERT INTO nosuch VALUES (4);"}
+			short := func(cfg *tldwdb.Config) { cfg.LockTimeout, cfg.RetryBudget = time.Second, time.Second }
+			if _, err := open(t, tdb, f, short).Up(t.Context()); err == nil {
+				t.Error("no error")
+			}
+			look := "SELECT (SELECT group_concat(x) FROM parted), (SELECT group_concat(x) FROM single)"
+			if got := historyRows(t, admin) + " " + rowsOf(t, admin, look); got != "1|failed|up|2|4 2|1" { // autocommit is off again
+				t.Errorf("behind the failure: %s", got)
+			}
+			f["1_a.up.sql"] = strings.Replace(f["1_a.up.sql"], "nosuch", "single", 1)
+			succeed(t, "up 0001_a; 0 → 1")(open(t, tdb, f, short).Up(t.Context()))
+			if got := rowsOf(t, admin, look); got != "2|1,3,4" {
+				t.Errorf("the rows are %s", got)
+			}
+		})
+	}
+}

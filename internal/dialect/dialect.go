@@ -165,7 +165,7 @@ const (
 	// transactional.
 	ClassSchema
 	// ClassAlone cannot run inside a transaction, on engines whose DDL is
-	// transactional otherwise.
+	// transactional otherwise, or not with autocommit off, on the others.
 	ClassAlone
 	// ClassSession changes the session only: it is run again when a half-applied
 	// migration is resumed.
@@ -212,9 +212,11 @@ type StatementRewriter interface {
 	Rewrite(st sqlscan.Statement, historyTable string) string
 }
 
-// AutocommitSwitch is implemented by an engine in which a SET can end the
-// session's autocommit, together with other things.
+// AutocommitSwitch is implemented by an engine that is worked with autocommit
+// off, and in which a SET of a file can switch it, together with other things.
 type AutocommitSwitch interface {
+	// Autocommit is the statement that turns it on or off.
+	Autocommit(on bool) string
 	// WithoutAutocommit is the SET without that: empty when it does nothing else,
 	// and as it was where the two cannot be told apart. ok says that it leaves
 	// autocommit alone.

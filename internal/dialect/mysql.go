@@ -180,7 +180,7 @@ func (d *mysqlDialect) Inspect(ctx context.Context, c *sql.Conn, _ string) (Fact
 // changes are then in one transaction, and DDL, which commits what is open
 // before it begins, makes its own journal entry durable at no cost.
 func (d *mysqlDialect) Prepare(ctx context.Context, c *sql.Conn, s Session) error {
-	_, err := c.ExecContext(ctx, strings.Join(append([]string{"SET SESSION autocommit = 0"}, lockWaits(s)...), ", "))
+	_, err := c.ExecContext(ctx, strings.Join(append([]string{d.Autocommit(false)}, lockWaits(s)...), ", "))
 	return err
 }
 
@@ -253,6 +253,9 @@ func (d *mysqlDialect) Class(st sqlscan.Statement) Class {
 		if h.is(1, "USER") {
 			return ClassRepeatable
 		}
+		if d.mariaDB.Load() && st.Verb == "ALTER" && h.contains("EXCHANGE") {
+			return ClassAlone // without autocommit it waits for a lock of its own session, until that times out
+		}
 		return ClassSchema
 	case "GRANT", "REVOKE", "FLUSH", "ANALYZE", "OPTIMIZE", "REPAIR", "CHECK", "CACHE", "RESET", "STOP", "CHANGE":
 		return ClassRepeatable
@@ -260,6 +263,14 @@ func (d *mysqlDialect) Class(st sqlscan.Statement) Class {
 		return ClassOpaque
 	}
 	return ClassData
+}
+
+// Autocommit turns autocommit on or off.
+func (*mysqlDialect) Autocommit(on bool) string {
+	if on {
+		return "SET SESSION autocommit = 1"
+	}
+	return "SET SESSION autocommit = 0"
 }
 
 // WithoutAutocommit cuts the assignments to autocommit out of a SET. ok says that
