@@ -275,7 +275,7 @@ func TestMendedFile(t *testing.T) {
 	testdb.ForEach(t, func(t *testing.T, tdb *testdb.Database) {
 		ctx, admin := t.Context(), tdb.AdminDB(t)
 		head := "-- tldwdb: no-transaction\n"
-		f := files{"1_a.up.sql": head + "CREATE TABLE a (id integer NOT NULL PRIMARY KEY);\nINSERT INTO a VALUES (1);\nINSERT INTO a VALUES (1);\nCREATE TABLE b (id integer);", "1_a.down.sql": "DROP TABLE a;"}
+		f := files{"1_a.up.sql": head + "CREATE TABLE a (\nid integer NOT NULL PRIMARY KEY);\nINSERT INTO a VALUES (1);\nINSERT INTO a VALUES (1);\nCREATE TABLE b (id integer);", "1_a.down.sql": "DROP TABLE a;"}
 		// MySQL commits at DDL only: the rows since then go with the statement that fails.
 		done := 2
 		if isMySQL(tdb) {
@@ -284,7 +284,7 @@ func TestMendedFile(t *testing.T) {
 		for range 2 { // a second time changes nothing
 			_, err := open(t, tdb, f).Up(ctx)
 			var failed *tldwdb.MigrationError
-			if !errors.As(err, &failed) || failed.Line != 4 {
+			if !errors.As(err, &failed) || failed.Line != 5 {
 				t.Errorf("%v", err)
 			}
 			if got := historyRows(t, admin); got != fmt.Sprintf("1|failed|up|%d|4", done) {
@@ -306,6 +306,12 @@ func TestMendedFile(t *testing.T) {
 		short := f.with(files{"1_a.up.sql": head + "CREATE TABLE b (id integer);"})
 		if _, err := open(t, tdb, short).Up(ctx); !errors.Is(err, tldwdb.ErrHalfApplied) {
 			t.Errorf("what was done is gone from the file, and Up says %v", err)
+		}
+		// The first statement is one of two lines: another checkout may end them otherwise.
+		crlf := f.with(files{"1_a.up.sql": strings.ReplaceAll(f["1_a.up.sql"], "\n", "\r\n")})
+		var failed *tldwdb.MigrationError
+		if _, err := open(t, tdb, crlf).Up(ctx); !errors.As(err, &failed) || failed.Line != 5 {
+			t.Errorf("with other line ends: %v", err)
 		}
 		gone := files{"2_b.up.sql": "CREATE TABLE c (id integer);"}
 		if _, err := open(t, tdb, gone).Up(ctx); !errors.Is(err, tldwdb.ErrHalfApplied) {

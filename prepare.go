@@ -343,9 +343,13 @@ func scanProblem(file string, err error) Problem {
 	return Problem{File: file, Msg: err.Error()}
 }
 
+// lineEnds writes a statement as the checksum of its file sees it: how a
+// checkout ends its lines makes no other statement of it.
+func lineEnds(st sqlscan.Statement) []byte { return []byte(strings.ReplaceAll(st.Text, "\r\n", "\n")) }
+
 // textHash identifies one statement.
 func textHash(st sqlscan.Statement) string {
-	sum := sha256.Sum256([]byte(st.Text))
+	sum := sha256.Sum256(lineEnds(st))
 	return hex.EncodeToString(sum[:8])
 }
 
@@ -354,7 +358,7 @@ func textHash(st sqlscan.Statement) string {
 func prefixHash(list []sqlscan.Statement, n int) string {
 	hash := sha256.New()
 	for _, st := range list[:n] {
-		hash.Write([]byte(st.Text))
+		hash.Write(lineEnds(st))
 		hash.Write([]byte{0})
 	}
 	return hex.EncodeToString(hash.Sum(nil)[:8])
