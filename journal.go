@@ -576,7 +576,10 @@ func (g *journalRun) runGo(ctx context.Context) error {
 	}
 	g.begun = true
 	if err := callGo(ctx, g.j.code, g.conn); err != nil {
+		ctx, cancel := detached(ctx)
+		defer cancel()
 		g.rollback(ctx)
+		g.record(ctx, g.store.note(g.j.id, err.Error()))
 		return g.j.fail(g.d, -1, err)
 	}
 	return g.finish(ctx)

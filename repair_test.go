@@ -3,6 +3,7 @@ package tldwdb_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/tldw/tldwdb"
@@ -32,7 +33,7 @@ func TestFixes(t *testing.T) {
 			t.Errorf("after code that failed: %v, %d calls", err, calls)
 		}
 		findings, err := db.Repair(ctx)
-		if err != nil || len(findings) != 1 || findings[0].Automatic {
+		if err != nil || len(findings) != 1 || findings[0].Automatic || !slices.Contains(findings[0].Evidence, "last error: half-way") {
 			t.Errorf("Repair finds %+v, %v", findings, err)
 		}
 		fix := func(version int64, kind tldwdb.FixKind) error {

@@ -85,7 +85,8 @@ type Conn interface {
 // On PostgreSQL and SQLite it runs in a transaction with its history row,
 // unless NoTransaction is set. MySQL and MariaDB commit at every DDL statement:
 // there a run that dies inside Up ends in [ErrAmbiguous], unless Idempotent
-// says that Up may simply run again.
+// says that Up may simply run again. The same goes for an Up that returns an
+// error: nobody knows what it had done before.
 type GoMigration struct {
 	Version int64  // unique among files and Go migrations
 	Name    string // letters, digits and _ as in a file name
@@ -93,7 +94,7 @@ type GoMigration struct {
 	Down    func(ctx context.Context, conn Conn) error // nil: cannot be taken back
 
 	NoTransaction bool // Up and Down manage their own transactions
-	Idempotent    bool // Up and Down may run again after having died half-way
+	Idempotent    bool // Up and Down may run again after having died, or failed, half-way
 }
 
 // directives are what a file's leading "-- tldwdb:" comments ask for.
