@@ -25,7 +25,8 @@ const (
 	// FixRetry says that the statement at which a run died had no effect: the
 	// next run begins with it.
 	FixRetry FixKind = "retry"
-	// FixApplied says that all of the migration has taken effect.
+	// FixApplied says that all of the migration has taken effect. It does not fit
+	// one that was being taken back.
 	FixApplied FixKind = "applied"
 	// FixForget says that nothing of the migration is there: its row is removed.
 	FixForget FixKind = "forget"
@@ -119,6 +120,9 @@ func (r *run) findings(ctx context.Context, hist *history) ([]Finding, error) {
 // unfinished gathers what is known about a migration that stopped half-way.
 func (r *run) unfinished(ctx context.Context, row *row) (Finding, error) {
 	f := Finding{Migration: row.id, Automatic: true, Fixes: []FixKind{FixApplied, FixForget}}
+	if row.direction == DirectionDown {
+		f.Fixes = []FixKind{FixForget}
+	}
 	f.Problem = fmt.Sprintf("%s stopped after %d of %d statements", row.direction, row.done, row.steps)
 	say := func(format string, args ...any) { f.Evidence = append(f.Evidence, fmt.Sprintf(format, args...)) }
 	say("started %s by %s", row.started.UTC().Format("2006-01-02 15:04:05 UTC"), row.actor)
@@ -238,6 +242,9 @@ func (r *run) fixStatements(ctx context.Context, row *row, fix Fix) ([]string, e
 		if m == nil {
 			return nil, unfit("there is no file for it")
 		}
+		if fix.Kind == FixApplied && !row.state.done() && row.direction == DirectionDown {
+			return nil, unfit("it was being taken back, and a part of it is gone")
+		}
 		if fix.Kind == FixApplied {
 			return []string{r.store.finish(row.id, m.checksum(), row.steps)}, nil
 		}
@@ -248,6 +255,9 @@ func (r *run) fixStatements(ctx context.Context, row *row, fix Fix) ([]string, e
 	case FixDone, FixRetry:
 		if row.state.done() {
 			return nil, unfit("it is applied")
+		}
+		if in, err := parseIntent(row); err != nil || in.Next == "" {
+			return nil, unfit("no statement of it is in doubt")
 		}
 		return r.moveJournal(ctx, row, m, fix)
 	}

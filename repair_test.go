@@ -80,3 +80,41 @@ func TestFixes(t *testing.T) {
 		}
 	})
 }
+
+// TestFixesWithoutDoubt: a migration that failed at a known statement is mended
+// in its file, and one that was being taken back is not applied.
+func TestFixesWithoutDoubt(t *testing.T) {
+	t.Parallel()
+	testdb.ForEach(t, func(t *testing.T, tdb *testdb.Database) {
+		ctx, admin := t.Context(), tdb.AdminDB(t)
+		f := files{
+			"1_a.up.sql": "CREATE TABLE a (id integer);", "1_a.down.sql": "-- tldwdb: no-transaction\nDROP TABLE a;\nDROP TABLE nosuch;",
+			"2_b.up.sql": "-- tldwdb: no-transaction\nCREATE TABLE b (id integer);\nDROP TABLE nosuch;",
+		}
+		refused := func(version int64, kinds ...tldwdb.FixKind) {
+			t.Helper()
+			before := everything(t, admin)
+			for _, kind := range kinds {
+				if _, err := open(t, tdb, f).Repair(ctx, tldwdb.Fix{Migration: tldwdb.ID{Version: version}, Kind: kind}); err == nil {
+					t.Errorf("the fix %s fits version %d", kind, version)
+				}
+			}
+			if everything(t, admin) != before {
+				t.Error("a fix that was refused wrote something")
+			}
+		}
+		if _, err := open(t, tdb, f).Up(ctx); err == nil {
+			t.Fatal("no error")
+		}
+		refused(2, tldwdb.FixDone, tldwdb.FixRetry)
+		delete(f, "2_b.up.sql")
+		execute(t, admin, "DELETE FROM tldwdb_history WHERE version = 2")
+		if _, err := open(t, tdb, f).Down(ctx, 1); err == nil {
+			t.Fatal("no error")
+		}
+		refused(1, tldwdb.FixDone, tldwdb.FixRetry, tldwdb.FixApplied)
+		if findings, err := open(t, tdb, f).Repair(ctx); err != nil || len(findings) != 1 || !slices.Equal(findings[0].Fixes, []tldwdb.FixKind{tldwdb.FixForget}) {
+			t.Errorf("Repair finds %+v, %v", findings, err)
+		}
+	})
+}
