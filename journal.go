@@ -252,6 +252,13 @@ func (g *journalRun) one(ctx context.Context, k int) error {
 		g.begun = true
 		return nil
 	}
+	if class == dialect.ClassAlone {
+		// Before the entry, whose fingerprint must be that of what is left: the one
+		// from before the cleaning would show a change that the statement did not make.
+		if done, err := g.d.Rerun(ctx, g.conn.Conn, st); err != nil || done {
+			return err
+		}
+	}
 	if err := g.write(ctx, g.entry(k, g.intention(k)), class); err != nil {
 		return err
 	}
@@ -338,9 +345,6 @@ func (g *journalRun) write(ctx context.Context, entry string, class dialect.Clas
 // as CREATE INDEX CONCURRENTLY. It waits for every older transaction, and so
 // has no lock timeout.
 func (g *journalRun) alone(ctx context.Context, st sqlscan.Statement) (err error) {
-	if err := g.d.Rerun(ctx, g.conn.Conn, st); err != nil {
-		return err
-	}
 	patient := g.sessionFor(g.j)
 	patient.LockTimeout = 0
 	if err := g.timeouts(ctx, patient); err != nil {
@@ -354,8 +358,12 @@ func (g *journalRun) alone(ctx context.Context, st sqlscan.Statement) (err error
 		}
 	}()
 	if err = g.exec(ctx, st.Text); err != nil && ctx.Err() == nil {
-		if cleanErr := g.d.Rerun(ctx, g.conn.Conn, st); cleanErr != nil {
+		done, cleanErr := g.d.Rerun(ctx, g.conn.Conn, st)
+		if cleanErr != nil {
 			g.log.LogAttrs(ctx, slog.LevelWarn, "cleaning up after a failed statement", slog.String("error", cleanErr.Error()))
+		}
+		if done {
+			err = nil
 		}
 	}
 	return err

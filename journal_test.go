@@ -550,6 +550,76 @@ func TestExchangePartition(t *testing.T) {
 			succeed(t, "up 0001_a; 0 → 1")(open(t, tdb, f, short).Up(t.Context()))
 			if got := rowsOf(t, admin, look); got != "2|1,3,4" {
 				t.Errorf("the rows are %s", got)
+}
+
+// cutWaiting runs Up, and cancels it as soon as the query says so. The lock
+// timeout is none for statements that wait for every older transaction.
+func cutWaiting(t *testing.T, tdb *testdb.Database, f files, query string) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	admin, ended := tdb.AdminDB(t), make(chan error, 1)
+	db := open(t, tdb, f, func(cfg *tldwdb.Config) { cfg.LockTimeout = time.Millisecond })
+	go func() {
+		_, err := db.Up(ctx)
+		ended <- err
+	}()
+	for rowsOf(t, admin, query) != "true" {
+		select {
+		case err := <-ended:
+			t.Fatalf("it did not wait: %v", err)
+		default:
+		}
+	}
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("cut: %v", err)
+	}
+}
+
+// TestConcurrentlyCutShort: what cannot be rolled back as a whole is brought to
+// its end by the next run, and nothing is left over.
+func TestConcurrentlyCutShort(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ name, setup, open, statement, waiting, look, want string }{
+		{"detach", "CREATE TABLE t (id integer) PARTITION BY LIST (id);\nCREATE TABLE t1 PARTITION OF t FOR VALUES IN (1);", "SELECT * FROM t",
+			"ALTER TABLE t DETACH PARTITION t1 CONCURRENTLY",
+			"SELECT coalesce(bool_or((to_jsonb(i)->>'inhdetachpending')::boolean), false) FROM pg_inherits i",
+			"SELECT count(*) FROM pg_inherits", "0"},
+		{"reindex", "CREATE TABLE t (id integer);\nCREATE INDEX t_id ON t (id);", "INSERT INTO t VALUES (1)",
+			"REINDEX TABLE CONCURRENTLY t",
+			"SELECT count(*) > 0 FROM pg_index i, pg_stat_activity a WHERE NOT indisvalid AND a.datname = current_database() AND query LIKE 'REINDEX%' AND wait_event_type = 'Lock'",
+			"SELECT indexrelid::regclass, indisvalid FROM pg_index WHERE indrelid = 't'::regclass", "t_id|true"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			tdb := testdb.New(t, testdb.Postgres)
+			admin := tdb.AdminDB(t)
+			if c.name == "detach" && rowsOf(t, admin, "SELECT current_setting('server_version_num')::integer >= 140000") != "true" {
+				t.Skip("DETACH CONCURRENTLY came with PostgreSQL 14")
+			}
+			f := files{"1_a.up.sql": c.setup}
+			succeed(t, "up 0001_a; 0 → 1")(open(t, tdb, f).Up(t.Context()))
+			older, err := admin.BeginTx(t.Context(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = older.Rollback() }()
+			if _, err := older.ExecContext(t.Context(), c.open); err != nil {
+				t.Fatal(err)
+			}
+			f["2_b.up.sql"] = "-- tldwdb: no-transaction\n" + c.statement + ";\nCREATE TABLE b (id integer);"
+			cutWaiting(t, tdb, f, c.waiting)
+			if err := older.Rollback(); err != nil {
+				t.Fatal(err)
+			}
+			findings, err := open(t, tdb, f).Repair(t.Context())
+			if err != nil || len(findings) != 1 || !findings[0].Automatic || !slices.Equal(findings[0].Fixes, []tldwdb.FixKind{tldwdb.FixRetry}) {
+				t.Errorf("Repair finds %+v, %v", findings, err)
+			}
+			succeed(t, "up 0002_b; 1 → 2")(open(t, tdb, f).Up(t.Context()))
+			if got := rowsOf(t, admin, c.look); got != c.want {
+				t.Errorf("the catalogue says %s, want %s", got, c.want)
 			}
 		})
 	}

@@ -184,16 +184,17 @@ func (r *run) compareFingerprints(ctx context.Context, f *Finding, j *job, st sq
 	if err != nil {
 		return err
 	}
+	if now == dialect.FingerprintInvalid {
+		f.Fixes = []FixKind{FixRetry}
+		f.Evidence = append(f.Evidence, "it was begun and not finished: what it left is cleaned up before it runs again")
+		return nil
+	}
 	if now == in.Fingerprint {
 		f.Evidence = append(f.Evidence, "its objects are as they were before it: it had no effect")
 		return nil
 	}
 	f.Fixes = []FixKind{FixDone, FixRetry}
 	f.Evidence = append(f.Evidence, "its objects are not as they were before it: it took effect")
-	if now == dialect.FingerprintInvalid {
-		f.Fixes = []FixKind{FixRetry}
-		f.Evidence = []string{"it left an invalid index, which is dropped before it runs again"}
-	}
 	return nil
 }
 

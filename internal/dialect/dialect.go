@@ -92,8 +92,9 @@ type Dialect interface {
 	// database or schema in which unqualified names are looked up.
 	Fingerprint(st sqlscan.Statement) string
 	// Rerun cleans up after a statement that was interrupted or failed, such as
-	// an invalid index, before it runs again.
-	Rerun(ctx context.Context, c *sql.Conn, st sqlscan.Statement) error
+	// an invalid index, before it runs again. done means that it brought the
+	// statement to its end: it must not run again.
+	Rerun(ctx context.Context, c *sql.Conn, st sqlscan.Statement) (done bool, err error)
 
 	// IsReadOnly reports whether an error means that the server or file takes no
 	// writes.

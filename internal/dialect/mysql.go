@@ -36,8 +36,8 @@ func (*mysqlDialect) Now() string              { return "UTC_TIMESTAMP(6)" }
 func (*mysqlDialect) Begin(Session) []string   { return nil }
 func (*mysqlDialect) Reclaim() []string        { return nil }
 func (*mysqlDialect) Restore(Session) []string { return nil } // see Snapshot
-func (*mysqlDialect) Rerun(context.Context, *sql.Conn, sqlscan.Statement) error {
-	return nil
+func (*mysqlDialect) Rerun(context.Context, *sql.Conn, sqlscan.Statement) (bool, error) {
+	return false, nil
 }
 
 // ScanOptions knows only after Inspect which of the two servers it is: each has

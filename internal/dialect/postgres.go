@@ -299,7 +299,12 @@ func (p *postgres) Class(st sqlscan.Statement) Class {
 		return ClassSession
 	case "VACUUM", "CHECKPOINT":
 		return ClassRepeatable
-	case "REINDEX", "CLUSTER":
+	case "REINDEX":
+		if reindexesConcurrently(st, h) {
+			return ClassAlone
+		}
+		return ClassRepeatable
+	case "CLUSTER":
 		return ClassRepeatable
 	case "CALL":
 		return ClassOpaque
@@ -328,76 +333,161 @@ func (p *postgres) Class(st sqlscan.Statement) Class {
 	return ClassData
 }
 
+// concurrentIndex is the index of CREATE or DROP INDEX CONCURRENTLY. It is empty
+// when the statement names none: which one it is cannot be said.
+func (p *postgres) concurrentIndex(st sqlscan.Statement, h head) (name, bool) {
+	i := h.skip(1, "UNIQUE")
+	if st.Verb != "CREATE" && st.Verb != "DROP" || !h.is(i, "INDEX", "CONCURRENTLY") {
+		return name{}, false
+	}
+	index, next, ok := h.nameAt(h.skip(i+2, "IF NOT EXISTS", "IF EXISTS"))
+	if !ok || st.Verb == "CREATE" && index.object == "on" && !h.is(next, "ON") {
+		return name{}, true
+	}
+	if st.Verb == "CREATE" && index.schema == "" {
+		// The index is made in the schema of its table.
+		if table, _, ok := h.nameAt(h.skip(next+1, "ONLY")); ok {
+			index.schema = table.schema
+		}
+	}
+	return index, true
+}
+
+// detached are the tables of ALTER TABLE … DETACH PARTITION.
+func detached(st sqlscan.Statement, h head) (parent, partition name, ok bool) {
+	if st.Verb != "ALTER" || !h.is(1, "TABLE") {
+		return name{}, name{}, false
+	}
+	parent, i, ok := h.nameAt(h.skip(2, "IF EXISTS", "ONLY"))
+	if ok && h.punct(i, "*") {
+		i++
+	}
+	if !ok || !h.is(i, "DETACH", "PARTITION") {
+		return name{}, name{}, false
+	}
+	partition, _, ok = h.nameAt(i + 2)
+	return parent, partition, ok
+}
+
+// regclass is the expression for a table or index, null where there is none.
+func (p *postgres) regclass(n name) string {
+	return "to_regclass(" + p.Literal(p.Qualify(n.schema, n.object)) + ")"
+}
+
 // Fingerprint looks at the object that the statement makes, drops or detaches,
-// and says "invalid" where an index build was cut short.
+// and says "invalid" where an index build or a detachment was cut short. It
+// always says so of REINDEX CONCURRENTLY, which may run again without harm.
 func (p *postgres) Fingerprint(st sqlscan.Statement) string {
 	h := headOf(st.Text, p.ScanOptions())
-	switch st.Verb {
-	case "CREATE", "DROP":
-		i := h.skip(1, "UNIQUE")
-		if h.is(i, "INDEX", "CONCURRENTLY") {
-			i = h.skip(i+2, "IF NOT EXISTS", "IF EXISTS")
-			index, next, ok := h.nameAt(i)
-			if !ok || st.Verb == "CREATE" && index.object == "on" && !h.is(next, "ON") {
-				return "" // an index without a name: which one it is cannot be said
-			}
-			if st.Verb == "CREATE" && index.schema == "" {
-				// The index is made in the schema of its table.
-				if table, _, ok := h.nameAt(h.skip(next+1, "ONLY")); ok {
-					index.schema = table.schema
-				}
-			}
-			return `(SELECT coalesce((SELECT CASE WHEN i.indisvalid THEN 'valid ' || i.indexrelid ELSE 'invalid' END FROM pg_catalog.pg_index i WHERE i.indexrelid = to_regclass(` +
-				p.Literal(p.Qualify(index.schema, index.object)) + `)), 'absent'))`
-		}
-		if h.is(1, "DATABASE") || h.is(1, "TABLESPACE") {
-			catalog, column := "pg_catalog.pg_database", "datname"
-			if h.is(1, "TABLESPACE") {
-				catalog, column = "pg_catalog.pg_tablespace", "spcname"
-			}
-			object, _, ok := h.nameAt(h.skip(2, "IF EXISTS"))
-			if !ok {
-				return ""
-			}
-			return fmt.Sprintf("(SELECT CASE WHEN EXISTS (SELECT FROM %s WHERE %s = %s) THEN 'present' ELSE 'absent' END)", catalog, column, p.Literal(object.object))
-		}
-	case "ALTER":
-		if !h.is(1, "TABLE") {
+	if reindexesConcurrently(st, h) {
+		return "'" + FingerprintInvalid + "'::text"
+	}
+	if index, is := p.concurrentIndex(st, h); is {
+		if index.object == "" {
 			return ""
 		}
-		table, _, ok := h.nameAt(h.skip(2, "IF EXISTS", "ONLY"))
+		return `(SELECT coalesce((SELECT CASE WHEN i.indisvalid THEN 'valid ' || i.indexrelid ELSE '` + FingerprintInvalid + `' END FROM pg_catalog.pg_index i WHERE i.indexrelid = ` +
+			p.regclass(index) + `), 'absent'))`
+	}
+	if parent, partition, ok := detached(st, h); ok {
+		// The column is there since version 14.
+		return `(SELECT coalesce((SELECT CASE WHEN to_jsonb(i)->>'inhdetachpending' = 'true' THEN '` + FingerprintInvalid + `' ELSE 'attached' END FROM pg_catalog.pg_inherits i WHERE i.inhparent = ` +
+			p.regclass(parent) + ` AND i.inhrelid = ` + p.regclass(partition) + `), 'detached'))`
+	}
+	if (st.Verb == "CREATE" || st.Verb == "DROP") && (h.is(1, "DATABASE") || h.is(1, "TABLESPACE")) {
+		catalog, column := "pg_catalog.pg_database", "datname"
+		if h.is(1, "TABLESPACE") {
+			catalog, column = "pg_catalog.pg_tablespace", "spcname"
+		}
+		object, _, ok := h.nameAt(h.skip(2, "IF EXISTS"))
 		if !ok {
 			return ""
 		}
-		return `(SELECT coalesce(string_agg(inhrelid || ':' || coalesce(to_jsonb(i)->>'inhdetachpending', ''), ',' ORDER BY inhrelid), 'none') FROM pg_catalog.pg_inherits i WHERE inhparent = to_regclass(` +
-			p.Literal(p.Qualify(table.schema, table.object)) + `))`
+		return fmt.Sprintf("(SELECT CASE WHEN EXISTS (SELECT FROM %s WHERE %s = %s) THEN 'present' ELSE 'absent' END)", catalog, column, p.Literal(object.object))
 	}
 	return ""
 }
 
 // Rerun drops the invalid index that a failed or killed CREATE INDEX
 // CONCURRENTLY leaves: IF NOT EXISTS would take it for done, and without it the
-// name is taken.
-func (p *postgres) Rerun(ctx context.Context, c *sql.Conn, st sqlscan.Statement) error {
+// name is taken. Of a detachment that was cut short the second half is run: the
+// first cannot be taken back, nor run again.
+func (p *postgres) Rerun(ctx context.Context, c *sql.Conn, st sqlscan.Statement) (done bool, err error) {
 	h := headOf(st.Text, p.ScanOptions())
-	i := h.skip(1, "UNIQUE")
-	fingerprint := p.Fingerprint(st)
-	if st.Verb != "CREATE" || !h.is(i, "INDEX", "CONCURRENTLY") || fingerprint == "" {
-		return nil
+	if reindexesConcurrently(st, h) {
+		return false, p.dropReindexed(ctx, c, h)
+	}
+	index, building := p.concurrentIndex(st, h)
+	building = building && st.Verb == "CREATE" && index.object != ""
+	parent, partition, detaching := detached(st, h)
+	if !building && !detaching {
+		return false, nil
 	}
 	var found string
-	if err := queryRow(ctx, c, "SELECT "+fingerprint, p.QueryArgs(), &found); err != nil {
+	if err := queryRow(ctx, c, "SELECT "+p.Fingerprint(st), p.QueryArgs(), &found); err != nil || found != FingerprintInvalid {
+		return false, err
+	}
+	if detaching {
+		_, err = c.ExecContext(ctx, "ALTER TABLE "+p.Qualify(parent.schema, parent.object)+" DETACH PARTITION "+p.Qualify(partition.schema, partition.object)+" FINALIZE")
+		return err == nil, err
+	}
+	_, err = c.ExecContext(ctx, "DROP INDEX CONCURRENTLY IF EXISTS "+p.Qualify(index.schema, index.object))
+	return false, err
+}
+
+// reindexesConcurrently knows both forms, the word and the option in brackets:
+// no object can have that name unquoted.
+func reindexesConcurrently(st sqlscan.Statement, h head) bool {
+	return st.Verb == "REINDEX" && h.contains("CONCURRENTLY")
+}
+
+// dropReindexed drops what REINDEX CONCURRENTLY leaves when it is cut short:
+// new indexes that are not finished and old ones that are not gone, by the names
+// that the server gives them.
+func (p *postgres) dropReindexed(ctx context.Context, c *sql.Conn, h head) (err error) {
+	i := 1
+	if h.punct(i, "(") { // (VERBOSE, CONCURRENTLY)
+		for i < len(h.tokens) && !h.punct(i, ")") {
+			i++
+		}
+		i++
+	}
+	kind := h.word(i)
+	object, _, ok := h.nameAt(h.skip(i+1, "CONCURRENTLY"))
+	if !ok && (kind == "TABLE" || kind == "INDEX" || kind == "SCHEMA") {
+		return nil // the server will say what is wrong with it
+	}
+	where := "true" // DATABASE, SYSTEM
+	switch kind {
+	case "TABLE", "INDEX":
+		where = `i.indrelid IN (WITH named AS (SELECT ` + p.regclass(object) + `::oid AS oid UNION SELECT relid::oid FROM pg_catalog.pg_partition_tree(` + p.regclass(object) + `)),` +
+			` tables AS (SELECT oid FROM named UNION SELECT indrelid FROM pg_catalog.pg_index JOIN named ON indexrelid = named.oid)` +
+			` SELECT oid FROM tables UNION SELECT reltoastrelid FROM pg_catalog.pg_class WHERE oid IN (SELECT oid FROM tables))`
+	case "SCHEMA":
+		where = "n.nspname = " + p.Literal(object.object)
+	}
+	rows, err := c.QueryContext(ctx, `SELECT n.nspname, c.relname FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace`+
+		` WHERE NOT i.indisvalid AND c.relname ~ '_cc(new|old)[0-9]*$' AND `+where, p.QueryArgs()...)
+	if err != nil {
 		return err
 	}
-	if found != FingerprintInvalid {
-		return nil
+	var left []string
+	for rows.Next() {
+		var n name
+		if err = rows.Scan(&n.schema, &n.object); err != nil {
+			break
+		}
+		left = append(left, p.Qualify(n.schema, n.object))
 	}
-	index, next, _ := h.nameAt(h.skip(i+2, "IF NOT EXISTS"))
-	if table, _, ok := h.nameAt(h.skip(next+1, "ONLY")); ok && index.schema == "" {
-		index.schema = table.schema
+	if err = errors.Join(err, rows.Err(), rows.Close()); err != nil {
+		return err
 	}
-	_, err := c.ExecContext(ctx, "DROP INDEX CONCURRENTLY IF EXISTS "+p.Qualify(index.schema, index.object))
-	return err
+	for _, index := range left {
+		if _, err := c.ExecContext(ctx, "DROP INDEX CONCURRENTLY IF EXISTS "+index); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func pgCode(err error) string {

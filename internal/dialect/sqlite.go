@@ -35,8 +35,8 @@ func (*sqlite) Timeouts(Session) []string              { return nil }
 func (*sqlite) Reclaim() []string                      { return nil }
 func (*sqlite) Restore(Session) []string               { return nil } // see Snapshot
 func (*sqlite) DropTemporary(sqlscan.Statement) string { return "" }  // see Snapshot
-func (*sqlite) Rerun(context.Context, *sql.Conn, sqlscan.Statement) error {
-	return nil
+func (*sqlite) Rerun(context.Context, *sql.Conn, sqlscan.Statement) (bool, error) {
+	return false, nil
 }
 
 func (*sqlite) Literal(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
