@@ -624,3 +624,29 @@ func TestConcurrentlyCutShort(t *testing.T) {
 		})
 	}
 }
+
+// TestTemporaryIsGone: behind a temporary table nothing can be resumed, and a
+// file of which nothing else is done begins again.
+func TestTemporaryIsGone(t *testing.T) {
+	t.Parallel()
+	for _, engine := range []testdb.Engine{testdb.SQLite, testdb.Postgres} {
+		t.Run(string(engine), func(t *testing.T) {
+			t.Parallel()
+			f := files{
+				"1_a.up.sql": "CREATE TABLE a (id integer);",
+				"2_b.up.sql": "-- tldwdb: no-transaction\nCREATE TEMP TABLE scratch AS SELECT 7 AS id;\nINSERT INTO a SELECT id FROM scratch;\nINSERT INTO a SELECT id + 1 FROM scratch;",
+			}
+			early := testdb.New(t, engine)
+			die(t, early, f, "INTO a SELECT id FROM", false)
+			succeed(t, "up 0002_b; 1 → 2")(open(t, early, f).Up(t.Context()))
+			if got := rowsOf(t, early.AdminDB(t), "SELECT id FROM a ORDER BY id"); got != "7\n8" {
+				t.Errorf("the rows are %q", got)
+			}
+			late := testdb.New(t, engine)
+			die(t, late, f, "id + 1 FROM", false)
+			if _, err := open(t, late, f).Up(t.Context()); !errors.Is(err, tldwdb.ErrHalfApplied) || !strings.Contains(err.Error(), "line 2 makes a temporary object") {
+				t.Errorf("resumed behind a temporary table: %v", err)
+			}
+		})
+	}
+}

@@ -308,8 +308,17 @@ func (p *postgres) Class(st sqlscan.Statement) Class {
 		return ClassRepeatable
 	case "CALL":
 		return ClassOpaque
+	case "SELECT", "WITH":
+		for i := range h.tokens { // SELECT … INTO TEMP t
+			if h.word(i) == "INTO" && temporary(h, i+1) {
+				return ClassTemporary
+			}
+		}
+		return ClassData
 	case "CREATE", "DROP":
 		switch i := h.skip(1, "UNIQUE"); {
+		case st.Verb == "CREATE" && temporary(h, h.skip(1, "OR REPLACE")):
+			return ClassTemporary
 		case h.is(i, "INDEX", "CONCURRENTLY"), h.is(1, "DATABASE"), h.is(1, "TABLESPACE"), h.is(1, "SUBSCRIPTION"):
 			return ClassAlone
 		}
@@ -331,6 +340,13 @@ func (p *postgres) Class(st sqlscan.Statement) Class {
 		return ClassData
 	}
 	return ClassData
+}
+
+// temporary reports whether the statement goes on with TEMP at token i. GLOBAL
+// and LOCAL mean nothing to the server.
+func temporary(h head, i int) bool {
+	i = h.skip(i, "GLOBAL", "LOCAL")
+	return h.is(i, "TEMP") || h.is(i, "TEMPORARY")
 }
 
 // concurrentIndex is the index of CREATE or DROP INDEX CONCURRENTLY. It is empty
