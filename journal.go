@@ -255,7 +255,11 @@ func (g *journalRun) one(ctx context.Context, k int) error {
 	if class == dialect.ClassAlone {
 		// Before the entry, whose fingerprint must be that of what is left: the one
 		// from before the cleaning would show a change that the statement did not make.
-		if done, err := g.d.Rerun(ctx, g.conn.Conn, st); err != nil || done {
+		done, err := g.d.Rerun(ctx, g.conn.Conn, st)
+		if done {
+			g.durable = k + 1
+		}
+		if err != nil || done {
 			return err
 		}
 	}
