@@ -720,8 +720,14 @@ func (l *mysqlLock) Excludes(ctx context.Context, second *sql.Conn) (bool, error
 }
 
 // Abandon kills the session. Without it the server finishes the statement
-// first, and keeps the lock until then.
+// first, and keeps the lock until then. It asks for the lock's own holder: the
+// numbers begin again with the server, and by then may be another session's.
 func (l *mysqlLock) Abandon(ctx context.Context, second *sql.Conn) error {
+	held := fmt.Sprintf("SELECT COALESCE(IS_USED_LOCK(%s), 0) = %d", l.name, l.id)
+	var ours bool
+	if err := queryRow(ctx, second, held, nil, &ours); err != nil || !ours {
+		return err
+	}
 	_, err := second.ExecContext(ctx, fmt.Sprintf("KILL CONNECTION %d", l.id))
 	if mysqlNumber(err) == 1094 { // unknown thread id: it has ended already
 		return nil
@@ -729,5 +735,5 @@ func (l *mysqlLock) Abandon(ctx context.Context, second *sql.Conn) error {
 	if err != nil {
 		return err
 	}
-	return untilGone(ctx, second, fmt.Sprintf("SELECT COALESCE(IS_USED_LOCK(%s), 0) = %d", l.name, l.id), nil)
+	return untilGone(ctx, second, held, nil)
 }

@@ -228,3 +228,44 @@ func TestMySQLRestoresItsOwn(t *testing.T) {
 		})
 	}
 }
+
+// TestMySQLAbandonsItsOwn: a connection that has the number and not the lock is
+// somebody else's, and lives on.
+func TestMySQLAbandonsItsOwn(t *testing.T) {
+	t.Parallel()
+	for _, engine := range []testdb.Engine{testdb.MariaDB, testdb.MySQL} {
+		t.Run(string(engine), func(t *testing.T) {
+			t.Parallel()
+			pool, ctx, d := testdb.New(t, engine).AdminDB(t), t.Context(), &mysqlDialect{}
+			first, err := pool.Conn(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = first.Close() }()
+			second, err := pool.Conn(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = second.Close() }()
+			f, err := d.Inspect(ctx, first, "t")
+			if err != nil {
+				t.Fatal(err)
+			}
+			lock := d.Lock(f, "t")
+			for _, held := range []bool{false, true} {
+				if held {
+					if got, err := lock.Try(ctx, first, 0); err != nil || !got {
+						t.Fatal(got, err)
+					}
+				}
+				if err := lock.Abandon(ctx, second); err != nil {
+					t.Fatal(err)
+				}
+				var n int
+				if err := queryRow(ctx, first, "SELECT 1", nil, &n); (err == nil) == held {
+					t.Errorf("held %v: %v", held, err)
+				}
+			}
+		})
+	}
+}
