@@ -138,6 +138,7 @@ func TestDiesInStatement(t *testing.T) {
 		{"alter table comment", "ALTER TABLE t COMMENT 'é'"},
 		{"alter table default", "ALTER TABLE t ALTER COLUMN v SET DEFAULT 7"},
 		{"drop table", "DROP TABLE t"},
+		{"drop tables", "DROP TABLE same_a, same_b"},
 		{"rename table", "RENAME TABLE t TO moved, same_a TO t"},
 		{"truncate table", "TRUNCATE TABLE t"},
 		{"create index", "CREATE INDEX t_v2 ON t (v)"},
@@ -178,7 +179,7 @@ func TestDiesInStatement(t *testing.T) {
 							die(t, tdb, f, strings.TrimPrefix(c.statement, "LOCK TABLES "), after) // a list that becomes longer
 							db := open(t, tdb, f)
 							res, err := db.Up(t.Context())
-							if c.name == "call" {
+							if c.name == "call" || c.name == "drop tables" && engine == testdb.MariaDB && after { // before, the entry had not been committed
 								var failed *tldwdb.MigrationError
 								if !errors.Is(err, tldwdb.ErrAmbiguous) || !errors.As(err, &failed) || failed.Line != 2 || failed.Statement != c.statement || !strings.Contains(failed.Hint, "FixDone") {
 									t.Fatalf("nobody can know, and Up says %v", err)
@@ -550,6 +551,9 @@ func TestExchangePartition(t *testing.T) {
 			succeed(t, "up 0001_a; 0 → 1")(open(t, tdb, f, short).Up(t.Context()))
 			if got := rowsOf(t, admin, look); got != "2|1,3,4" {
 				t.Errorf("the rows are %s", got)
+			}
+		})
+	}
 }
 
 // cutWaiting runs Up, and cancels it as soon as the query says so. The lock

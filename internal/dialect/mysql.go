@@ -359,8 +359,12 @@ func (d *mysqlDialect) Rewrite(st sqlscan.Statement, historyTable string) string
 // server's catalogue has them at that moment.
 func (d *mysqlDialect) Fingerprint(st sqlscan.Statement) string {
 	h := headOf(st.Text, d.ScanOptions())
+	objects := d.objects(h, st.Verb)
+	if st.Verb == "DROP" && len(objects) > 1 && d.mariaDB.Load() {
+		return "" // it drops one after the other: a change does not say that it came to the end
+	}
 	var parts []string
-	for _, o := range d.objects(h, st.Verb) {
+	for _, o := range objects {
 		expression := o.expression(d)
 		if expression == "" {
 			return ""
