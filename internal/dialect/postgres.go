@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -21,7 +22,8 @@ import (
 
 // postgres is PostgreSQL, 12 and later.
 type postgres struct {
-	native bool // the pool's driver is pgx
+	native bool        // the pool's driver is pgx
+	blind  atomic.Bool // Prepare has seen that the server cannot watch its clients
 }
 
 func (*postgres) Name() string                  { return NamePostgres }
@@ -128,11 +130,11 @@ func (p *postgres) Inspect(ctx context.Context, c *sql.Conn, table string) (Fact
 // 250 ms whether a client that is waiting is still there: a killed process then
 // frees the lock in under a second instead of at the end of its statement
 // (8.1 s → 0.05 s measured). Keepalives do the same for a host that vanished.
-func (*postgres) session(s Session) []string {
+func (p *postgres) session(s Session) []string {
 	list := []string{
 		"SET tcp_keepalives_idle = 10", "SET tcp_keepalives_interval = 5", "SET tcp_keepalives_count = 3",
 	}
-	if s.Facts.Version >= 140000 {
+	if s.Facts.Version >= 140000 && !p.blind.Load() {
 		list = append(list, "SET client_connection_check_interval = 250")
 	}
 	return append(list, pgTimeouts("SET", s)...)
@@ -148,8 +150,15 @@ func pgTimeouts(set string, s Session) []string {
 
 func (p *postgres) Timeouts(s Session) []string { return pgTimeouts("SET", s) }
 
+// Prepare finds out whether the server's system can tell it of a client that has
+// gone: without that (Windows, and macOS before PostgreSQL 15) the setting is an
+// error, 22023 or 0A000, and is left out from then on.
 func (p *postgres) Prepare(ctx context.Context, c *sql.Conn, s Session) error {
 	_, err := c.ExecContext(ctx, strings.Join(p.session(s), "; "))
+	if code := pgCode(err); code == "22023" || code == "0A000" {
+		p.blind.Store(true)
+		_, err = c.ExecContext(ctx, strings.Join(p.session(s), "; "))
+	}
 	return err
 }
 

@@ -1,7 +1,16 @@
 package dialect
 
 import (
+	"bytes"
+	"context"
+	"net"
+	"slices"
+	"strings"
 	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/tldw/tldwdb/internal/testdb"
 )
@@ -92,5 +101,52 @@ func TestPostgresFingerprints(t *testing.T) {
 		if before, after, err := fingerprintAround(t, pool, d, text); err == nil || before != after {
 			t.Errorf("%s failed: before %s, after %s, %v", text, before, after, err)
 		}
+	}
+}
+
+// unwatched makes the server refuse client_connection_check_interval, as one
+// does whose system cannot tell it of a client that has gone.
+type unwatched struct{ net.Conn }
+
+func (u unwatched) Write(b []byte) (int, error) {
+	return u.Conn.Write(bytes.ReplaceAll(b, []byte("check_interval = 250"), []byte("check_interval = -99")))
+}
+
+func TestPostgresPreparesAnywhere(t *testing.T) {
+	t.Parallel()
+	cfg, err := pgx.ParseConfig(testdb.New(t, testdb.Postgres).URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dial := cfg.DialFunc
+	cfg.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		return unwatched{conn}, err
+	}
+	pool := stdlib.OpenDB(*cfg)
+	defer func() { _ = pool.Close() }()
+	conn, err := pool.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	d := &postgres{native: true}
+	s := Session{LockTimeout: 7 * time.Second}
+	if s.Facts, err = d.Inspect(t.Context(), conn, "t"); err != nil {
+		t.Fatal(err)
+	}
+	watches := func(text string) bool { return strings.Contains(text, "check_interval") }
+	if s.Facts.Version >= 140000 && !slices.ContainsFunc(d.Restore(s), watches) {
+		t.Error("Restore leaves the check of the client out")
+	}
+	if err := d.Prepare(t.Context(), conn, s); err != nil {
+		t.Fatal(err)
+	}
+	if slices.ContainsFunc(d.Restore(s), watches) {
+		t.Error("Restore sets what the server cannot do")
+	}
+	var wait string
+	if err := queryRow(t.Context(), conn, "SHOW lock_timeout", d.QueryArgs(), &wait); err != nil || wait != "7s" {
+		t.Errorf("the lock timeout is %s, %v", wait, err)
 	}
 }
