@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/tldw/tldwdb/internal/dburl"
+	"github.com/tldw/tldwdb/internal/testdb"
 )
 
 // pragmas reads settings of a connection.
@@ -237,5 +238,31 @@ func TestSQLiteStopsWithContext(t *testing.T) {
 	}
 	if _, err := connector.Connect(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestSQLiteOwnRows: a connection that is in its own way does not wait for
+// itself.
+func TestSQLiteOwnRows(t *testing.T) {
+	t.Parallel()
+	pool := testdb.New(t, testdb.SQLite).AdminDB(t)
+	conn, err := pool.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if _, err := conn.ExecContext(t.Context(), "CREATE TABLE t (id integer); INSERT INTO t VALUES (1), (2)"); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := conn.QueryContext(t.Context(), "SELECT id FROM t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = rows.Close() }()
+	if !rows.Next() {
+		t.Fatal(rows.Err())
+	}
+	if _, err := conn.ExecContext(t.Context(), "DROP TABLE t"); err == nil || (&sqlite{}).IsLockTimeout(err) {
+		t.Errorf("%v is taken for another's lock", err)
 	}
 }

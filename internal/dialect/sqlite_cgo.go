@@ -14,8 +14,10 @@ func sqliteReadOnly(err error) bool {
 	return errors.As(err, &e) && e.Code == sqlite3.ErrReadonly
 }
 
-// sqliteBusy reports whether another connection has the lock.
+// sqliteBusy reports whether another connection has the lock. SQLITE_LOCKED is
+// no such thing: rows that this connection itself has open are in the way, and
+// stay there however often it tries. With a shared cache they are another's.
 func sqliteBusy(err error) bool {
 	var e sqlite3.Error
-	return errors.As(err, &e) && (e.Code == sqlite3.ErrBusy || e.Code == sqlite3.ErrLocked)
+	return errors.As(err, &e) && (e.Code == sqlite3.ErrBusy || e.ExtendedCode == sqlite3.ErrLockedSharedCache)
 }
