@@ -245,7 +245,7 @@ func (r *run) locked(ctx context.Context, workLeft func(*history) (bool, error),
 		return r.readOnly()
 	}
 	r.store.table = r.d.Qualify(r.facts.Schema, r.cfg.Table)
-	r.session = dialect.Session{LockTimeout: r.cfg.LockTimeout, StatementTimeout: r.cfg.StatementTimeout, Application: r.cfg.Application, Facts: r.facts}
+	r.session = dialect.Session{LockTimeout: r.cfg.LockTimeout, StatementTimeout: r.cfg.StatementTimeout, Facts: r.facts}
 	r.lock = r.d.Lock(r.facts, r.cfg.Table)
 
 	got, err := r.acquire(ctx, func(ctx context.Context) (bool, error) {

@@ -88,8 +88,8 @@ type Dialect interface {
 	// Class says how a statement has to be treated.
 	Class(st sqlscan.Statement) Class
 	// Fingerprint is an expression whose value changes when the statement takes
-	// effect, or an empty string when the server cannot tell. schema is the
-	// database or schema in which unqualified names are looked up.
+	// effect, or an empty string when the server cannot tell. The session in
+	// which it is read decides where unqualified names lead.
 	Fingerprint(st sqlscan.Statement) string
 	// Rerun cleans up after a statement that was interrupted or failed, such as
 	// an invalid index, before it runs again. done means that it brought the
@@ -126,7 +126,6 @@ type Facts struct {
 type Session struct {
 	LockTimeout      time.Duration // longest wait for a lock of a table or row; 0: no limit; negative: the server's own
 	StatementTimeout time.Duration // 0: no limit
-	Application      string
 	Facts            Facts
 }
 
@@ -230,7 +229,7 @@ type AutocommitSwitch interface {
 func New(name string, native bool) (Dialect, error) {
 	switch name {
 	case NameSQLite:
-		return &sqlite{native: native}, nil
+		return &sqlite{}, nil
 	case NamePostgres:
 		return &postgres{native: native}, nil
 	case NameMySQL:

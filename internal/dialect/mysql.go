@@ -377,9 +377,9 @@ func (d *mysqlDialect) Fingerprint(st sqlscan.Statement) string {
 	return "(SELECT SHA2(CONCAT_WS('|', " + strings.Join(parts, ", ") + "), 256))"
 }
 
-// objectKind is a word of the statement: TABLE, VIEW, PROCEDURE …
+// object is one of those that a statement is about.
 type object struct {
-	kind string
+	kind string // a word of the statement: TABLE, VIEW, PROCEDURE …
 	name name
 }
 
@@ -470,7 +470,8 @@ func (d *mysqlDialect) named(h head, i int, verb, kind string) []object {
 		for i < len(h.tokens) && h.word(i) != "ON" {
 			i++
 		}
-		return d.list(h, i+1, "TABLE")[:min(1, len(d.list(h, i+1, "TABLE")))]
+		list := d.list(h, i+1, "TABLE")
+		return list[:min(1, len(list))]
 	}
 	if verb == "DROP" {
 		return d.list(h, i, kind)

@@ -18,9 +18,7 @@ import (
 )
 
 // sqlite is SQLite through the cgo driver.
-type sqlite struct {
-	native bool
-}
+type sqlite struct{}
 
 func (*sqlite) Name() string                           { return NameSQLite }
 func (*sqlite) ScanOptions() sqlscan.Options           { return sqlscan.Options{Dialect: sqlscan.SQLite} }
@@ -284,13 +282,7 @@ func (*sqlite) Lock(f Facts, table string) Lock {
 	if f.InMemory {
 		return &memoryLock{}
 	}
-	return &sqliteLock{path: LockFile(f.Database, table)}
-}
-
-// LockFile is the path of the lock file for the history table in a SQLite
-// database.
-func LockFile(database, table string) string {
-	return filepath.Clean(database) + "-" + table + ".lock"
+	return &sqliteLock{path: filepath.Clean(f.Database) + "-" + table + ".lock"}
 }
 
 type sqliteLock struct {
