@@ -97,6 +97,29 @@ func TestPostgresFingerprints(t *testing.T) {
 	if done, err := d.Rerun(t.Context(), conn, one(t, d, unique)); err != nil || done {
 		t.Errorf("cleaning up the invalid index: %v, %v", done, err)
 	}
+	// The names that REINDEX CONCURRENTLY gives, here of a build that failed.
+	leftover := `CREATE UNIQUE INDEX CONCURRENTLY "a b_ccnew1" ON s."T" (id)`
+	for text, reaches := range map[string]bool{
+		`REINDEX TABLE CONCURRENTLY s."T"`: true, `REINDEX (VERBOSE, CONCURRENTLY) INDEX s."a b"`: true, "REINDEX SCHEMA CONCURRENTLY s": true, "REINDEX DATABASE CONCURRENTLY x": true,
+		"REINDEX TABLE CONCURRENTLY s.p": false, "REINDEX TABLE CONCURRENTLY nope": false, "REINDEX TABLE CONCURRENTLY": false,
+	} {
+		if _, err := conn.ExecContext(t.Context(), `CREATE INDEX IF NOT EXISTS "a b" ON s."T" (id)`); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.ExecContext(t.Context(), leftover); err == nil {
+			t.Fatal("the leftover is valid")
+		}
+		if done, err := d.Rerun(t.Context(), conn, one(t, d, text)); err != nil || done {
+			t.Errorf("%s: %v, %v", text, done, err)
+		}
+		var left int
+		if err := queryRow(t.Context(), conn, "SELECT count(*) FROM pg_index WHERE NOT indisvalid", nil, &left); err != nil || (left == 0) != reaches {
+			t.Errorf("%s: %d left, %v", text, left, err)
+		}
+		if _, err := conn.ExecContext(t.Context(), `DROP INDEX IF EXISTS s."a b_ccnew1"`); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, text := range []string{"DROP INDEX CONCURRENTLY nope", "CREATE INDEX CONCURRENTLY i ON nope (id)", "CREATE DATABASE postgres"} {
 		if before, after, err := fingerprintAround(t, pool, d, text); err == nil || before != after {
 			t.Errorf("%s failed: before %s, after %s, %v", text, before, after, err)
