@@ -293,6 +293,26 @@ func (s *store) note(id ID, fault string) string {
 	return fmt.Sprintf("UPDATE %s SET error = %s WHERE %s", s.table, s.d.Literal(shorten(fault, 2000)), s.where(id))
 }
 
+// owned makes an UPDATE of a row's progress fail, or change nothing, when the
+// row has passed to another process. An engine that sends the statement and what
+// it stands for in one packet has to be stopped by an error: actor is NOT NULL.
+// The other has to look at the number of rows, because its sql_mode may make a 0
+// of a NULL.
+func (s *store) owned(update string) string {
+	mine := "actor = " + s.d.Literal(s.actor)
+	if !s.d.TransactionalDDL() || strings.HasPrefix(update, "DELETE") {
+		return update + " AND " + mine
+	}
+	return strings.Replace(update, " SET ", " SET actor = CASE WHEN "+mine+" THEN actor END, ", 1)
+}
+
+// take makes a row of a process that died this one's, if nobody has touched it
+// since it was read.
+func (s *store) take(r *row) string {
+	return fmt.Sprintf("UPDATE %s SET actor = %s WHERE %s AND actor = %s AND state = %s AND done = %d AND COALESCE(intent, '') = %s",
+		s.table, s.d.Literal(s.actor), s.where(r.id), s.d.Literal(r.actor), s.d.Literal(string(r.state)), r.done, s.d.Literal(r.intent))
+}
+
 // remove forgets a migration: it was taken back.
 func (s *store) remove(id ID) string {
 	return fmt.Sprintf("DELETE FROM %s WHERE %s", s.table, s.where(id))

@@ -69,6 +69,9 @@ func (r *run) journal(ctx context.Context, j *job) error {
 		if start, err = g.resume(ctx); err != nil {
 			return err
 		}
+		if err = g.takeOver(ctx); err != nil {
+			return err
+		}
 		g.begun = true
 	}
 	if j.code != nil {
@@ -102,6 +105,9 @@ func (g *journalRun) statements(ctx context.Context, start int) error {
 		if raced := g.raced(ctx, err); raced != nil {
 			return raced
 		}
+		if lost := g.disowned(ctx, err); lost != nil {
+			return lost
+		}
 		var entry entryError
 		if failed < len(g.j.classes) && g.j.classes[failed] == dialect.ClassOpaque && !errors.As(err, &entry) {
 			return g.doubtful(ctx, failed, err)
@@ -134,7 +140,7 @@ func (g *journalRun) doubtful(ctx context.Context, k int, cause error) error {
 		Hint: fmt.Sprintf("what it calls may have committed a part of its work: look, then call DB.Repair with Fix{Migration: ID{Version: %d}, Kind: FixRetry} if it may run again, or FixDone if it is to be taken for done", g.j.id.Version)}
 	err.Line, err.Column = position(g.d, st, cause)
 	g.rollback(ctx)
-	g.record(ctx, g.store.note(g.j.id, cause.Error()))
+	g.record(ctx, g.store.owned(g.store.note(g.j.id, cause.Error())))
 	return err
 }
 
@@ -304,8 +310,8 @@ func (g *journalRun) seal(ctx context.Context, k int) error {
 		return err
 	}
 	g.durable = k + 1
-	if _, err := g.conn.ExecContext(ctx, g.entry(k+1, g.literal(intent{Prefix: prefixHash(g.j.statements, k+1)}))); err != nil {
-		return entryError{err}
+	if err := g.enter(ctx, g.entry(k+1, g.literal(intent{Prefix: prefixHash(g.j.statements, k+1)}))); err != nil {
+		return err
 	}
 	return commit()
 }
@@ -319,8 +325,8 @@ func (g *journalRun) exec(ctx context.Context, text string) error {
 // together runs a statement in one transaction with its entry.
 func (g *journalRun) together(ctx context.Context, entry string, st sqlscan.Statement) error {
 	if !g.d.TransactionalDDL() { // autocommit is off: both are in one already
-		if _, err := g.conn.ExecContext(ctx, entry); err != nil {
-			return entryError{err}
+		if err := g.enter(ctx, entry); err != nil {
+			return err
 		}
 		return g.exec(ctx, st.Text)
 	}
@@ -333,10 +339,91 @@ func (g *journalRun) together(ctx context.Context, entry string, st sqlscan.Stat
 	return err
 }
 
+// enter writes an entry, to a row that is still this process's.
+func (g *journalRun) enter(ctx context.Context, entry string) error {
+	result, err := g.conn.ExecContext(ctx, entry)
+	if err != nil {
+		return entryError{err}
+	}
+	if n, err := result.RowsAffected(); err != nil || n > 0 {
+		return err
+	}
+	// MySQL counts the rows that were changed, and a second try writes what is
+	// there already. FOR UPDATE reads the row as it is now, and not as it was
+	// when the transaction began.
+	suffix := " FOR UPDATE"
+	if g.d.TransactionalDDL() {
+		suffix = ""
+	}
+	return g.own(ctx, suffix)
+}
+
+// own checks that the row belongs to this process.
+func (g *journalRun) own(ctx context.Context, suffix string) error {
+	var actor string
+	rows, err := g.conn.QueryContext(ctx, "SELECT actor FROM "+g.store.table+" WHERE "+g.store.where(g.j.id)+suffix, g.d.QueryArgs()...)
+	if err != nil {
+		return entryError{err}
+	}
+	defer func() { _ = rows.Close() }() // Err below has told everything that Close could
+	for rows.Next() {
+		if err := rows.Scan(&actor); err != nil {
+			return entryError{err}
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return entryError{err}
+	}
+	if actor == g.store.actor {
+		return nil
+	}
+	if actor == "" {
+		actor = "another process, which ended it"
+	}
+	return entryError{withHint(fmt.Errorf("%w: %s was taken over by %s", ErrLockLost, g.j.id, actor),
+		"a migration gave the lock away (DISCARD ALL, pg_advisory_unlock_all, RELEASE_ALL_LOCKS), or a pooler switched the server connection; look what the statement that ran meanwhile has done")}
+}
+
+// disowned tells an entry that failed because the row is another process's now
+// from one that failed for a reason of its own.
+func (g *journalRun) disowned(ctx context.Context, err error) error {
+	var entry entryError
+	if !g.begun || !errors.As(err, &entry) || g.d.IsLockTimeout(err) {
+		return nil
+	}
+	g.rollback(ctx)
+	if errors.Is(err, ErrLockLost) {
+		return err
+	}
+	if lost := g.own(ctx, ""); errors.Is(lost, ErrLockLost) {
+		return lost
+	}
+	return nil
+}
+
+// takeOver makes the row of a process that died this one's. A process that only
+// lost the lock is told so by its next entry.
+func (g *journalRun) takeOver(ctx context.Context) error {
+	if g.j.row.actor == g.store.actor {
+		return nil
+	}
+	result, err := g.conn.ExecContext(ctx, g.store.take(g.j.row))
+	if err == nil && !g.d.TransactionalDDL() {
+		_, err = g.conn.ExecContext(ctx, "COMMIT")
+	}
+	if err != nil {
+		return g.j.fail(g.d, -1, fmt.Errorf("taking the migration over from %s: %w", g.j.row.actor, err))
+	}
+	if n, err := result.RowsAffected(); err != nil || n > 0 {
+		return err
+	}
+	return fmt.Errorf("%s: %w", g.j.id, errRaced) // its process lives
+}
+
 // write makes an entry durable before a statement that commits by itself.
 func (g *journalRun) write(ctx context.Context, entry string, class dialect.Class) error {
-	if _, err := g.conn.ExecContext(ctx, entry); err != nil {
-		return entryError{err}
+	if err := g.enter(ctx, entry); err != nil {
+		return err
 	}
 	if g.d.TransactionalDDL() || class == dialect.ClassSchema || class == dialect.ClassRepeatable {
 		return nil // autocommit is on, or the statement commits what is open before it begins
@@ -402,7 +489,7 @@ func (g *journalRun) timeouts(ctx context.Context, s dialect.Session) error {
 // makes the row.
 func (g *journalRun) entry(done int, intent string) string {
 	if g.begun {
-		return g.store.progress(g.j.id, done, intent)
+		return g.store.owned(g.store.progress(g.j.id, done, intent))
 	}
 	e := entry{id: g.j.id, checksum: g.j.checksum, state: stateRunning, direction: g.j.direction, done: done, steps: len(g.j.statements), intent: intent, down: g.j.down}
 	if g.j.direction == DirectionDown && g.j.row != nil {
@@ -443,9 +530,25 @@ func encode(in intent) string {
 
 // finish closes the migration's account and commits what is open.
 func (g *journalRun) finish(ctx context.Context) error {
-	list := []string{g.settle(g.j)}
-	if !g.begun && g.j.direction == DirectionUp { // a file that only sets session variables, or nothing at all
-		list = []string{g.entry(len(g.j.statements), "NULL"), g.settle(g.j)}
+	var list []string
+	settle := g.settle(g.j)
+	switch {
+	case g.begun:
+		settle = g.store.owned(settle)
+	case g.j.direction == DirectionUp: // a file that only sets session variables, or nothing at all
+		list = append(list, g.entry(len(g.j.statements), "NULL"))
+	}
+	if g.d.TransactionalDDL() {
+		list = append(list, settle)
+	} else {
+		_, err := g.d.ExecScript(ctx, g.conn.Conn, plain(list), 0)
+		if err == nil {
+			err = g.enter(ctx, settle)
+		}
+		if err != nil {
+			return g.unsettled(ctx, err)
+		}
+		list = nil
 	}
 	if g.j.reason == reasonInterrupted && g.j.direction == DirectionUp { // the file may have been mended since the row was made
 		list = append(list, g.store.setDown(g.j.id, g.j.down))
@@ -455,11 +558,18 @@ func (g *journalRun) finish(ctx context.Context) error {
 	} else {
 		list = append(list, "COMMIT")
 	}
-	_, err := g.d.ExecScript(ctx, g.conn.Conn, plain(list), 0)
-	if err != nil {
-		return g.j.fail(g.d, -1, fmt.Errorf("writing the end of the migration: %w", err))
+	if _, err := g.d.ExecScript(ctx, g.conn.Conn, plain(list), 0); err != nil {
+		return g.unsettled(ctx, err)
 	}
 	return nil
+}
+
+// unsettled is the error of an account that could not be closed.
+func (g *journalRun) unsettled(ctx context.Context, err error) error {
+	if lost := g.disowned(ctx, entryError{err}); lost != nil {
+		return lost
+	}
+	return g.j.fail(g.d, -1, fmt.Errorf("writing the end of the migration: %w", err))
 }
 
 // failed records a statement that the server refused. What it says is certain:
@@ -473,7 +583,7 @@ func (g *journalRun) failed(ctx context.Context, k int, cause error) error {
 	if readErr != nil || !g.begun {
 		return err // the connection is gone, or there is no row: nothing to record
 	}
-	g.record(ctx, g.store.fail(g.j.id, done, g.literal(intent{Prefix: prefixHash(g.j.statements, done)}), cause.Error()))
+	g.record(ctx, g.store.owned(g.store.fail(g.j.id, done, g.literal(intent{Prefix: prefixHash(g.j.statements, done)}), cause.Error())))
 	return err
 }
 
@@ -591,7 +701,7 @@ func (g *journalRun) runGo(ctx context.Context) error {
 		ctx, cancel := detached(ctx)
 		defer cancel()
 		g.rollback(ctx)
-		g.record(ctx, g.store.note(g.j.id, err.Error()))
+		g.record(ctx, g.store.owned(g.store.note(g.j.id, err.Error())))
 		return g.j.fail(g.d, -1, err)
 	}
 	return g.finish(ctx)

@@ -319,7 +319,11 @@ func TestMendedFile(t *testing.T) {
 			t.Errorf("the file is gone, and Up says %v", err)
 		}
 		mended := f.with(files{"1_a.up.sql": strings.Replace(f["1_a.up.sql"], "VALUES (1);\nINSERT INTO a VALUES (1);", "VALUES (1);\nINSERT INTO a VALUES (2);\nINSERT INTO a VALUES (3);", 1), "1_a.down.sql": "DROP TABLE a;\nDROP TABLE b;"})
-		succeed(t, "up 0001_a; 0 → 1")(open(t, tdb, mended).Up(ctx))
+		other := func(cfg *tldwdb.Config) { cfg.Application = "somebody else" }
+		succeed(t, "up 0001_a; 0 → 1")(open(t, tdb, mended, other).Up(ctx))
+		if got := rowsOf(t, admin, "SELECT actor FROM tldwdb_history WHERE version = 1"); !strings.HasSuffix(got, "somebody else") {
+			t.Errorf("it was ended by %s", got)
+		}
 		if got := rowsOf(t, admin, "SELECT id FROM a ORDER BY id"); got != "1\n2\n3" {
 			t.Errorf("the rows are %q", got)
 		}

@@ -303,3 +303,53 @@ func TestLockUnproved(t *testing.T) {
 		}
 	})
 }
+
+// TestRowTaken: a process whose row has become another's stops at its next entry.
+// The file takes it here; usually it is somebody who resumes what seems dead.
+func TestRowTaken(t *testing.T) {
+	t.Parallel()
+	testdb.ForEach(t, func(t *testing.T, tdb *testdb.Database) {
+		admin := tdb.AdminDB(t)
+		execute(t, admin, "CREATE TABLE log (what varchar(10))")
+		for i, behind := range []string{"INSERT INTO log VALUES ('data');", "DROP TABLE log;", ""} {
+			f := files{fmt.Sprint(i+1, "_a.up.sql"): "-- tldwdb: no-transaction\nCREATE TABLE made" + fmt.Sprint(i) + " (id integer);\nUPDATE tldwdb_history SET actor = 'thief';\n" + behind}
+			_, err := open(t, tdb, f, func(cfg *tldwdb.Config) { cfg.Set = fmt.Sprint("set", i) }).Up(t.Context())
+			if !errors.Is(err, tldwdb.ErrLockLost) || !strings.Contains(err.Error(), "thief") || tldwdb.Hint(err) == "" {
+				t.Errorf("behind it %q: %v", behind, err)
+			}
+			if got := rowsOf(t, admin, "SELECT what FROM log"); got != "" {
+				t.Errorf("behind it %q: the log is %q", behind, got)
+			}
+			if got := rowsOf(t, admin, fmt.Sprintf("SELECT state FROM tldwdb_history WHERE set_name = 'set%d'", i)); got != "running" {
+				t.Errorf("behind it %q: the row says %q", behind, got)
+			}
+		}
+	})
+}
+
+// TestResumedAlive: a second process resumes what a first one, which gave its lock
+// away, is still at. It ends it, and the first one changes nothing more.
+func TestResumedAlive(t *testing.T) {
+	t.Parallel()
+	tdb := testdb.New(t, testdb.Postgres)
+	f := files{"1_a.up.sql": "-- tldwdb: no-transaction\nSELECT pg_advisory_unlock_all();\nCREATE TABLE a (id integer);\nINSERT INTO a VALUES (1);\nINSERT INTO a VALUES (2);\nCREATE TABLE b (id integer);"}
+	second := open(t, tdb, f, func(cfg *tldwdb.Config) { cfg.Application = "second" })
+	ft := &fault{match: "VALUES (2)"}
+	ft.call = func() { succeed(t, "up 0001_a; 0 → 1")(second.Up(t.Context())) }
+	pool := ft.pool(t, tdb)
+	cfg := configFor(tdb, f)
+	cfg.URL, cfg.Application = "", "first"
+	first, err := tldwdb.Attach(t.Context(), pool, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := first.Up(t.Context()); !errors.Is(err, tldwdb.ErrLockLost) || !strings.Contains(err.Error(), "second") {
+		t.Errorf("the first: %v", err)
+	}
+	admin := tdb.AdminDB(t)
+	if got := rowsOf(t, admin, "SELECT id FROM a") + " " + historyRows(t, admin); got != "1\n2 1|applied|up|5|5" {
+		t.Errorf("the rows are %s", got)
+	}
+	ft.die()
+	_ = pool.Close()
+}
