@@ -572,8 +572,9 @@ func (g *journalRun) unsettled(ctx context.Context, err error) error {
 	return g.j.fail(g.d, -1, fmt.Errorf("writing the end of the migration: %w", err))
 }
 
-// failed records a statement that the server refused. What it says is certain:
-// the statement has had no effect, and the next run begins with it.
+// failed records a statement that the server refused. The statement has had no
+// effect, and the next run begins with it: certain but for MariaDB's DROP of
+// several objects, which drops the others before it refuses one.
 func (g *journalRun) failed(ctx context.Context, k int, cause error) error {
 	err := g.j.fail(g.d, k, cause)
 	ctx, cancel := detached(ctx)
