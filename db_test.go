@@ -638,7 +638,6 @@ func TestConnectChild(t *testing.T) {
 // test's own report is what Open printed.
 func child(t *testing.T, url string) *exec.Cmd {
 	t.Helper()
-	//nolint:gosec // our own binary
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestConnectChild$", "-test.count=1")
 	cmd.Env = append(os.Environ(), childVariable+"="+url)
 	return cmd
