@@ -31,23 +31,43 @@ const (
 // Config.RetryBudget is spent. Each attempt waits Config.LockTimeout at most,
 // and so the users' queries that queue up behind it wait no longer than that.
 func (r *run) retry(ctx context.Context, attempt func() error) error {
-	deadline := time.Now().Add(r.cfg.RetryBudget)
-	pause := retryFirst
+	p := r.patience()
 	for {
 		err := attempt()
 		if err == nil || !r.d.IsLockTimeout(err) || ctx.Err() != nil {
 			return err
 		}
-		wait := pause/2 + rand.N(pause)
-		if time.Now().Add(wait).After(deadline) {
+		if !p.left() {
 			return r.noTable(err)
 		}
-		r.log.LogAttrs(ctx, slog.LevelInfo, "a table is locked, trying again", slog.String("error", err.Error()), slog.Duration("in", wait.Round(time.Millisecond)))
-		if err := sleep(ctx, wait); err != nil {
+		if err := p.wait(ctx, slog.String("error", err.Error())); err != nil {
 			return err
 		}
-		pause = min(pause*2, retryLast)
 	}
+}
+
+// patience is what is left of Config.RetryBudget, and how the tries are spaced.
+type patience struct {
+	log      *slog.Logger
+	deadline time.Time
+	pause    time.Duration
+	next     time.Duration // the pause that comes next, jittered
+}
+
+func (r *run) patience() *patience {
+	return &patience{log: r.log, deadline: time.Now().Add(r.cfg.RetryBudget), pause: retryFirst}
+}
+
+// left reports whether there is time for another try.
+func (p *patience) left() bool {
+	p.next = p.pause/2 + rand.N(p.pause)
+	return time.Now().Add(p.next).Before(p.deadline)
+}
+
+func (p *patience) wait(ctx context.Context, about ...slog.Attr) error {
+	p.log.LogAttrs(ctx, slog.LevelInfo, "a table is locked, trying again", append(about, slog.Duration("in", p.next.Round(time.Millisecond)))...)
+	p.pause = min(p.pause*2, retryLast)
+	return sleep(ctx, p.next)
 }
 
 // noTable is the end of trying for a table's lock.
@@ -61,6 +81,9 @@ func (r *run) applyOne(ctx context.Context, j *job) (err error) {
 	defer func() {
 		if restoreErr := r.restoreSession(ctx, j); err == nil {
 			err = restoreErr
+		}
+		if forgetErr := r.forget(ctx, j); err == nil {
+			err = forgetErr
 		}
 	}()
 	return r.withoutForeignKeys(ctx, j, func() error {
@@ -136,6 +159,31 @@ func (r *run) restoreSession(ctx context.Context, j *job) error {
 	return nil
 }
 
+// forget takes away the values that a file left in the session and that are not
+// among its settings.
+func (r *run) forget(ctx context.Context, j *job) error {
+	keeper, ok := r.d.(dialect.SessionKeeper)
+	if !ok {
+		return nil
+	}
+	var values []string
+	for _, st := range j.statements {
+		if strings.Contains(st.Text, "@") { // reading a statement to its end costs more than this
+			values = append(values, r.d.Values(st).Writes...)
+		}
+	}
+	statement := keeper.Forget(values)
+	if statement == "" {
+		return nil
+	}
+	ctx, cancel := detached(ctx)
+	defer cancel()
+	if _, err := r.conn.ExecContext(ctx, statement); err != nil {
+		return fmt.Errorf("restoring the session after %s: %w", j.id, err)
+	}
+	return nil
+}
+
 func (r *run) dropTemporary(ctx context.Context, j *job) error {
 	for i, class := range j.classes {
 		if class != dialect.ClassTemporary {
@@ -172,17 +220,17 @@ func (r *run) withoutForeignKeys(ctx context.Context, j *job, work func() error)
 	return work()
 }
 
-// record is the statement that claims the migration, before the file runs. A
+// record are the statements that claim the migration, before the file runs. A
 // second process that got past the lock fails here.
 func (r *run) record(j *job) []string {
 	e := entry{id: j.id, checksum: j.checksum, state: stateApplied, direction: j.direction, steps: len(j.statements), down: j.down}
 	switch {
+	case j.row == nil:
+		return []string{r.store.insert(e)}
 	case j.direction == DirectionDown:
-		return nil
-	case j.row != nil:
-		return []string{r.store.restart(e)}
+		return []string{r.store.take(j.row), r.store.insist(j.id)}
 	}
-	return []string{r.store.insert(e)}
+	return []string{r.store.take(j.row), r.store.insist(j.id), r.store.restart(e)}
 }
 
 // settle is the statement that closes the migration's account.
@@ -291,8 +339,8 @@ func (r *run) explain(j *job, done, opened int, err error) error {
 		return nil
 	}
 	if done >= 0 && done < opened {
-		if r.d.IsDuplicate(err) {
-			return fmt.Errorf("%s: %w", j.id, errRaced)
+		if r.d.IsDuplicate(err) || r.d.IsNullViolation(err) {
+			return r.overtaken(j.id, err)
 		}
 		return r.advise(fmt.Errorf("%s: opening the migration's transaction: %w", j.id, err))
 	}
@@ -301,6 +349,20 @@ func (r *run) explain(j *job, done, opened int, err error) error {
 		statement = done - opened
 	}
 	return j.fail(r.d, statement, err)
+}
+
+// overtaken says that a migration's row is not this run's to write.
+func (r *run) overtaken(id ID, err error) error {
+	if r.store.fence != nil && r.d.IsNullViolation(err) {
+		return r.lapsed()
+	}
+	return fmt.Errorf("%s: %w", id, errRaced)
+}
+
+// lapsed says that the lease is another process's.
+func (r *run) lapsed() error {
+	return withHint(fmt.Errorf("%w: the lease has passed to another process", ErrLockLost),
+		"this process was paused or cut off for longer than the lease lasts; the other one goes on from where it was, and nothing that this one had not committed is left")
 }
 
 // advise adds to a fault of the runner's own statements what to do about it.

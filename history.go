@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
@@ -58,9 +59,19 @@ type row struct {
 	finished  time.Time
 	duration  time.Duration
 	actor     string // who: host, process, application
+	run       string // identity of the run that the row belongs to
 	tool      string // version of this package
 	fault     string // error of the last attempt
 	hasDown   bool   // the down script is stored
+}
+
+// clone is a copy that stays as it is while the history goes on.
+func (r *row) clone() *row {
+	if r == nil {
+		return nil
+	}
+	c := *r
+	return &c
 }
 
 // when says when the migration was applied, for messages.
@@ -118,7 +129,26 @@ type store struct {
 	table string // quoted, with its schema once that is known
 	set   string
 	actor string
+	run   string // identity of this run: two of one process have two
+	// fence wraps an expression that is to be NULL once the lease is another
+	// run's. nil where the lock needs none.
+	fence func(expression string) string
 }
+
+// newRunID makes the identity of a run: no other one has the same.
+func newRunID() string { return fmt.Sprintf("%016x", rand.Uint64()) }
+
+// fenced is an expression that becomes NULL once the lease is another run's.
+func (s *store) fenced(expression string) string {
+	if s.fence == nil {
+		return expression
+	}
+	return s.fence(expression)
+}
+
+// runID is this run's identity as an expression. The column takes no NULL: a
+// statement that writes it fails when the lease is gone.
+func (s *store) runID() string { return s.fenced(s.d.Literal(s.run)) }
 
 // queryer is a pool or a connection.
 type queryer interface {
@@ -129,7 +159,7 @@ type queryer interface {
 // is an empty history; any other error is an error.
 func (s *store) read(ctx context.Context, q queryer) (*history, error) {
 	query := fmt.Sprintf(`SELECT set_name, version, repeatable, name, checksum, state, direction, done, steps,`+
-		` COALESCE(intent, ''), COALESCE(%s, ''), COALESCE(%s, ''), COALESCE(duration_ms, 0), actor, tool_version, COALESCE(error, ''),`+
+		` COALESCE(intent, ''), COALESCE(%s, ''), COALESCE(%s, ''), COALESCE(duration_ms, 0), actor, run_id, tool_version, COALESCE(error, ''),`+
 		` CASE WHEN down_sql IS NULL THEN 0 ELSE 1 END FROM %s WHERE set_name IN (%s, %s)`,
 		s.d.TimeText("started_at"), s.d.TimeText("finished_at"), s.table, s.d.Literal(metaSet), s.d.Literal(s.set))
 	rows, err := q.QueryContext(ctx, query, s.d.QueryArgs()...)
@@ -168,7 +198,7 @@ func (h *history) scan(rows *sql.Rows) (err error) {
 			hasDown                     int
 		)
 		if err := rows.Scan(&set, &r.id.Version, &repeatable, &r.id.Name, &r.checksum, &stateStr, &r.direction, &r.done, &r.steps,
-			&r.intent, &started, &finished, &milliseconds, &r.actor, &r.tool, &r.fault, &hasDown); err != nil {
+			&r.intent, &started, &finished, &milliseconds, &r.actor, &r.run, &r.tool, &r.fault, &hasDown); err != nil {
 			return err
 		}
 		if set == metaSet {
@@ -253,10 +283,10 @@ func (s *store) insert(e entry) string {
 	if e.state.done() {
 		finished = s.d.Now()
 	}
-	return fmt.Sprintf("INSERT INTO %s (set_name, version, repeatable, name, checksum, state, direction, done, steps, intent, started_at, finished_at, duration_ms, actor, tool_version, down_sql)"+
-		" VALUES (%s, %d, %s, %s, %s, %s, %s, %d, %d, %s, %s, %s, NULL, %s, %s, %s)",
+	return fmt.Sprintf("INSERT INTO %s (set_name, version, repeatable, name, checksum, state, direction, done, steps, intent, started_at, finished_at, duration_ms, actor, run_id, tool_version, down_sql)"+
+		" VALUES (%s, %d, %s, %s, %s, %s, %s, %d, %d, %s, %s, %s, NULL, %s, %s, %s, %s)",
 		s.table, s.d.Literal(s.set), e.id.Version, s.d.Literal(repeatableKey(e.id)), s.d.Literal(e.id.Name), s.d.Literal(e.checksum),
-		s.d.Literal(string(e.state)), s.d.Literal(string(e.direction)), e.done, e.steps, intent, s.d.Now(), finished, s.d.Literal(s.actor), s.d.Literal(Version), down)
+		s.d.Literal(string(e.state)), s.d.Literal(string(e.direction)), e.done, e.steps, intent, s.d.Now(), finished, s.d.Literal(s.actor), s.runID(), s.d.Literal(Version), down)
 }
 
 // finish marks a row as applied, by the server's clock. The checksum is that of
@@ -294,23 +324,40 @@ func (s *store) note(id ID, fault string) string {
 }
 
 // owned makes an UPDATE of a row's progress fail, or change nothing, when the
-// row has passed to another process. An engine that sends the statement and what
-// it stands for in one packet has to be stopped by an error: actor is NOT NULL.
-// The other has to look at the number of rows, because its sql_mode may make a 0
-// of a NULL.
+// row has passed to another run. An engine that sends the statement and what it
+// stands for in one packet has to be stopped by an error. The other has to look
+// at the number of rows, because its sql_mode may make an empty text of a NULL.
 func (s *store) owned(update string) string {
-	mine := "actor = " + s.d.Literal(s.actor)
-	if !s.d.TransactionalDDL() || strings.HasPrefix(update, "DELETE") {
-		return update + " AND " + mine
+	mine := "run_id = " + s.d.Literal(s.run)
+	if s.d.TransactionalDDL() && !strings.HasPrefix(update, "DELETE") {
+		return strings.Replace(update, " SET ", " SET run_id = CASE WHEN "+mine+" THEN "+s.runID()+" END, ", 1)
 	}
-	return strings.Replace(update, " SET ", " SET actor = CASE WHEN "+mine+" THEN actor END, ", 1)
+	if s.fence != nil {
+		mine += " AND " + s.fence("1") + " IS NOT NULL"
+	}
+	return update + " AND " + mine
 }
 
-// take makes a row of a process that died this one's, if nobody has touched it
-// since it was read.
+// take makes a row this run's, if it is not that already and nobody has touched
+// it since it was read.
 func (s *store) take(r *row) string {
-	return fmt.Sprintf("UPDATE %s SET actor = %s WHERE %s AND actor = %s AND state = %s AND done = %d AND COALESCE(intent, '') = %s",
-		s.table, s.d.Literal(s.actor), s.where(r.id), s.d.Literal(r.actor), s.d.Literal(string(r.state)), r.done, s.d.Literal(r.intent))
+	statement := fmt.Sprintf("UPDATE %s SET actor = %s, run_id = %s WHERE %s AND (run_id = %[3]s OR run_id = %[5]s AND state = %[6]s AND done = %[7]d AND COALESCE(intent, '') = %[8]s)",
+		s.table, s.d.Literal(s.actor), s.d.Literal(s.run), s.where(r.id), s.d.Literal(r.run), s.d.Literal(string(r.state)), r.done, s.d.Literal(r.intent))
+	if s.fence != nil {
+		statement += " AND " + s.fence("1") + " IS NOT NULL"
+	}
+	return statement
+}
+
+// insist fails when the row is not this run's. It is for transactional engines:
+// the row that it would write breaks the table's rules.
+func (s *store) insist(id ID) string {
+	statement := fmt.Sprintf("INSERT INTO %s (set_name) SELECT NULL WHERE NOT EXISTS (SELECT 1 FROM %s WHERE %s AND run_id = %s)",
+		s.table, s.table, s.where(id), s.d.Literal(s.run))
+	if s.fence != nil {
+		statement += " OR " + s.fence("1") + " IS NULL"
+	}
+	return statement
 }
 
 // remove forgets a migration: it was taken back.
@@ -337,8 +384,8 @@ func (s *store) setMeta(key, value string) []string {
 	lit := s.d.Literal
 	return []string{
 		fmt.Sprintf("DELETE FROM %s WHERE set_name = %s AND version = 0 AND repeatable = %s", s.table, lit(metaSet), lit(key)),
-		fmt.Sprintf("INSERT INTO %s (set_name, version, repeatable, name, checksum, state, direction, done, steps, started_at, finished_at, actor, tool_version) VALUES (%s, 0, %s, %s, '', 'meta', '', 0, 0, %s, %s, %s, %s)",
-			s.table, lit(metaSet), lit(key), lit(value), s.d.Now(), s.d.Now(), lit(s.actor), lit(Version)),
+		fmt.Sprintf("INSERT INTO %s (set_name, version, repeatable, name, checksum, state, direction, done, steps, started_at, finished_at, actor, run_id, tool_version) VALUES (%s, 0, %s, %s, '', 'meta', '', 0, 0, %s, %s, %s, %s, %s)",
+			s.table, lit(metaSet), lit(key), lit(value), s.d.Now(), s.d.Now(), lit(s.actor), s.runID(), lit(Version)),
 	}
 }
 

@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"slices"
-	"time"
 
 	"github.com/tldw/tldwdb/internal/dialect"
 	"github.com/tldw/tldwdb/internal/sqlscan"
@@ -26,6 +24,8 @@ import (
 // entry is the proof that the statement is done. After a crash the fingerprint
 // decides: unchanged, the statement runs; changed, the run goes on behind it;
 // and where the server cannot tell, nobody guesses.
+//
+// What happens after a crash is in resume.go.
 //
 // On MySQL all of this costs two round trips for a statement: autocommit is
 // off, so an entry needs no commit of its own. DDL commits what is open before
@@ -53,7 +53,7 @@ const goStep = "go"
 type journalRun struct {
 	*run
 	j     *job
-	begun bool // the row is there and belongs to this attempt
+	begun bool // the row says what this attempt has done
 	// durable is how many statements this process knows to be done for good: up
 	// to the last one that committed by itself. Their proof, the next entry, may
 	// be rolled back with a statement that fails behind them.
@@ -63,16 +63,17 @@ type journalRun struct {
 // journal runs or resumes a migration statement by statement.
 func (r *run) journal(ctx context.Context, j *job) error {
 	g := &journalRun{run: r, j: j}
+	if j.row != nil {
+		if err := g.takeOver(ctx); err != nil {
+			return err
+		}
+	}
 	start := 0
 	if j.reason == reasonInterrupted {
 		var err error
 		if start, err = g.resume(ctx); err != nil {
 			return err
 		}
-		if err = g.takeOver(ctx); err != nil {
-			return err
-		}
-		g.begun = true
 	}
 	if j.code != nil {
 		return g.runGo(ctx)
@@ -92,8 +93,7 @@ func (g *journalRun) statements(ctx context.Context, start int) error {
 			return g.j.fail(g.d, -1, err)
 		}
 	}
-	deadline := time.Now().Add(g.cfg.RetryBudget)
-	pause := retryFirst
+	patience := g.patience()
 	for {
 		failed, err := g.from(ctx, start)
 		if err == nil {
@@ -112,22 +112,18 @@ func (g *journalRun) statements(ctx context.Context, start int) error {
 		if failed < len(g.j.classes) && g.j.classes[failed] == dialect.ClassOpaque && !errors.As(err, &entry) {
 			return g.doubtful(ctx, failed, err)
 		}
-		wait := pause/2 + rand.N(pause)
 		if !g.d.IsLockTimeout(err) {
 			return g.failed(ctx, failed, err)
 		}
-		if time.Now().Add(wait).After(deadline) {
+		if !patience.left() {
 			return g.failed(ctx, failed, g.noTable(err))
 		}
-		if start, err = g.rewind(ctx, failed); err != nil {
+		if start, err = g.rewind(ctx, failed, err); err != nil {
 			return err
 		}
-		g.log.LogAttrs(ctx, slog.LevelInfo, "a table is locked, trying again",
-			slog.String("migration", g.j.id.String()), slog.Int("statement", start+1), slog.Duration("in", wait.Round(time.Millisecond)))
-		if err := sleep(ctx, wait); err != nil {
+		if err := patience.wait(ctx, slog.String("migration", g.j.id.String()), slog.Int("statement", start+1)); err != nil {
 			return err
 		}
-		pause = min(pause*2, retryLast)
 	}
 }
 
@@ -158,46 +154,6 @@ func (g *journalRun) record(ctx context.Context, statement string) {
 	}
 }
 
-// rewind takes back what went with statement failed, and returns where to go on.
-func (g *journalRun) rewind(ctx context.Context, failed int) (int, error) {
-	g.rollback(ctx)
-	if g.d.TransactionalDDL() {
-		return failed, nil // what is done is committed, and the session is as the file left it
-	}
-	start, err := g.where(ctx)
-	if err != nil {
-		return 0, err
-	}
-	changed := func(c dialect.Class) bool { return c == dialect.ClassSession || c == dialect.ClassTemporary }
-	if !slices.ContainsFunc(g.j.classes[start:failed], changed) {
-		return start, nil
-	}
-	// No rollback undoes a USE or a SET: the statements from start on would not
-	// mean what they meant at first.
-	undone := *g.j
-	undone.statements, undone.classes = g.j.statements[start:failed], g.j.classes[start:failed]
-	if err := g.restoreSession(ctx, &undone); err != nil {
-		return 0, err
-	}
-	if err := g.timeouts(ctx, g.sessionFor(g.j)); err != nil {
-		return 0, err
-	}
-	return start, g.replay(ctx, start)
-}
-
-// replay runs again what the first n statements set in the session.
-func (g *journalRun) replay(ctx context.Context, n int) error {
-	for k, class := range g.j.classes[:n] {
-		if class != dialect.ClassSession {
-			continue
-		}
-		if err := g.one(ctx, k); err != nil {
-			return g.j.fail(g.d, k, err)
-		}
-	}
-	return nil
-}
-
 // entryError is an error of the journal itself, and not of a statement.
 type entryError struct{ error }
 
@@ -207,26 +163,15 @@ func (e entryError) Unwrap() error { return e.error }
 // made: the row is another process's, and must not be touched.
 func (g *journalRun) raced(ctx context.Context, err error) error {
 	var entry entryError
-	if errors.As(err, &entry) && !g.begun && g.d.IsDuplicate(err) {
+	if errors.As(err, &entry) && !g.owns() && (g.d.IsDuplicate(err) || g.d.IsNullViolation(err)) {
 		g.rollback(ctx)
-		return fmt.Errorf("%s: %w", g.j.id, errRaced)
+		return g.overtaken(g.j.id, err)
 	}
 	return nil
 }
 
-// where reads from the journal which statement is next after a rollback.
-func (g *journalRun) where(ctx context.Context) (int, error) {
-	hist, err := g.store.read(ctx, g.conn)
-	if err != nil {
-		return 0, err
-	}
-	row := hist.find(g.j.id)
-	if row == nil || row.state.done() {
-		g.begun = false // the entry was rolled back with the statement
-		return 0, nil
-	}
-	return max(row.done, g.durable), nil
-}
+// owns reports whether the migration has a row that this run made or took over.
+func (g *journalRun) owns() bool { return g.begun || g.j.row != nil }
 
 // from runs the statements from start to the end. It returns the index of the
 // one that failed.
@@ -339,7 +284,7 @@ func (g *journalRun) together(ctx context.Context, entry string, st sqlscan.Stat
 	return err
 }
 
-// enter writes an entry, to a row that is still this process's.
+// enter writes an entry, to a row that is still this run's.
 func (g *journalRun) enter(ctx context.Context, entry string) error {
 	result, err := g.conn.ExecContext(ctx, entry)
 	if err != nil {
@@ -358,37 +303,42 @@ func (g *journalRun) enter(ctx context.Context, entry string) error {
 	return g.own(ctx, suffix)
 }
 
-// own checks that the row belongs to this process.
+// own checks that the row, and the lease where the lock is one, are this run's.
 func (g *journalRun) own(ctx context.Context, suffix string) error {
-	var actor string
-	rows, err := g.conn.QueryContext(ctx, "SELECT actor FROM "+g.store.table+" WHERE "+g.store.where(g.j.id)+suffix, g.d.QueryArgs()...)
+	var (
+		actor, owner string
+		lapsed       bool
+	)
+	rows, err := g.conn.QueryContext(ctx, "SELECT actor, run_id, "+g.store.fenced("1")+" IS NULL FROM "+g.store.table+" WHERE "+g.store.where(g.j.id)+suffix, g.d.QueryArgs()...)
 	if err != nil {
 		return entryError{err}
 	}
 	defer func() { _ = rows.Close() }() // Err below has told everything that Close could
 	for rows.Next() {
-		if err := rows.Scan(&actor); err != nil {
+		if err := rows.Scan(&actor, &owner, &lapsed); err != nil {
 			return entryError{err}
 		}
 	}
 	if err := rows.Err(); err != nil {
 		return entryError{err}
 	}
-	if actor == g.store.actor {
+	switch {
+	case lapsed:
+		return entryError{g.lapsed()}
+	case owner == g.store.run:
 		return nil
-	}
-	if actor == "" {
-		actor = "another process, which ended it"
+	case owner == "":
+		actor = "another run, which ended it"
 	}
 	return entryError{withHint(fmt.Errorf("%w: %s was taken over by %s", ErrLockLost, g.j.id, actor),
 		"a migration gave the lock away (DISCARD ALL, pg_advisory_unlock_all, RELEASE_ALL_LOCKS), or a pooler switched the server connection; look what the statement that ran meanwhile has done")}
 }
 
-// disowned tells an entry that failed because the row is another process's now
+// disowned tells an entry that failed because the row is another run's now
 // from one that failed for a reason of its own.
 func (g *journalRun) disowned(ctx context.Context, err error) error {
 	var entry entryError
-	if !g.begun || !errors.As(err, &entry) || g.d.IsLockTimeout(err) {
+	if !g.owns() || !errors.As(err, &entry) || g.d.IsLockTimeout(err) {
 		return nil
 	}
 	g.rollback(ctx)
@@ -399,25 +349,6 @@ func (g *journalRun) disowned(ctx context.Context, err error) error {
 		return lost
 	}
 	return nil
-}
-
-// takeOver makes the row of a process that died this one's. A process that only
-// lost the lock is told so by its next entry.
-func (g *journalRun) takeOver(ctx context.Context) error {
-	if g.j.row.actor == g.store.actor {
-		return nil
-	}
-	result, err := g.conn.ExecContext(ctx, g.store.take(g.j.row))
-	if err == nil && !g.d.TransactionalDDL() {
-		_, err = g.conn.ExecContext(ctx, "COMMIT")
-	}
-	if err != nil {
-		return g.j.fail(g.d, -1, fmt.Errorf("taking the migration over from %s: %w", g.j.row.actor, err))
-	}
-	if n, err := result.RowsAffected(); err != nil || n > 0 {
-		return err
-	}
-	return fmt.Errorf("%s: %w", g.j.id, errRaced) // its process lives
 }
 
 // write makes an entry durable before a statement that commits by itself.
@@ -496,7 +427,7 @@ func (g *journalRun) entry(done int, intent string) string {
 		e.checksum = g.j.row.checksum // the row stays that of the migration up
 	}
 	if g.j.row != nil {
-		return g.store.restart(e)
+		return g.store.owned(g.store.restart(e))
 	}
 	return g.store.insert(e)
 }
@@ -533,12 +464,15 @@ func (g *journalRun) finish(ctx context.Context) error {
 	var list []string
 	settle := g.settle(g.j)
 	switch {
-	case g.begun:
+	case g.owns():
 		settle = g.store.owned(settle)
 	case g.j.direction == DirectionUp: // a file that only sets session variables, or nothing at all
 		list = append(list, g.entry(len(g.j.statements), "NULL"))
 	}
 	if g.d.TransactionalDDL() {
+		if g.owns() {
+			list = append(list, g.store.insist(g.j.id))
+		}
 		list = append(list, settle)
 	} else {
 		_, err := g.d.ExecScript(ctx, g.conn.Conn, plain(list), 0)
@@ -588,105 +522,6 @@ func (g *journalRun) failed(ctx context.Context, k int, cause error) error {
 	return err
 }
 
-// resume decides where an interrupted migration goes on. It runs again what
-// earlier statements set in the session.
-func (g *journalRun) resume(ctx context.Context) (int, error) {
-	in, err := parseIntent(g.j.row)
-	if err != nil {
-		return 0, g.halfApplied(err.Error())
-	}
-	if g.j.code != nil {
-		return 0, g.resumeGo(in)
-	}
-	done := g.j.row.done
-	if done > len(g.j.statements) || prefixHash(g.j.statements, done) != in.Prefix {
-		return 0, g.halfApplied(fmt.Sprintf("its first %d statements have been run, and the file has other ones now: restore them", done))
-	}
-	// The session comes first: where a name leads, to a search_path or after a
-	// USE, decides what the catalogue says about it.
-	if k := slices.Index(g.j.classes[:done], dialect.ClassTemporary); k >= 0 {
-		return 0, g.halfApplied(fmt.Sprintf("line %d makes a temporary object, which ended with the run that was interrupted", g.j.statements[k].Line))
-	}
-	if err := g.replay(ctx, done); err != nil {
-		return 0, err
-	}
-	start, err := g.interrupted(ctx, in, done)
-	if err != nil {
-		return 0, err
-	}
-	g.log.LogAttrs(ctx, slog.LevelWarn, "resuming an interrupted migration", slog.String("migration", g.j.id.String()),
-		slog.Int("done", start), slog.Int("of", len(g.j.statements)))
-	return start, nil
-}
-
-// interrupted decides whether the statement that was about to run took effect.
-func (g *journalRun) interrupted(ctx context.Context, in intent, done int) (int, error) {
-	if in.Next == "" {
-		return done, nil
-	}
-	if done >= len(g.j.statements) || textHash(g.j.statements[done]) != in.Next {
-		return 0, g.halfApplied(fmt.Sprintf("statement %d was being run when the run was interrupted, and it has another text now: restore it", done+1))
-	}
-	if in.Again {
-		return done, nil
-	}
-	st := g.j.statements[done]
-	expression := g.d.Fingerprint(st)
-	if in.Fingerprint == "" || expression == "" {
-		return 0, g.ambiguous(done)
-	}
-	now, err := g.fingerprint(ctx, expression)
-	if err != nil {
-		return 0, err
-	}
-	if now == in.Fingerprint || now == dialect.FingerprintInvalid {
-		return done, nil // Rerun cleans up before it runs
-	}
-	return done + 1, nil
-}
-
-func (g *journalRun) fingerprint(ctx context.Context, expression string) (now string, err error) {
-	rows, err := g.conn.QueryContext(ctx, "SELECT "+expression, g.d.QueryArgs()...)
-	if err != nil {
-		return "", fmt.Errorf("reading the catalogue: %w", err)
-	}
-	defer func() { _ = rows.Close() }() // Err below has told everything that Close could
-	for rows.Next() {
-		if err := rows.Scan(&now); err != nil {
-			return "", fmt.Errorf("reading the catalogue: %w", err)
-		}
-	}
-	if err := rows.Err(); err != nil {
-		return "", fmt.Errorf("reading the catalogue: %w", err)
-	}
-	return now, nil
-}
-
-func parseIntent(r *row) (intent, error) {
-	var in intent
-	if r.intent == "" {
-		return in, errors.New("the journal has no entry for it")
-	}
-	if err := json.Unmarshal([]byte(r.intent), &in); err != nil {
-		return in, fmt.Errorf("the journal's entry cannot be read: %w", err)
-	}
-	return in, nil
-}
-
-func (g *journalRun) halfApplied(detail string) error {
-	return &MigrationError{Migration: g.j.id, Direction: g.j.direction, File: g.j.file,
-		Err:  fmt.Errorf("%w: %s", ErrHalfApplied, detail),
-		Hint: "DB.Repair without a fix shows what is known about it, and the ways out"}
-}
-
-func (g *journalRun) ambiguous(k int) error {
-	st := g.j.statements[k]
-	return &MigrationError{Migration: g.j.id, Direction: g.j.direction, File: g.j.file, Line: st.Line, Column: st.Column, Statement: shorten(st.Text, 300),
-		Err: fmt.Errorf("%w: a run died inside statement %d of %d", ErrAmbiguous, k+1, len(g.j.statements)),
-		Hint: fmt.Sprintf("look whether it took effect, then call DB.Repair with Fix{Migration: ID{Version: %d}, Kind: FixDone} if it did, or FixRetry if it did not",
-			g.j.id.Version)}
-}
-
 // runGo runs a Go migration as one step. Its rows are in one transaction with
 // the end of its account; what it does to the schema is not.
 func (g *journalRun) runGo(ctx context.Context) error {
@@ -706,14 +541,4 @@ func (g *journalRun) runGo(ctx context.Context) error {
 		return g.j.fail(g.d, -1, err)
 	}
 	return g.finish(ctx)
-}
-
-func (g *journalRun) resumeGo(in intent) error {
-	if in.Next == goStep && !g.j.idempotent {
-		return &MigrationError{Migration: g.j.id, Direction: g.j.direction,
-			Err: fmt.Errorf("%w: a run died inside the Go function, or it returned an error", ErrAmbiguous),
-			Hint: fmt.Sprintf("look whether it took effect, then call DB.Repair with Fix{Migration: ID{Version: %d}, Kind: FixDone} if it did, or FixRetry if it did not; set GoMigration.Idempotent where running again is safe",
-				g.j.id.Version)}
-	}
-	return nil
 }

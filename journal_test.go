@@ -659,3 +659,71 @@ func TestTemporaryIsGone(t *testing.T) {
 		})
 	}
 }
+
+// TestValuesOfASession: a value that a statement left in its session is not
+// there in another one. What is left of the file either does not use it, or is
+// not run.
+func TestValuesOfASession(t *testing.T) {
+	t.Parallel()
+	tables := "CREATE TABLE parent (id integer NOT NULL PRIMARY KEY AUTO_INCREMENT, name varchar(20));\nCREATE TABLE child (parent integer, n integer);\n" +
+		"INSERT INTO parent (name) VALUES ('first');\n"
+	broken, mended := "ALTER TABLE child ADD COLUMN n integer;\n", "ALTER TABLE child ADD COLUMN note varchar(20);\n"
+	for _, c := range []struct {
+		name, before, after string
+		refused             string // what the error names; empty: it goes on
+		want                string // rows of child, once everything ran
+	}{
+		{"generated key", "INSERT INTO parent (name) VALUES ('a');\nSET @p = LAST_INSERT_ID();\n", "INSERT INTO child (parent, n) VALUES (@p, 1);\n", "@p", ""},
+		{"generated key, read later", "INSERT INTO parent (name) VALUES ('a');\n", "INSERT INTO child (parent, n) VALUES (LAST_INSERT_ID(), 1);\n", "LAST_INSERT_ID()", ""},
+		{"generated key, generated anew", "INSERT INTO parent (name) VALUES ('a');\n", "INSERT INTO parent (name) VALUES ('b');\nINSERT INTO child (parent, n) VALUES (LAST_INSERT_ID(), 1);\n", "", "3|1"},
+		{"select into", "SELECT COUNT(*) INTO @k FROM parent;\n", "INSERT INTO child (parent, n) VALUES (1, @k);\n", "@k", ""},
+		{"by another variable", "SELECT COUNT(*) INTO @k FROM parent;\nSET @l = @k + 1;\n", "INSERT INTO child (parent, n) VALUES (1, @l);\n", "@l", ""},
+		{"query in a set", "SET @k = (SELECT COUNT(*) FROM parent);\n", "INSERT INTO child (parent, n) VALUES (1, @k);\n", "@k", ""},
+		{"clock", "SET @k = YEAR(NOW());\n", "INSERT INTO child (parent, n) VALUES (1, @k);\n", "@k", ""},
+		{"assigned in passing", "SELECT @k := 7;\n", "INSERT INTO child (parent, n) VALUES (1, @k);\n", "@k", ""},
+		{"quoted", "SET @`k` = (SELECT COUNT(*) FROM parent);\n", "INSERT INTO child (parent, n) VALUES (1, @K);\n", "@k", ""},
+		{"prepared", "SET @s = (SELECT CONCAT('INSERT INTO child (parent, n) VALUES (1, ', COUNT(*), ')') FROM parent);\nPREPARE s FROM @s;\n", "EXECUTE s;\nDEALLOCATE PREPARE s;\n", "PREPARE s", ""},
+		{"computed setting", "SET SESSION sql_mode = (SELECT 'ANSI_QUOTES');\n", "INSERT INTO child (parent, n) VALUES (1, 1);\n", "setting", ""},
+		{"not used again", "INSERT INTO parent (name) VALUES ('a');\nSET @p = LAST_INSERT_ID();\nINSERT INTO child (parent, n) VALUES (@p, 1);\n", "INSERT INTO child (parent, n) VALUES (1, 2);\n", "", "1|2\n2|1"},
+		{"set anew", "SET @k = (SELECT COUNT(*) FROM parent);\n", "SET @k = (SELECT COUNT(*) + 1 FROM parent);\nINSERT INTO child (parent, n) VALUES (1, @k);\n", "", "1|2"},
+		{"fixed", "SET @k = 5, @old = @@sql_mode, sql_mode = REPLACE(@@sql_mode, 'ANSI', '');\n", "SET sql_mode = @old;\nINSERT INTO child (parent, n) VALUES (1, @k);\n", "", "1|5"},
+		{"fixed and prepared", "SET @s = 'INSERT INTO child (parent, n) VALUES (1, 6)';\nPREPARE s FROM @s;\n", "EXECUTE s;\n", "", "1|6"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			for _, engine := range []testdb.Engine{testdb.MariaDB, testdb.MySQL} {
+				tdb := testdb.New(t, engine)
+				// The run fails at broken, so that what is before it is done; the next
+				// one finds the file mended.
+				if _, err := open(t, tdb, files{"1_a.up.sql": tables + c.before + broken + c.after}).Up(t.Context()); err == nil {
+					t.Fatal("it did not fail")
+				}
+				db := open(t, tdb, files{"1_a.up.sql": tables + c.before + mended + c.after})
+				_, err := db.Up(t.Context())
+				if c.refused != "" {
+					if !errors.Is(err, tldwdb.ErrHalfApplied) || !strings.Contains(err.Error(), c.refused) {
+						t.Fatalf("%v, want an error that names %s", err, c.refused)
+					}
+					findings, err := db.Repair(t.Context())
+					if err != nil || len(findings) != 1 || findings[0].Automatic || !strings.Contains(strings.Join(findings[0].Evidence, "\n"), c.refused) {
+						t.Errorf("Repair says %+v, %v", findings, err)
+					}
+					// The way out: the value itself.
+					value := strings.NewReplacer("@p", "2", "LAST_INSERT_ID()", "2", "@k", "2", "@K", "2", "@l", "2").Replace(c.after)
+					if value != c.after {
+						if _, err := open(t, tdb, files{"1_a.up.sql": tables + c.before + mended + value}).Up(t.Context()); err != nil {
+							t.Errorf("with the value itself: %v", err)
+						}
+					}
+					continue
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := rowsOf(t, tdb.AdminDB(t), "SELECT parent, n FROM child ORDER BY 1, 2"); got != c.want {
+					t.Errorf("the rows are %s, want %s", got, c.want)
+				}
+			}
+		})
+	}
+}

@@ -312,7 +312,7 @@ func TestRowTaken(t *testing.T) {
 		admin := tdb.AdminDB(t)
 		execute(t, admin, "CREATE TABLE log (what varchar(10))")
 		for i, behind := range []string{"INSERT INTO log VALUES ('data');", "DROP TABLE log;", ""} {
-			f := files{fmt.Sprint(i+1, "_a.up.sql"): "-- tldwdb: no-transaction\nCREATE TABLE made" + fmt.Sprint(i) + " (id integer);\nUPDATE tldwdb_history SET actor = 'thief';\n" + behind}
+			f := files{fmt.Sprint(i+1, "_a.up.sql"): "-- tldwdb: no-transaction\nCREATE TABLE made" + fmt.Sprint(i) + " (id integer);\nUPDATE tldwdb_history SET actor = 'thief', run_id = 'thief';\n" + behind}
 			_, err := open(t, tdb, f, func(cfg *tldwdb.Config) { cfg.Set = fmt.Sprint("set", i) }).Up(t.Context())
 			if !errors.Is(err, tldwdb.ErrLockLost) || !strings.Contains(err.Error(), "thief") || tldwdb.Hint(err) == "" {
 				t.Errorf("behind it %q: %v", behind, err)
@@ -323,6 +323,46 @@ func TestRowTaken(t *testing.T) {
 			if got := rowsOf(t, admin, fmt.Sprintf("SELECT state FROM tldwdb_history WHERE set_name = 'set%d'", i)); got != "running" {
 				t.Errorf("behind it %q: the row says %q", behind, got)
 			}
+		}
+	})
+}
+
+// TestRowChanged: a row that another process changes between the look and the
+// way back, or between the look and a repeatable migration's new text, is looked
+// at again before anything runs.
+func TestRowChanged(t *testing.T) {
+	t.Parallel()
+	testdb.ForEach(t, func(t *testing.T, tdb *testdb.Database) {
+		admin := tdb.AdminDB(t)
+		execute(t, admin, "CREATE TABLE log (what varchar(10))")
+		f := files{"1_a.up.sql": "INSERT INTO log VALUES ('up');", "1_a.down.sql": "INSERT INTO log VALUES ('down');", "R__r.sql": "INSERT INTO log VALUES ('r');"}
+		if _, err := open(t, tdb, f).Up(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for i, run := range []func(*tldwdb.DB) (*tldwdb.Result, error){
+			func(db *tldwdb.DB) (*tldwdb.Result, error) { return db.Up(t.Context()) },
+			func(db *tldwdb.DB) (*tldwdb.Result, error) { return db.Down(t.Context(), 1) },
+		} {
+			ft := &fault{match: pick(tdb, "BEGIN IMMEDIATE", "BEGIN", "SET actor")}
+			ft.call = func() { execute(t, admin, fmt.Sprintf("UPDATE tldwdb_history SET run_id = 'another %d'", i)) }
+			book := &logbook{}
+			cfg := configFor(tdb, f.with(files{"R__r.sql": "INSERT INTO log VALUES ('new');"}))
+			cfg.URL, cfg.Logger = "", book.logger()
+			pool := ft.pool(t, tdb)
+			db, err := tldwdb.Attach(t.Context(), pool, cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := run(db); err != nil {
+				t.Error(err)
+			}
+			if !strings.Contains(book.text(), "did not exclude another process") {
+				t.Errorf("it was not noticed:\n%s", book.text())
+			}
+			_ = pool.Close() // the next one needs its lock
+		}
+		if got := rowsOf(t, admin, "SELECT what FROM log"); got != "up\nr\nnew\ndown" {
+			t.Errorf("what ran is %q", got)
 		}
 	})
 }

@@ -80,7 +80,7 @@ type step struct {
 	id        ID
 	direction Direction
 	reason    string
-	row       *row // the history row, when there is one
+	row       *row // the history row as it was read, when there is one
 }
 
 // planOptions are the parts of Config that the decision depends on.
@@ -204,12 +204,12 @@ type planner struct {
 // versions whose way back it ends.
 func (p *planner) finishInterrupted() (takenBack []int64) {
 	for i := range p.hist.rows {
-		r := &p.hist.rows[i]
+		r := p.hist.rows[i]
 		if r.state.done() {
 			continue
 		}
 		p.steps = append(p.steps, step{
-			migration: p.src.find(r.id), id: r.id, direction: r.direction, reason: reasonInterrupted, row: r,
+			migration: p.src.find(r.id), id: r.id, direction: r.direction, reason: reasonInterrupted, row: &r,
 		})
 		switch {
 		case r.id.Repeatable:
@@ -250,7 +250,7 @@ func (p *planner) repeatable(m *migration) {
 	case r == nil:
 		p.steps = append(p.steps, step{migration: m, id: m.id, direction: DirectionUp, reason: reasonPending})
 	case r.state.done() && r.checksum != m.checksum():
-		p.steps = append(p.steps, step{migration: m, id: m.id, direction: DirectionUp, reason: reasonChanged, row: r})
+		p.steps = append(p.steps, step{migration: m, id: m.id, direction: DirectionUp, reason: reasonChanged, row: r.clone()})
 	}
 }
 
@@ -276,7 +276,7 @@ func (p *planner) down(versions []int64) {
 			id = m.id
 		}
 		delete(p.applied, v)
-		p.steps = append(p.steps, step{migration: m, id: id, direction: DirectionDown, reason: reasonRequested, row: r})
+		p.steps = append(p.steps, step{migration: m, id: id, direction: DirectionDown, reason: reasonRequested, row: r.clone()})
 	}
 }
 

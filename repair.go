@@ -145,6 +145,11 @@ func (r *run) unfinished(ctx context.Context, row *row) (Finding, error) {
 		f.Automatic = false
 		say("the first %d statements have been run, and the file has other ones now", row.done)
 	}
+	g := &journalRun{run: r, j: j}
+	if why := g.stranded(min(row.done, len(j.statements))); why != "" {
+		f.Automatic = false
+		say("%s", why)
+	}
 	if in.Next == "" {
 		return f, nil
 	}

@@ -2,6 +2,7 @@ package tldwdb_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"slices"
 	"strings"
@@ -348,5 +349,73 @@ func TestStatementTimeout(t *testing.T) {
 	got := strings.ReplaceAll(rowsOf(t, tdb.AdminDB(t), query), "1min30s", "90s")
 	if lines := strings.Split(got, "\n"); !slices.Equal(lines, want) {
 		t.Errorf("the timeouts are %v, want %v", lines, want)
+	}
+}
+
+// TestVariablesStayApart: what a file leaves in user variables does not reach the
+// next file.
+func TestVariablesStayApart(t *testing.T) {
+	t.Parallel()
+	for _, engine := range []testdb.Engine{testdb.MariaDB, testdb.MySQL} {
+		tdb := testdb.New(t, engine)
+		f := files{
+			"1_a.up.sql": "CREATE TABLE log (what varchar(20));\nSET @a = 'a';\nSELECT 'b' INTO @`b c`;\nINSERT INTO log VALUES (@c := 'own');",
+			"2_b.up.sql": "INSERT INTO log SELECT CONCAT(COALESCE(@a, 'none'), COALESCE(@`b c`, 'none'), COALESCE(@c, 'none'));",
+		}
+		if _, err := open(t, tdb, f).Up(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := rowsOf(t, tdb.AdminDB(t), "SELECT what FROM log ORDER BY what"); got != "nonenonenone\nown" {
+			t.Errorf("%s: %q", engine, got)
+		}
+	}
+}
+
+// TestSetStatement: what MariaDB's SET STATEMENT sets something for is a
+// statement like any other, and does not run again with the session's settings.
+func TestSetStatement(t *testing.T) {
+	t.Parallel()
+	tdb := testdb.New(t, testdb.MariaDB)
+	head := "CREATE TABLE log (what varchar(20));\nSET STATEMENT max_statement_time = 10 FOR INSERT INTO log VALUES ('once');\nSET STATEMENT lock_wait_timeout = 5 FOR ALTER TABLE log ADD COLUMN n integer;\n"
+	if _, err := open(t, tdb, files{"1_a.up.sql": head + "ALTER TABLE log ADD COLUMN n integer;"}).Up(t.Context()); err == nil {
+		t.Fatal("it did not fail")
+	}
+	succeed(t, "up 0001_a; 0 → 1")(open(t, tdb, files{"1_a.up.sql": head + "ALTER TABLE log ADD COLUMN m integer;"}).Up(t.Context()))
+	if got := rowsOf(t, tdb.AdminDB(t), "SELECT * FROM log"); got != "once|NULL|NULL" {
+		t.Errorf("the rows are %q", got)
+	}
+}
+
+// TestSetRole: a role that a file takes on a MySQL server does not reach the next
+// file, and is taken again when the file is resumed.
+func TestSetRole(t *testing.T) {
+	t.Parallel()
+	for _, engine := range []testdb.Engine{testdb.MariaDB, testdb.MySQL} {
+		t.Run(string(engine), func(t *testing.T) {
+			t.Parallel()
+			tdb := testdb.New(t, engine)
+			admin := tdb.AdminDB(t)
+			role := strings.ToLower("tldw_r_" + rand.Text()[:10])
+			if _, err := admin.ExecContext(t.Context(), "CREATE ROLE "+role); err != nil {
+				t.Skipf("the test account of %s may not create roles: %v", engine, err)
+			}
+			t.Cleanup(func() { _, _ = admin.Exec("DROP ROLE " + role) }) //nolint:noctx // the test's context has ended
+			execute(t, admin, "GRANT ALL ON "+tdb.Name()+".* TO "+role, "GRANT "+role+" TO CURRENT_USER")
+			what := "INSERT INTO log VALUES (CURRENT_ROLE() LIKE '%" + role + "%');"
+			f := files{
+				"1_a.up.sql": "CREATE TABLE log (taken integer);\nSET ROLE " + role + ";\nCREATE TABLE log (again integer);\n" + what,
+				"2_b.up.sql": what,
+			}
+			if _, err := open(t, tdb, f).Up(t.Context()); err == nil {
+				t.Fatal("it did not fail")
+			}
+			f["1_a.up.sql"] = strings.Replace(f["1_a.up.sql"], "TABLE log (again", "TABLE b (again", 1)
+			if _, err := open(t, tdb, f).Up(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if got := rowsOf(t, admin, "SELECT COALESCE(taken, 0) FROM log ORDER BY 1"); got != "0\n1" {
+				t.Errorf("the role was taken: %q, want only in the first file", got)
+			}
+		})
 	}
 }

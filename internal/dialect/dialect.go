@@ -50,6 +50,11 @@ type Dialect interface {
 	// already.
 	IsDuplicate(err error) bool
 
+	// IsNullViolation reports whether an error means that a column was to become
+	// NULL that may not: so the history's own statements fail that are not this
+	// run's to make any more.
+	IsNullViolation(err error) bool
+
 	// QueryArgs are arguments that make the driver send a query without
 	// parameters in one round trip.
 	QueryArgs() []any
@@ -87,6 +92,8 @@ type Dialect interface {
 
 	// Class says how a statement has to be treated.
 	Class(st sqlscan.Statement) Class
+	// Values says what a statement reads from its session and leaves in it.
+	Values(st sqlscan.Statement) Values
 	// Fingerprint is an expression whose value changes when the statement takes
 	// effect, or an empty string when the server cannot tell. The session in
 	// which it is read decides where unqualified names lead.
@@ -203,6 +210,9 @@ type ForeignKeyGuard interface {
 type SessionKeeper interface {
 	Snapshot(ctx context.Context, c *sql.Conn) (map[string]string, error)
 	RestoreSnapshot(ctx context.Context, c *sql.Conn, before map[string]string) error
+	// Forget is the statement that takes away values that a snapshot does not
+	// have, or empty.
+	Forget(values []string) string
 }
 
 // StatementRewriter is implemented by an engine in which some statements of a

@@ -88,6 +88,7 @@ func (*mysqlDialect) HistoryDDL(table string) []string {
 	finished_at datetime(6),
 	duration_ms double,
 	actor varchar(255) NOT NULL,
+	run_id varchar(32) NOT NULL,
 	tool_version varchar(64) NOT NULL,
 	error text,
 	down_sql longtext,
@@ -110,6 +111,9 @@ func (*mysqlDialect) IsNoTable(err error) bool { return mysqlNumber(err) == 1146
 func (*mysqlDialect) IsDuplicate(err error) bool {
 	return mysqlNumber(err) == 1062 || mysqlNumber(err) == 1050
 }
+
+// IsNullViolation knows 1048 (a column cannot be null).
+func (*mysqlDialect) IsNullViolation(err error) bool { return mysqlNumber(err) == 1048 }
 
 // IsLockTimeout knows 1205 (lock wait timeout, of a row or of a table's
 // metadata), 1213 (deadlock) and 1684 (MariaDB's catalogue cannot be read for a
@@ -211,6 +215,7 @@ func (*mysqlDialect) ExecScript(ctx context.Context, c *sql.Conn, list []sqlscan
 }
 
 func (d *mysqlDialect) Class(st sqlscan.Statement) Class {
+	st = d.behindSet(st)
 	h := headOf(st.Text, d.ScanOptions())
 	switch st.Verb {
 	case "BEGIN":
@@ -232,7 +237,7 @@ func (d *mysqlDialect) Class(st sqlscan.Statement) Class {
 		if h.is(1, "TRANSACTION") || h.is(2, "TRANSACTION") {
 			return ClassSession
 		}
-		if h.is(1, "PASSWORD") || h.is(1, "ROLE") || h.is(1, "DEFAULT") {
+		if h.is(1, "PASSWORD") || h.is(1, "DEFAULT") {
 			return ClassRepeatable
 		}
 		return ClassSession
@@ -358,6 +363,7 @@ func (d *mysqlDialect) Rewrite(st sqlscan.Statement, historyTable string) string
 // Fingerprint describes the objects that a DDL statement is about, as the
 // server's catalogue has them at that moment.
 func (d *mysqlDialect) Fingerprint(st sqlscan.Statement) string {
+	st = d.behindSet(st)
 	h := headOf(st.Text, d.ScanOptions())
 	objects := d.objects(h, st.Verb)
 	if st.Verb == "DROP" && len(objects) > 1 && d.mariaDB.Load() {
@@ -573,13 +579,24 @@ var volatile = map[string]bool{
 	"gtid_seq_no": true, "autocommit": true, "statement_id": true, "resultset_metadata": true,
 }
 
-func (*mysqlDialect) Snapshot(ctx context.Context, c *sql.Conn) (settings map[string]string, err error) {
+// What a snapshot has beside the session's variables.
+const (
+	settingDatabase = "USE"
+	settingRole     = "ROLE"
+)
+
+func (d *mysqlDialect) Snapshot(ctx context.Context, c *sql.Conn) (settings map[string]string, err error) {
 	settings = map[string]string{}
-	var database sql.NullString
-	if err := queryRow(ctx, c, "SELECT DATABASE()", nil, &database); err != nil {
+	var database, role sql.NullString
+	if err := queryRow(ctx, c, "SELECT DATABASE(), CURRENT_ROLE()", nil, &database, &role); err != nil {
 		return nil, err
 	}
-	settings["USE"] = database.String
+	settings[settingDatabase], settings[settingRole] = database.String, "NONE"
+	if role.String != "" && d.mariaDB.Load() {
+		settings[settingRole] = backtick(role.String)
+	} else if role.String != "" { // MySQL may have several, and writes them as it reads them
+		settings[settingRole] = role.String
+	}
 	rows, err := c.QueryContext(ctx, "SHOW SESSION VARIABLES")
 	if err != nil {
 		return nil, err
@@ -610,9 +627,14 @@ func (d *mysqlDialect) RestoreSnapshot(ctx context.Context, c *sql.Conn, before 
 	if err != nil {
 		return err
 	}
+	if now[settingRole] != before[settingRole] { // first: what follows may need its rights
+		if _, err := c.ExecContext(ctx, "SET ROLE "+before[settingRole]); err != nil {
+			return fmt.Errorf("restoring the role: %w", err)
+		}
+	}
 	set := []string{"timestamp = DEFAULT"}
 	for _, key := range slices.Sorted(maps.Keys(before)) {
-		if key == "USE" || now[key] == before[key] {
+		if key == settingDatabase || key == settingRole || now[key] == before[key] {
 			continue
 		}
 		value := d.Literal(before[key])
@@ -624,10 +646,25 @@ func (d *mysqlDialect) RestoreSnapshot(ctx context.Context, c *sql.Conn, before 
 	if err := setBack(ctx, c, set); err != nil {
 		return fmt.Errorf("restoring the session: %w", err)
 	}
-	if now["USE"] != before["USE"] {
-		_, err = c.ExecContext(ctx, "USE "+backtick(before["USE"]))
+	if now[settingDatabase] != before[settingDatabase] {
+		_, err = c.ExecContext(ctx, "USE "+backtick(before[settingDatabase]))
 	}
 	return err
+}
+
+// Forget takes away user variables, which no statement lists on MySQL.
+func (*mysqlDialect) Forget(values []string) string {
+	var list []string
+	for _, v := range values {
+		if name, is := strings.CutPrefix(v, "@"); is {
+			list = append(list, "@"+backtick(name)+" = NULL")
+		}
+	}
+	if len(list) == 0 {
+		return ""
+	}
+	slices.Sort(list)
+	return "SET " + strings.Join(slices.Compact(list), ", ")
 }
 
 // setBack sets variables in one statement, or one by one when some are not the

@@ -70,6 +70,7 @@ func (*postgres) HistoryDDL(table string) []string {
 	finished_at timestamptz,
 	duration_ms double precision,
 	actor text NOT NULL,
+	run_id text NOT NULL,
 	tool_version text NOT NULL,
 	error text,
 	down_sql text,
@@ -168,6 +169,9 @@ func (p *postgres) Begin(s Session) []string {
 
 // DropTemporary has nothing to do: Restore discards all temporary objects.
 func (*postgres) DropTemporary(sqlscan.Statement) string { return "" }
+
+// IsNullViolation knows 23502.
+func (*postgres) IsNullViolation(err error) bool { return pgCode(err) == "23502" }
 
 // Reclaim comes after a file's SET ROLE or SET SESSION AUTHORIZATION.
 func (*postgres) Reclaim() []string { return []string{"RESET SESSION AUTHORIZATION", "RESET ROLE"} }
@@ -317,7 +321,12 @@ func (p *postgres) Class(st sqlscan.Statement) Class {
 		return ClassRepeatable
 	case "CALL":
 		return ClassOpaque
+	case "DECLARE": // a cursor ends with the session
+		return ClassTemporary
 	case "SELECT", "WITH":
+		if setsLiterally(h) {
+			return ClassSession
+		}
 		for i := range h.tokens { // SELECT … INTO TEMP t
 			if h.word(i) == "INTO" && temporary(h, i+1) {
 				return ClassTemporary

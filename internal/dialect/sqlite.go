@@ -65,6 +65,7 @@ func (*sqlite) HistoryDDL(table string) []string {
 	finished_at text,
 	duration_ms real,
 	actor text NOT NULL,
+	run_id text NOT NULL,
 	tool_version text NOT NULL,
 	error text,
 	down_sql text,
@@ -80,6 +81,10 @@ func (*sqlite) IsNoTable(err error) bool {
 
 func (*sqlite) IsDuplicate(err error) bool {
 	return err != nil && strings.HasPrefix(err.Error(), "UNIQUE constraint failed: ")
+}
+
+func (*sqlite) IsNullViolation(err error) bool {
+	return err != nil && strings.HasPrefix(err.Error(), "NOT NULL constraint failed: ")
 }
 
 // IsReadOnly covers the lock file too: in a folder that takes no files the
@@ -124,6 +129,9 @@ func (*sqlite) Begin(Session) []string { return []string{"BEGIN IMMEDIATE"} }
 func (*sqlite) ExecScript(ctx context.Context, c *sql.Conn, list []sqlscan.Statement, limit time.Duration) (int, error) {
 	return execEach(ctx, c, list, limit)
 }
+
+// Forget has nothing to do: a snapshot has everything.
+func (*sqlite) Forget([]string) string { return "" }
 
 func (s *sqlite) Class(st sqlscan.Statement) Class {
 	h := headOf(st.Text, s.ScanOptions())

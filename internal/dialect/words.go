@@ -34,7 +34,7 @@ func headOf(text string, opts sqlscan.Options) head {
 // word is the i-th token in upper case when it is an unquoted word, and empty
 // otherwise.
 func (h head) word(i int) string {
-	if i >= len(h.tokens) || h.tokens[i].Kind != sqlscan.Word {
+	if i < 0 || i >= len(h.tokens) || h.tokens[i].Kind != sqlscan.Word {
 		return ""
 	}
 	return strings.ToUpper(h.tokens[i].Text)
@@ -42,7 +42,7 @@ func (h head) word(i int) string {
 
 // punct reports whether the i-th token is the given mark.
 func (h head) punct(i int, mark string) bool {
-	return i < len(h.tokens) && h.tokens[i].Kind == sqlscan.Op && h.tokens[i].Text == mark
+	return i >= 0 && i < len(h.tokens) && h.tokens[i].Kind == sqlscan.Op && h.tokens[i].Text == mark
 }
 
 // is reports whether the statement goes on with the given words at token i.

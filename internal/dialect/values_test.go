@@ -1,0 +1,55 @@
+package dialect
+
+import (
+	"slices"
+	"testing"
+)
+
+// TestValues: what statements read from their session and leave in it.
+func TestValues(t *testing.T) {
+	t.Parallel()
+	mySQL, pg, lite := &mysqlDialect{}, &postgres{}, &sqlite{}
+	mySQL.mariaDB.Store(true)
+	for _, c := range []struct {
+		d             Dialect
+		text          string
+		reads, writes []string
+		fixed         bool
+	}{
+		{mySQL, "SET @a = 1, @b = @c", []string{"@c"}, []string{"@a", "@b"}, true},
+		{mySQL, "SET @OLD_X=@@SQL_MODE, SQL_MODE='ANSI'", nil, []string{"@old_x", SettingsValue}, true},
+		{mySQL, "/*!40101 SET @saved_cs_client = @@character_set_client */", nil, []string{"@saved_cs_client"}, true},
+		{mySQL, "SET @a = LAST_INSERT_ID()", []string{lastKey}, []string{"@a"}, true},
+		{mySQL, "SET @a = @@identity + 1", []string{lastKey}, []string{"@a"}, true},
+		{mySQL, "SET @a = (SELECT max(id) FROM t WHERE x = @b)", []string{"@b"}, []string{"@a"}, false},
+		{mySQL, "SET @a = UUID()", nil, []string{"@a"}, false},
+		{mySQL, "SET @a = CURRENT_TIMESTAMP", nil, []string{"@a"}, false},
+		{mySQL, "SET @a = @@timestamp", nil, []string{"@a"}, false},
+		{mySQL, "SET sql_mode = CONCAT(@@session.sql_mode, ',ANSI')", nil, []string{SettingsValue}, true},
+		{mySQL, "SET @a = IF(@b = 1, 2, 3)", []string{"@b"}, []string{"@a"}, true},
+		{mySQL, "SELECT id, n FROM t INTO @a, @`b c`", nil, []string{"@a", "@b c", lastCount, lastFound}, false},
+		{mySQL, "SELECT @r := @r + 1 FROM t", []string{"@r"}, []string{"@r", lastCount, lastFound}, false},
+		{mySQL, "INSERT INTO t VALUES (@a, LAST_INSERT_ID())", []string{"@a", lastKey}, []string{lastCount, lastKey, lastValue}, false},
+		{mySQL, "UPDATE t SET id = LAST_INSERT_ID(id + 1)", nil, []string{lastKey, lastCount}, false},
+		{mySQL, "CALL p(@a)", []string{"@a"}, []string{"@a", lastCount, lastKey, lastValue}, false},
+		{mySQL, "CREATE DEFINER=`u`@`h` VIEW v AS SELECT 1", nil, []string{lastCount}, false},
+		{mySQL, "PREPARE s FROM @q", []string{"@q"}, []string{"PREPARE s"}, true},
+		{mySQL, "PREPARE s FROM 'SELECT 1 INTO @x'", nil, []string{"PREPARE s"}, false},
+		{mySQL, "EXECUTE S USING @a", []string{"@a", "PREPARE s"}, []string{lastCount, lastKey, lastValue}, false},
+		{mySQL, "DEALLOCATE PREPARE s", []string{"PREPARE s"}, []string{"PREPARE s"}, true},
+		{mySQL, "SET STATEMENT max_statement_time = 5 FOR INSERT INTO t VALUES (@a)", []string{"@a"}, []string{lastCount, lastKey, lastValue}, false},
+		{mySQL, "SELECT NEXT VALUE FOR s", nil, []string{lastValue, lastCount, lastFound}, false},
+		{mySQL, "INSERT INTO t VALUES (LASTVAL(s))", []string{lastValue}, []string{lastCount, lastKey, lastValue}, false},
+		{pg, "SELECT pg_catalog.set_config('search_path', '', false)", nil, []string{SettingsValue}, true},
+		{pg, "SELECT set_config('a.b', max(id)::text, false) FROM t", nil, []string{SettingsValue}, false},
+		{pg, "INSERT INTO t VALUES (currval('s'))", []string{lastValue}, []string{lastValue}, false},
+		{pg, "SET search_path = x", nil, []string{SettingsValue}, true},
+		{lite, "INSERT INTO t VALUES (last_insert_rowid())", []string{lastKey}, []string{lastKey, lastCount}, false},
+		{lite, "PRAGMA foreign_keys = on", nil, []string{SettingsValue}, true},
+	} {
+		got := c.d.Values(one(t, c.d, c.text))
+		if !slices.Equal(got.Reads, c.reads) || !slices.Equal(got.Writes, c.writes) || got.Fixed != c.fixed {
+			t.Errorf("%s:\n got %q, %q, %v\nwant %q, %q, %v", c.text, got.Reads, got.Writes, got.Fixed, c.reads, c.writes, c.fixed)
+		}
+	}
+}
