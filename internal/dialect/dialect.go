@@ -127,7 +127,19 @@ type Facts struct {
 	ReadOnly bool   // the server or file takes no writes
 	Version  int    // server_version_num on PostgreSQL; 0 elsewhere
 	InMemory bool   // SQLite: the database is gone with its connection
+	Cluster  string // one of the Cluster constants; empty for a server that is alone
+	Proxied  bool   // something that may share sessions stands before a PostgreSQL server, or it cannot be told
 }
+
+// The clusters that have a way with locks of their own.
+const (
+	ClusterGalera           = "galera"
+	ClusterGroupReplication = "group-replication"
+	ClusterCockroachDB      = "cockroachdb"
+	ClusterYugabyteDB       = "yugabytedb"
+	ClusterTiDB             = "tidb"
+	ClusterVitess           = "vitess"
+)
 
 // Session is how a migration connection is set up.
 type Session struct {
@@ -292,8 +304,13 @@ func untilGone(ctx context.Context, c *sql.Conn, query string, args []any) error
 	}
 }
 
+// queryer is a connection, or a transaction on one.
+type queryer interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
 // queryRow reads a single row.
-func queryRow(ctx context.Context, c *sql.Conn, query string, args []any, dest ...any) (err error) {
+func queryRow(ctx context.Context, c queryer, query string, args []any, dest ...any) (err error) {
 	rows, err := c.QueryContext(ctx, query, args...)
 	if err != nil {
 		return err

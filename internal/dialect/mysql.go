@@ -116,11 +116,13 @@ func (*mysqlDialect) IsDuplicate(err error) bool {
 func (*mysqlDialect) IsNullViolation(err error) bool { return mysqlNumber(err) == 1048 }
 
 // IsLockTimeout knows 1205 (lock wait timeout, of a row or of a table's
-// metadata), 1213 (deadlock) and 1684 (MariaDB's catalogue cannot be read for a
-// table that another session is changing, which strict mode makes an error).
+// metadata), 1213 (deadlock, or another node of a cluster committed first), 1684
+// (MariaDB's catalogue cannot be read for a table that another session is
+// changing, which strict mode makes an error) and 3572 (MySQL's word for a lock
+// that NOWAIT did not get).
 func (*mysqlDialect) IsLockTimeout(err error) bool {
 	switch mysqlNumber(err) {
-	case 1205, 1213, 1684:
+	case 1205, 1213, 1684, 3572:
 		return true
 	}
 	return false
@@ -699,13 +701,13 @@ func notOurs(err error) bool {
 // hashed because names end at 64 characters.
 func (d *mysqlDialect) Lock(f Facts, table string) Lock {
 	sum := sha256.Sum256([]byte(f.Database + "\x00" + table))
-	return &mysqlLock{name: d.Literal("tldwdb:" + hex.EncodeToString(sum[:16])), id: f.Session, mariaDB: d.mariaDB.Load()}
+	return &mysqlLock{name: d.Literal("tldwdb:" + hex.EncodeToString(sum[:16])), id: f.Session, processlist: d.processlist()}
 }
 
 type mysqlLock struct {
-	name    string // as a literal
-	id      int64
-	mariaDB bool
+	name        string // as a literal
+	id          int64
+	processlist string // the table of the server's sessions
 }
 
 func (*mysqlLock) Kind() string          { return "GET_LOCK" }
@@ -739,14 +741,8 @@ func (l *mysqlLock) Holder(ctx context.Context, c *sql.Conn) (string, error) {
 	if err := queryRow(ctx, c, "SELECT IS_USED_LOCK("+l.name+")", nil, &id); err != nil || !id.Valid {
 		return "", err
 	}
-	// MySQL's other list fails with error 3854 while anybody runs a statement with
-	// an emoji in it; MariaDB has only that one.
-	list := "performance_schema.processlist"
-	if l.mariaDB {
-		list = "information_schema.PROCESSLIST"
-	}
 	var host, since string
-	if err := queryRow(ctx, c, fmt.Sprintf("SELECT HOST, TIME FROM %s WHERE ID = %d", list, id.Int64), nil, &host, &since); err != nil {
+	if err := queryRow(ctx, c, fmt.Sprintf("SELECT HOST, TIME FROM %s WHERE ID = %d", l.processlist, id.Int64), nil, &host, &since); err != nil {
 		return fmt.Sprintf("connection %d", id.Int64), nil //nolint:nilerr // the number is what can be known without the right to see more
 	}
 	return fmt.Sprintf("connection %d from %s, in its present state for %s s", id.Int64, host, since), nil

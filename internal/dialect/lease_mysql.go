@@ -1,0 +1,70 @@
+package dialect
+
+import (
+	"fmt"
+	"time"
+)
+
+func (*mysqlDialect) leaseDDL(table string) string {
+	return "CREATE TABLE IF NOT EXISTS " + table + ` (
+	id smallint NOT NULL PRIMARY KEY,
+	token bigint NOT NULL,
+	owner varchar(255) NOT NULL,
+	session bigint NOT NULL,
+	server varchar(255) NOT NULL,
+	peer varchar(255) NOT NULL,
+	taken_at datetime(6) NOT NULL,
+	expires_at datetime(6) NOT NULL
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin`
+}
+
+func (*mysqlDialect) leaseEnd(term time.Duration) string {
+	return fmt.Sprintf("UTC_TIMESTAMP(6) + INTERVAL %d MICROSECOND", term.Microseconds())
+}
+
+// leaseShare is the old form, which MariaDB has alone. Without it the reading is
+// a locking one in most statements, but not at READ COMMITTED.
+func (*mysqlDialect) leaseShare() string { return "LOCK IN SHARE MODE" }
+
+// leaseServer is one node of a cluster.
+const leaseServer = "CONCAT(@@hostname, ':', @@port)"
+
+// leaseSession names user, address and port beside the connection's number: the
+// numbers begin again with the server.
+func (d *mysqlDialect) leaseSession(f Facts) (number, server, peer string) {
+	if f.Cluster == ClusterVitess || f.Cluster == ClusterTiDB {
+		return "0", "''", "''"
+	}
+	return "CONNECTION_ID()", leaseServer,
+		"COALESCE((SELECT CONCAT(p.USER, '@', p.HOST) FROM " + d.processlist() + " p WHERE p.ID = CONNECTION_ID()), '')"
+}
+
+// leaseAlive sees the sessions of other users only with the right to see
+// processes.
+func (d *mysqlDialect) leaseAlive(h leaseHolder, working bool) string {
+	command := ""
+	if working {
+		command = " AND p.COMMAND <> 'Sleep'"
+	}
+	return fmt.Sprintf("%s = %s AND EXISTS (SELECT 1 FROM %s p WHERE p.ID = %d AND p.ID <> CONNECTION_ID() AND CONCAT(p.USER, '@', p.HOST) = %s%s)",
+		leaseServer, d.Literal(h.server), d.processlist(), h.session, d.Literal(h.peer), command)
+}
+
+func (*mysqlDialect) leaseKill(session int64) string {
+	return fmt.Sprintf("KILL CONNECTION %d", session)
+}
+
+// leaseNotKilled knows 1094 (no such connection) and 1095 (it is another user's).
+func (*mysqlDialect) leaseNotKilled(err error) bool {
+	return mysqlNumber(err) == 1094 || mysqlNumber(err) == 1095
+}
+
+// processlist is the table of the server's sessions. MySQL's other list fails
+// with error 3854 while anybody runs a statement with an emoji in it; MariaDB has
+// only that one.
+func (d *mysqlDialect) processlist() string {
+	if d.mariaDB.Load() {
+		return "information_schema.PROCESSLIST"
+	}
+	return "performance_schema.processlist"
+}

@@ -1,0 +1,56 @@
+package dialect
+
+import (
+	"fmt"
+	"time"
+)
+
+func (*postgres) leaseDDL(table string) string {
+	return `CREATE TABLE IF NOT EXISTS ` + table + ` (
+	id smallint PRIMARY KEY,
+	token bigint NOT NULL,
+	owner text NOT NULL,
+	session bigint NOT NULL,
+	server text NOT NULL,
+	peer text NOT NULL,
+	taken_at timestamptz NOT NULL,
+	expires_at timestamptz NOT NULL
+)`
+}
+
+func (*postgres) leaseEnd(term time.Duration) string {
+	return fmt.Sprintf("clock_timestamp() + interval '%d milliseconds'", term.Milliseconds())
+}
+
+func (*postgres) leaseShare() string { return "FOR SHARE" }
+
+// leaseSession has nothing to say behind a pooler: the server's process is
+// everybody's there.
+func (p *postgres) leaseSession(f Facts) (number, server, peer string) {
+	if f.Proxied || f.Cluster == ClusterCockroachDB {
+		return "0", "''", "''"
+	}
+	return "pg_backend_pid()",
+		"coalesce(host(inet_server_addr()) || ':' || inet_server_port(), 'local')",
+		"coalesce((SELECT " + p.TimeText("a.backend_start") + " FROM pg_catalog.pg_stat_activity a WHERE a.pid = pg_backend_pid()), '')"
+}
+
+// leaseAlive looks at sessions of our own role only: of others neither the start
+// can be seen nor the end be asked for. No process of another server started at
+// the same microsecond. Inside a transaction the list of sessions stays as it was
+// when it was first read, unless the server is told to forget it; CASE puts that
+// first.
+func (p *postgres) leaseAlive(h leaseHolder, working bool) string {
+	state := ""
+	if working {
+		state = " AND a.state = 'active'"
+	}
+	return fmt.Sprintf("CASE WHEN pg_catalog.pg_stat_clear_snapshot() IS NULL THEN false ELSE EXISTS (SELECT 1 FROM pg_catalog.pg_stat_activity a WHERE a.pid = %d AND a.pid <> pg_backend_pid() AND a.usename = current_user AND %s = %s%s) END",
+		h.session, p.TimeText("a.backend_start"), p.Literal(h.peer), state)
+}
+
+func (*postgres) leaseKill(session int64) string {
+	return fmt.Sprintf("SELECT pg_catalog.pg_terminate_backend(%d)", session)
+}
+
+func (*postgres) leaseNotKilled(error) bool { return false }

@@ -1,0 +1,302 @@
+package dialect
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tldw/tldwdb/internal/testdb"
+)
+
+const leaseTable = "tldwdb_history_lease"
+
+// forEachLeaser runs f on every engine that can keep a lease.
+func forEachLeaser(t *testing.T, f func(t *testing.T, db *testdb.Database, pool *sql.DB)) {
+	t.Helper()
+	for _, e := range []testdb.Engine{testdb.Postgres, testdb.MariaDB, testdb.MySQL} {
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			db := testdb.New(t, e)
+			f(t, db, db.AdminDB(t))
+		})
+	}
+}
+
+// contender is one process that wants the lease.
+type contender struct {
+	*Lease
+	conn *sql.Conn
+}
+
+// contend makes a contender with a connection of its own. The lease's term is so
+// long that only the test ends it.
+func contend(t *testing.T, pool *sql.DB, e testdb.Engine, owner string) contender {
+	t.Helper()
+	conn, err := pool.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() }) // a test may have lost it on purpose
+	name := NameMySQL
+	if e == testdb.Postgres {
+		name = NamePostgres
+	}
+	d, err := New(name, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	facts, err := d.Inspect(t.Context(), conn, "tldwdb_history")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := NewLease(d, facts, "tldwdb_history", owner, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return contender{l, conn}
+}
+
+func (c contender) try(t *testing.T, want bool) {
+	t.Helper()
+	if got, err := c.Try(t.Context(), c.conn, 0); err != nil || got != want {
+		t.Fatalf("%s: Try is %v, %v; want %v", c.owner, got, err, want)
+	}
+}
+
+// held checks the answer of Beat or Unlock.
+func held(t *testing.T, what string, want bool, got bool, err error) {
+	t.Helper()
+	if err != nil || got != want {
+		t.Fatalf("%s is %v, %v; want %v", what, got, err, want)
+	}
+}
+
+func exec(t *testing.T, c interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+}, query string) {
+	t.Helper()
+	if _, err := c.ExecContext(t.Context(), query); err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+}
+
+// lapse ends the lease's term by the server's clock.
+func lapse(t *testing.T, pool *sql.DB, c contender) {
+	t.Helper()
+	exec(t, pool, "UPDATE "+leaseTable+" SET expires_at = "+c.d.Now()+" WHERE id = 2")
+}
+
+// fenced reads a number through the fence, or nothing.
+func (c contender) fenced(t *testing.T) (n sql.NullInt64) {
+	t.Helper()
+	if err := queryRow(t.Context(), c.conn, "SELECT "+c.Fence("7"), c.d.QueryArgs(), &n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func TestLeaseFromHandToHand(t *testing.T) {
+	t.Parallel()
+	forEachLeaser(t, func(t *testing.T, db *testdb.Database, pool *sql.DB) {
+		a, b := contend(t, pool, db.Engine, "a"), contend(t, pool, db.Engine, "b")
+		if holder, err := a.Holder(t.Context(), a.conn); holder != "" || err != nil {
+			t.Errorf("before anybody: %q, %v", holder, err)
+		}
+		a.try(t, true)
+		b.try(t, false)
+		if holder, err := b.Holder(t.Context(), b.conn); len(holder) < 10 || holder[:8] != "a since " || err != nil {
+			t.Errorf("the holder is %q, %v", holder, err)
+		}
+		excludes, err := a.Excludes(t.Context(), b.conn)
+		held(t, "Excludes", true, excludes, err)
+		if n := a.fenced(t); n.Int64 != 7 {
+			t.Errorf("the holder's fence yields %v", n)
+		}
+		got, err := a.Beat(t.Context(), b.conn)
+		held(t, "Beat", true, got, err)
+		got, err = a.Unlock(t.Context(), a.conn)
+		held(t, "Unlock", true, got, err)
+		if holder, err := a.Holder(t.Context(), a.conn); holder != "" || err != nil {
+			t.Errorf("after Unlock: %q, %v", holder, err)
+		}
+		got, err = a.Beat(t.Context(), b.conn)
+		held(t, "Beat after Unlock", false, got, err)
+		b.try(t, true)
+		if b.Token() <= a.Token() {
+			t.Errorf("token %d after %d", b.Token(), a.Token())
+		}
+	})
+}
+
+// A holder that was paused for longer than its term finds, when it wakes up, that
+// it can do nothing any more.
+func TestLeaseTakenOver(t *testing.T) {
+	t.Parallel()
+	forEachLeaser(t, func(t *testing.T, db *testdb.Database, pool *sql.DB) {
+		a, b := contend(t, pool, db.Engine, "a"), contend(t, pool, db.Engine, "b")
+		a.try(t, true)
+		lapse(t, pool, a)
+		got, err := a.Beat(t.Context(), b.conn)
+		held(t, "Beat of a lease that nobody took", true, got, err)
+		b.try(t, false)
+
+		// The old session is spared here, as on another node of a cluster.
+		exec(t, pool, "UPDATE "+leaseTable+" SET session = 0 WHERE id = 2")
+		lapse(t, pool, a)
+		b.try(t, true)
+		if n := a.fenced(t); n.Valid {
+			t.Errorf("the old holder's fence yields %v", n)
+		}
+		if n := b.fenced(t); n.Int64 != 7 {
+			t.Errorf("the new holder's fence yields %v", n)
+		}
+		got, err = a.Beat(t.Context(), b.conn)
+		held(t, "Beat", false, got, err)
+		got, err = a.Unlock(t.Context(), a.conn)
+		held(t, "Unlock", false, got, err)
+		excludes, err := b.Excludes(t.Context(), a.conn)
+		held(t, "Excludes", true, excludes, err)
+		a.try(t, false)
+	})
+}
+
+// What an old holder is in the middle of must be over before the lease changes
+// hands. The heartbeat goes on meanwhile.
+func TestLeaseWaitsForTheFence(t *testing.T) {
+	t.Parallel()
+	forEachLeaser(t, func(t *testing.T, db *testdb.Database, pool *sql.DB) {
+		exec(t, pool, "CREATE TABLE h (id int PRIMARY KEY, n int); INSERT INTO h VALUES (1, 0)")
+		isolations := []string{"READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"}
+		for _, isolation := range isolations {
+			for _, write := range []string{"UPDATE h SET n = %s WHERE id = 1", "INSERT INTO h VALUES (2, %s)", "DELETE FROM h WHERE id = %s - 6"} {
+				a, b := contend(t, pool, db.Engine, "a"), contend(t, pool, db.Engine, "b")
+				a.try(t, true)
+				exec(t, pool, "UPDATE "+leaseTable+" SET session = 0 WHERE id = 2")
+				if db.Engine == testdb.Postgres {
+					exec(t, a.conn, "BEGIN ISOLATION LEVEL "+isolation)
+				} else {
+					exec(t, a.conn, "SET SESSION TRANSACTION ISOLATION LEVEL "+isolation+"; START TRANSACTION")
+				}
+				exec(t, a.conn, fmt.Sprintf(write, a.Fence("7")))
+				got, err := a.Beat(t.Context(), b.conn)
+				held(t, "Beat during a transaction", true, got, err)
+				lapse(t, pool, a)
+				b.try(t, false)
+				exec(t, a.conn, "ROLLBACK")
+				b.try(t, true)
+				got, err = b.Unlock(t.Context(), b.conn)
+				held(t, "Unlock", true, got, err)
+			}
+		}
+	})
+}
+
+// A holder that died in the middle of a statement: the server goes on with it.
+func TestLeaseEndsTheOldSession(t *testing.T) {
+	t.Parallel()
+	forEachLeaser(t, func(t *testing.T, db *testdb.Database, pool *sql.DB) {
+		a, b := contend(t, pool, db.Engine, "a"), contend(t, pool, db.Engine, "b")
+		exec(t, pool, "CREATE TABLE h (n int)")
+		a.try(t, true)
+		exec(t, a.conn, "BEGIN; INSERT INTO h VALUES ("+a.Fence("7")+")")
+		lapse(t, pool, a)
+		b.try(t, true)
+		if _, err := a.conn.ExecContext(t.Context(), "SELECT 1"); err == nil {
+			t.Error("the old session is still there")
+		}
+
+		// A session of the same number that is not the old one is left alone.
+		c := contend(t, pool, db.Engine, "c")
+		exec(t, pool, fmt.Sprintf("UPDATE %s SET session = %d WHERE id = 2", leaseTable, c.f.Session))
+		lapse(t, pool, b)
+		d := contend(t, pool, db.Engine, "d")
+		d.try(t, true)
+		exec(t, c.conn, "SELECT 1")
+
+		// What Abandon does to its own.
+		if err := d.Abandon(t.Context(), c.conn); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.conn.ExecContext(t.Context(), "SELECT 1"); err == nil {
+			t.Error("the abandoned session is still there")
+		}
+		c.try(t, true)
+	})
+}
+
+// Many at once, most of whom hold the lease for a moment: no two of them together,
+// and every turn has a larger token than the one before. The table is not there
+// at the start.
+func TestLeaseOneAtATime(t *testing.T) {
+	t.Parallel()
+	forEachLeaser(t, func(t *testing.T, db *testdb.Database, pool *sql.DB) {
+		exec(t, pool, "CREATE TABLE turns (n int PRIMARY KEY, token bigint)")
+		var (
+			wait   sync.WaitGroup
+			mu     sync.Mutex
+			inside string // by the word of the holders, not of the database
+			tokens []int64
+		)
+		turn := func(c contender) error {
+			for {
+				got, err := c.Try(t.Context(), c.conn, 0)
+				if err != nil {
+					return fmt.Errorf("Try: %w", err)
+				}
+				if got {
+					break
+				}
+			}
+			mu.Lock()
+			other := inside
+			inside = c.owner
+			tokens = append(tokens, c.Token())
+			n := len(tokens)
+			mu.Unlock()
+			if other != "" {
+				return fmt.Errorf("%s has the lease too", other)
+			}
+			if _, err := c.conn.ExecContext(t.Context(), fmt.Sprintf("INSERT INTO turns VALUES (%s, %d)", c.Fence(fmt.Sprint(n)), c.Token())); err != nil {
+				return fmt.Errorf("writing: %w", err)
+			}
+			mu.Lock()
+			inside = ""
+			mu.Unlock()
+			if held, err := c.Unlock(t.Context(), c.conn); err != nil || !held {
+				return fmt.Errorf("Unlock: %v, %w", held, err)
+			}
+			return nil
+		}
+		const contenders, turns = 8, 5
+		for i := range contenders {
+			c := contend(t, pool, db.Engine, fmt.Sprint("contender ", i))
+			wait.Go(func() {
+				for range turns {
+					if err := turn(c); err != nil {
+						t.Errorf("%s: %v", c.owner, err)
+						return
+					}
+				}
+			})
+		}
+		wait.Wait()
+		if len(tokens) != contenders*turns || !slices.IsSorted(tokens) || len(slices.Compact(tokens)) != contenders*turns {
+			t.Errorf("the tokens are %v", tokens)
+		}
+		var wrong int
+		if err := pool.QueryRowContext(t.Context(), "SELECT count(*) FROM turns a JOIN turns b ON a.n < b.n AND a.token >= b.token").Scan(&wrong); err != nil || wrong != 0 {
+			t.Errorf("%d pairs of rows are out of order, %v", wrong, err)
+		}
+	})
+}
+
+func TestNoLeaseForSQLite(t *testing.T) {
+	t.Parallel()
+	if _, err := NewLease(&sqlite{}, Facts{}, "tldwdb_history", "a", time.Second); err == nil {
+		t.Error("a lease on SQLite")
+	}
+}
