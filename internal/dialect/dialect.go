@@ -131,16 +131,6 @@ type Facts struct {
 	Proxied  bool   // something that may share sessions stands before a PostgreSQL server, or it cannot be told
 }
 
-// The clusters that have a way with locks of their own.
-const (
-	ClusterGalera           = "galera"
-	ClusterGroupReplication = "group-replication"
-	ClusterCockroachDB      = "cockroachdb"
-	ClusterYugabyteDB       = "yugabytedb"
-	ClusterTiDB             = "tidb"
-	ClusterVitess           = "vitess"
-)
-
 // Session is how a migration connection is set up.
 type Session struct {
 	LockTimeout      time.Duration // longest wait for a lock of a table or row; 0: no limit; negative: the server's own

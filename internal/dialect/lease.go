@@ -33,7 +33,7 @@ type leaser interface {
 	leaseEnd(term time.Duration) string
 	// leaseShare ends a SELECT that takes a shared lock on the row that it reads,
 	// at every isolation level, also as a part of another statement.
-	leaseShare() string
+	leaseShare(f Facts) string
 	// leaseSession are expressions for the session that runs them: its number,
 	// the server, and what tells it from a later session of the same number.
 	// They are 0 and empty where the number means nothing to another connection.
@@ -109,7 +109,7 @@ func (l *Lease) Token() int64 { return l.token }
 // expr may name columns of the statement around it, but none called id, token,
 // owner, session, server, peer, taken_at or expires_at.
 func (l *Lease) Fence(expr string) string {
-	return fmt.Sprintf("(SELECT %s FROM %s WHERE id = %d AND token = %d %s)", expr, l.table, leaseFence, l.token, l.d.leaseShare())
+	return fmt.Sprintf("(SELECT %s FROM %s WHERE id = %d AND token = %d %s)", expr, l.table, leaseFence, l.token, l.d.leaseShare(l.f))
 }
 
 // Try takes the lease if it is free or has run out. It does not wait, except for

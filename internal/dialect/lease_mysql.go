@@ -22,9 +22,15 @@ func (*mysqlDialect) leaseEnd(term time.Duration) string {
 	return fmt.Sprintf("UTC_TIMESTAMP(6) + INTERVAL %d MICROSECOND", term.Microseconds())
 }
 
-// leaseShare is the old form, which MariaDB has alone. Without it the reading is
-// a locking one in most statements, but not at READ COMMITTED.
-func (*mysqlDialect) leaseShare() string { return "LOCK IN SHARE MODE" }
+// leaseShare is the old form, the only one of MariaDB. Without it the reading is
+// a locking one in most statements, but not at READ COMMITTED. TiDB has no shared
+// locks.
+func (*mysqlDialect) leaseShare(f Facts) string {
+	if f.Cluster == ClusterTiDB {
+		return "FOR UPDATE"
+	}
+	return "LOCK IN SHARE MODE"
+}
 
 // leaseServer is one node of a cluster.
 const leaseServer = "CONCAT(@@hostname, ':', @@port)"

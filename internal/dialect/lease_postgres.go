@@ -22,7 +22,7 @@ func (*postgres) leaseEnd(term time.Duration) string {
 	return fmt.Sprintf("clock_timestamp() + interval '%d milliseconds'", term.Milliseconds())
 }
 
-func (*postgres) leaseShare() string { return "FOR SHARE" }
+func (*postgres) leaseShare(Facts) string { return "FOR SHARE" }
 
 // leaseSession has nothing to say behind a pooler: the server's process is
 // everybody's there.

@@ -179,6 +179,11 @@ func (d *mysqlDialect) Inspect(ctx context.Context, c *sql.Conn, _ string) (Fact
 	if !d.mariaDB.Load() {
 		f.Server = "MySQL " + f.Server
 	}
+	variables, err := showVariables(ctx, c, mysqlClusterVariables)
+	if err != nil {
+		return Facts{}, err
+	}
+	f.Cluster = mysqlCluster(variables)
 	return f, nil
 }
 

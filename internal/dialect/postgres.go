@@ -102,6 +102,7 @@ func (p *postgres) Inspect(ctx context.Context, c *sql.Conn, table string) (Fact
 	var (
 		f        Facts
 		schema   sql.NullString
+		product  string
 		version  string
 		readOnly string
 		recovery bool
@@ -109,8 +110,8 @@ func (p *postgres) Inspect(ctx context.Context, c *sql.Conn, table string) (Fact
 	// The schema is the one in which the table is found, else the one where it
 	// would be made. to_regclass takes text only since 9.6.
 	query := `SELECT current_database(), coalesce((SELECT n.nspname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass(` +
-		p.Literal(pgx.Identifier{table}.Sanitize()) + `)), current_schema())::text, current_setting('server_version_num'), current_setting('server_version'), pg_backend_pid(), pg_is_in_recovery(), current_setting('transaction_read_only')`
-	if err := queryRow(ctx, c, query, p.QueryArgs(), &f.Database, &schema, &version, &f.Server, &f.Session, &recovery, &readOnly); err != nil {
+		p.Literal(pgx.Identifier{table}.Sanitize()) + `)), current_schema())::text, current_setting('server_version_num'), current_setting('server_version'), pg_backend_pid(), pg_is_in_recovery(), current_setting('transaction_read_only'), version()`
+	if err := queryRow(ctx, c, query, p.QueryArgs(), &f.Database, &schema, &version, &f.Server, &f.Session, &recovery, &readOnly, &product); err != nil {
 		return Facts{}, err
 	}
 	number, err := strconv.Atoi(version)
@@ -119,12 +120,33 @@ func (p *postgres) Inspect(ctx context.Context, c *sql.Conn, table string) (Fact
 	}
 	f.Version = number
 	f.Server = "PostgreSQL " + f.Server
+	f.Cluster = postgresCluster(product)
+	if f.Cluster == ClusterCockroachDB { // its server_version is the one that it imitates
+		f.Server, _, _ = strings.Cut(product, " (")
+	}
+	if f.Proxied, err = proxied(c, f.Session); err != nil {
+		return Facts{}, err
+	}
 	f.ReadOnly = recovery || readOnly == "on"
 	f.Schema = schema.String
 	if !schema.Valid {
 		return Facts{}, errors.New("no schema to create tables in: the search_path of this role names none that exists (CREATE SCHEMA, or ALTER ROLE … SET search_path)")
 	}
 	return f, nil
+}
+
+// proxied reports whether something stands between here and the server. One that
+// speaks the protocol gives its clients a number of its own to cancel with, which
+// is not the server process's. Without pgx nobody can say.
+func proxied(c *sql.Conn, session int64) (yes bool, err error) {
+	err = withPgConn(c, func(pc *pgconn.PgConn) error {
+		yes = int64(pc.PID()) != session
+		return nil
+	})
+	if errors.Is(err, errNotPgx) {
+		return true, nil
+	}
+	return yes, err
 }
 
 // session are the settings of a migration connection. The server looks every

@@ -20,6 +20,14 @@
 // engine is required: TLDWDB_TEST_REQUIRE lists such engines (comma-separated); when it is unset
 // and CI=true, they are sqlite, postgres and mariadb. A variable that names a server which does
 // not answer is always a failure. TLDWDB_TEST_ENGINES limits the tests to the engines it lists.
+//
+// # Poolers and clusters
+//
+// Some tests need more than a server, and are skipped without it (see [Extra]):
+// TLDWDB_TEST_PGBOUNCER_URL names PgBouncer in transaction mode before the server of
+// TLDWDB_TEST_POSTGRES_URL, and TLDWDB_TEST_PGBOUNCER_SESSION_URL the same in session mode;
+// TLDWDB_TEST_GALERA_URL names the nodes of a Galera cluster. Each may be several URLs with commas
+// between them.
 package testdb
 
 import (
@@ -106,6 +114,57 @@ func ForEach(t *testing.T, f func(t *testing.T, db *Database)) {
 	}
 }
 
+// Extra returns what TLDWDB_TEST_<name>_URL names: a server of a kind that testdb neither starts nor
+// looks for, such as a pooler, or the nodes of a cluster with commas between them. Without the
+// variable the test is skipped, or fails when TLDWDB_TEST_REQUIRE lists the name in lower case.
+func Extra(tb TB, name string) []string {
+	tb.Helper()
+	variable := "TLDWDB_TEST_" + name + "_URL"
+	list := os.Getenv(variable)
+	if list == "" {
+		report := tb.Skipf
+		if required(Engine(strings.ToLower(name))) {
+			report = tb.Fatalf
+		}
+		report("testdb: %s is not set: this needs a server that testdb cannot start", variable)
+	}
+	return strings.Split(list, ",")
+}
+
+// NewAt is [New] on a server of the caller's choice, such as one of [Extra].
+func NewAt(tb TB, e Engine, server string) *Database {
+	tb.Helper()
+	if why := leftOut(e); why != "" {
+		tb.Skipf("%s", why)
+	}
+	ctx, cancel := context.WithTimeout(tb.Context(), housekeeping)
+	defer cancel()
+	return newOn(ctx, tb, e, server)
+}
+
+// Through returns the database's URL on a pooler that stands before its server. At the test's end
+// the connections that the pooler keeps are closed, except those that hold a lock or have a
+// transaction open: the check finds them.
+func (db *Database) Through(tb TB, pooler string) string {
+	tb.Helper()
+	if err := checkURL(db.Engine, pooler); err != nil {
+		tb.Fatalf("testdb: pooler: %v", err)
+	}
+	through, err := withDatabase(pooler, db.name)
+	if err != nil {
+		tb.Fatalf("testdb: pooler: %v", err)
+	}
+	tb.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(tb.Context()), housekeeping)
+		defer cancel()
+		if err := db.onServer(ctx, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '`+db.name+`' AND state = 'idle'
+			AND pid NOT IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory')`); err != nil {
+			tb.Errorf("testdb: close the pooler's connections: %v", err)
+		}
+	})
+	return through
+}
+
 // New makes an empty database and drops it at the test's end, after a consistency check whose
 // findings fail the test (see [Database.ExpectFindings]). The clean-up of everything that the test
 // opens later runs before it. New skips the test, or fails it, when the engine is not to be had;
@@ -128,7 +187,16 @@ func New(tb TB, e Engine) *Database {
 		}
 		tb.Fatalf("testdb: %s is required and not to be had: %v", e, err)
 	}
+	return newOn(ctx, tb, e, server)
+}
+
+func newOn(ctx context.Context, tb TB, e Engine, server string) *Database {
+	tb.Helper()
+	if err := checkURL(e, server); err != nil {
+		tb.Fatalf("testdb: %v", err)
+	}
 	db := &Database{Engine: e, name: randomName(), server: server}
+	var err error
 	if db.URL, err = withDatabase(server, db.name); err != nil {
 		tb.Fatalf("testdb: %v", err)
 	}
