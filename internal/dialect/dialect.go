@@ -135,7 +135,15 @@ type Facts struct {
 type Session struct {
 	LockTimeout      time.Duration // longest wait for a lock of a table or row; 0: no limit; negative: the server's own
 	StatementTimeout time.Duration // 0: no limit
-	Facts            Facts
+	// Idle ends a transaction in which the client has done nothing for so long:
+	// a holder that was stopped keeps the fence of a [Lease] until then. 0: no
+	// limit, as for a Go migration, which may think between two statements.
+	// MySQL has no such limit; there the next holder ends the session.
+	Idle time.Duration
+	// Pooled says that the server's connection is others' too between two
+	// transactions: no setting of ours may stay on it.
+	Pooled bool
+	Facts  Facts
 }
 
 // Lock is the migration lock of one database. It belongs to one connection.

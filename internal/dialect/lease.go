@@ -112,6 +112,20 @@ func (l *Lease) Fence(expr string) string {
 	return fmt.Sprintf("(SELECT %s FROM %s WHERE id = %d AND token = %d %s)", expr, l.table, leaseFence, l.token, l.d.leaseShare(l.f))
 }
 
+// Guard is a statement that has to come first in each transaction in which the
+// holder writes, or empty where Fence alone is enough. On a cluster whose nodes
+// know nothing of each other's row locks a transaction can commit after a takeover
+// that its own node has received and not yet applied; it cannot when both have
+// written the same row. The statement changes one row while the lease is ours, and
+// none afterwards.
+func (l *Lease) Guard() string {
+	switch l.f.Cluster {
+	case ClusterGalera, ClusterGroupReplication:
+		return fmt.Sprintf("UPDATE %s SET expires_at = %s WHERE id = %d AND token = %d", l.table, l.d.Now(), leaseFence, l.token)
+	}
+	return ""
+}
+
 // Try takes the lease if it is free or has run out. It does not wait, except for
 // the end of a dead holder's session, and then about a second at most: whatever
 // stands in the way is answered with false. The table is made if it is missing.

@@ -14,8 +14,8 @@ import (
 
 const leaseTable = "tldwdb_history_lease"
 
-// forEachLeaser runs f on every engine that can keep a lease.
-func forEachLeaser(t *testing.T, f func(t *testing.T, db *testdb.Database, pool *sql.DB)) {
+// forEachServer runs f on every engine that can keep a lease.
+func forEachServer(t *testing.T, f func(t *testing.T, db *testdb.Database, pool *sql.DB)) {
 	t.Helper()
 	for _, e := range []testdb.Engine{testdb.Postgres, testdb.MariaDB, testdb.MySQL} {
 		t.Run(string(e), func(t *testing.T) {
@@ -24,6 +24,19 @@ func forEachLeaser(t *testing.T, f func(t *testing.T, db *testdb.Database, pool 
 			f(t, db, db.AdminDB(t))
 		})
 	}
+}
+
+// forEachLeaser is forEachServer, and goes through poolers too.
+func forEachLeaser(t *testing.T, f func(t *testing.T, db *testdb.Database, pool *sql.DB)) {
+	t.Helper()
+	forEachServer(t, f)
+	t.Run("pgbouncer", func(t *testing.T) {
+		t.Parallel()
+		for _, pooler := range testdb.Extra(t, "PGBOUNCER") {
+			db := testdb.New(t, testdb.Postgres)
+			f(t, db, through(t, db, pooler))
+		}
+	})
 }
 
 // contender is one process that wants the lease.
@@ -198,15 +211,31 @@ func TestLeaseWaitsForTheFence(t *testing.T) {
 // A holder that died in the middle of a statement: the server goes on with it.
 func TestLeaseEndsTheOldSession(t *testing.T) {
 	t.Parallel()
-	forEachLeaser(t, func(t *testing.T, db *testdb.Database, pool *sql.DB) {
+	forEachServer(t, func(t *testing.T, db *testdb.Database, pool *sql.DB) {
 		a, b := contend(t, pool, db.Engine, "a"), contend(t, pool, db.Engine, "b")
 		exec(t, pool, "CREATE TABLE h (n int)")
 		a.try(t, true)
 		exec(t, a.conn, "BEGIN; INSERT INTO h VALUES ("+a.Fence("7")+")")
+		ended := make(chan error, 1)
+		go func() {
+			sleep := "DO SLEEP(600)"
+			if db.Engine == testdb.Postgres {
+				sleep = "SELECT pg_sleep(600)"
+			}
+			_, err := a.conn.ExecContext(t.Context(), sleep)
+			ended <- err
+		}()
+		beat, err := a.read(t.Context(), b.conn, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		atWork, err := until(t.Context(), time.Minute, func() (bool, error) { return a.alive(t.Context(), b.conn, beat, true) })
+		held(t, "waiting for the long statement", true, atWork, err)
+		b.try(t, false)
 		lapse(t, pool, a)
 		b.try(t, true)
-		if _, err := a.conn.ExecContext(t.Context(), "SELECT 1"); err == nil {
-			t.Error("the old session is still there")
+		if err := <-ended; err == nil {
+			t.Error("the old session has come to the end of its statement")
 		}
 
 		// A session of the same number that is not the old one is left alone.
@@ -228,27 +257,34 @@ func TestLeaseEndsTheOldSession(t *testing.T) {
 	})
 }
 
-// Many at once, most of whom hold the lease for a moment: no two of them together,
-// and every turn has a larger token than the one before. The table is not there
+// Many at once, most of whom hold the lease for a moment. The table is not there
 // at the start.
 func TestLeaseOneAtATime(t *testing.T) {
 	t.Parallel()
 	forEachLeaser(t, func(t *testing.T, db *testdb.Database, pool *sql.DB) {
-		exec(t, pool, "CREATE TABLE turns (n int PRIMARY KEY, token bigint)")
-		var (
-			wait   sync.WaitGroup
-			mu     sync.Mutex
-			inside string // by the word of the holders, not of the database
-			tokens []int64
-		)
-		turn := func(c contender) error {
-			for {
-				got, err := c.Try(t.Context(), c.conn, 0)
-				if err != nil {
+		oneAtATime(t, pool, func(i int) contender { return contend(t, pool, db.Engine, fmt.Sprint("contender ", i)) })
+	})
+}
+
+// oneAtATime checks that no two contenders have the lease together, and that every
+// turn has a larger token than the one before.
+func oneAtATime(t *testing.T, pool *sql.DB, contender func(i int) contender) {
+	t.Helper()
+	exec(t, pool, "CREATE TABLE turns (n int PRIMARY KEY, token bigint)")
+	var (
+		wait   sync.WaitGroup
+		mu     sync.Mutex
+		inside string // by the word of the holders, not of the database
+		tokens []int64
+	)
+	const contenders, turns = 8, 5
+	for i := range contenders {
+		c := contender(i)
+		turn := func() error {
+			for got := false; !got; {
+				var err error
+				if got, err = c.Try(t.Context(), c.conn, 0); err != nil {
 					return fmt.Errorf("Try: %w", err)
-				}
-				if got {
-					break
 				}
 			}
 			mu.Lock()
@@ -271,27 +307,95 @@ func TestLeaseOneAtATime(t *testing.T) {
 			}
 			return nil
 		}
-		const contenders, turns = 8, 5
-		for i := range contenders {
-			c := contend(t, pool, db.Engine, fmt.Sprint("contender ", i))
-			wait.Go(func() {
-				for range turns {
-					if err := turn(c); err != nil {
-						t.Errorf("%s: %v", c.owner, err)
-						return
-					}
+		wait.Go(func() {
+			for range turns {
+				if err := turn(); err != nil {
+					t.Errorf("%s: %v", c.owner, err)
+					return
 				}
-			})
+			}
+		})
+	}
+	wait.Wait()
+	if len(tokens) != contenders*turns || !slices.IsSorted(tokens) || len(slices.Compact(tokens)) != contenders*turns {
+		t.Errorf("the tokens are %v", tokens)
+	}
+	var wrong int
+	if err := pool.QueryRowContext(t.Context(), "SELECT count(*) FROM turns a JOIN turns b ON a.n < b.n AND a.token >= b.token").Scan(&wrong); err != nil || wrong != 0 {
+		t.Errorf("%d pairs of rows are out of order, %v", wrong, err)
+	}
+}
+
+// galera makes a database in a cluster, and gives a pool for each node.
+func galera(t *testing.T) (*testdb.Database, []*sql.DB) {
+	t.Helper()
+	nodes := testdb.Extra(t, "GALERA")
+	db := testdb.NewAt(t, testdb.MariaDB, nodes[0])
+	var pools []*sql.DB
+	for _, node := range nodes {
+		pool := db.At(t, node)
+		var err error
+		arrived, _ := until(t.Context(), time.Minute, func() (bool, error) { err = pool.PingContext(t.Context()); return err == nil, nil })
+		if !arrived {
+			t.Fatal(err)
 		}
-		wait.Wait()
-		if len(tokens) != contenders*turns || !slices.IsSorted(tokens) || len(slices.Compact(tokens)) != contenders*turns {
-			t.Errorf("the tokens are %v", tokens)
+		pools = append(pools, pool)
+	}
+	return db, pools
+}
+
+func TestLeaseInACluster(t *testing.T) {
+	t.Parallel()
+	db, nodes := galera(t)
+	oneAtATime(t, nodes[0], func(i int) contender {
+		c := contend(t, nodes[i%len(nodes)], db.Engine, fmt.Sprint("contender ", i))
+		if kind, why := ChooseLock(c.d, c.f, false, ""); kind != LockLease {
+			t.Errorf("the lock is %s: %s", kind, why)
 		}
-		var wrong int
-		if err := pool.QueryRowContext(t.Context(), "SELECT count(*) FROM turns a JOIN turns b ON a.n < b.n AND a.token >= b.token").Scan(&wrong); err != nil || wrong != 0 {
-			t.Errorf("%d pairs of rows are out of order, %v", wrong, err)
-		}
+		return c
 	})
+}
+
+// Row locks are a node's own: there the takeover does not wait for what the old
+// holder is in the middle of, and that fails instead.
+func TestLeaseTakenOverFromAnotherNode(t *testing.T) {
+	t.Parallel()
+	db, nodes := galera(t)
+	a, b := contend(t, nodes[0], db.Engine, "a"), contend(t, nodes[1], db.Engine, "b")
+	exec(t, nodes[0], "CREATE TABLE h (n int PRIMARY KEY)")
+	a.try(t, true)
+	excludes, err := a.Excludes(t.Context(), b.conn)
+	held(t, "Excludes on another node", true, excludes, err)
+	if err := a.d.Prepare(t.Context(), a.conn, Session{LockTimeout: time.Second, Idle: time.Minute, Facts: a.f}); err != nil {
+		t.Fatal(err)
+	}
+	exec(t, a.conn, a.Guard())
+	exec(t, a.conn, "INSERT INTO h VALUES ("+a.Fence("1")+")")
+	b.try(t, false)
+	lapse(t, nodes[1], b)
+	b.try(t, true)
+	_, err = a.conn.ExecContext(t.Context(), "COMMIT")
+	if !a.d.IsLockTimeout(err) {
+		t.Errorf("the old holder's commit: %v", err)
+	}
+	guarded, err := a.conn.ExecContext(t.Context(), a.Guard())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rows, err := guarded.RowsAffected(); err != nil || rows != 0 {
+		t.Errorf("the old holder's guard changes %d rows, %v", rows, err)
+	}
+	if n := a.fenced(t); n.Valid {
+		t.Errorf("the old holder's fence yields %v", n)
+	}
+	got, err := a.Unlock(t.Context(), a.conn)
+	held(t, "Unlock", false, got, err)
+	got, err = a.Beat(t.Context(), b.conn)
+	held(t, "Beat", false, got, err)
+	var rows int
+	if err := nodes[1].QueryRowContext(t.Context(), "SELECT count(*) FROM h").Scan(&rows); err != nil || rows != 0 {
+		t.Errorf("%d rows of the old holder, %v", rows, err)
+	}
 }
 
 func TestNoLeaseForSQLite(t *testing.T) {

@@ -190,8 +190,19 @@ func (d *mysqlDialect) Inspect(ctx context.Context, c *sql.Conn, _ string) (Fact
 // Prepare turns autocommit off. A journal entry and the rows that a statement
 // changes are then in one transaction, and DDL, which commits what is open
 // before it begins, makes its own journal entry durable at no cost.
+//
+// On a node of a Galera cluster every statement first waits for what was committed
+// anywhere before it: the fence of a [Lease] then knows of a takeover on another
+// node.
 func (d *mysqlDialect) Prepare(ctx context.Context, c *sql.Conn, s Session) error {
-	_, err := c.ExecContext(ctx, strings.Join(append([]string{d.Autocommit(false)}, lockWaits(s)...), ", "))
+	settings := append([]string{d.Autocommit(false)}, lockWaits(s)...)
+	if s.Facts.Cluster == ClusterGalera {
+		settings = append(settings, "wsrep_sync_wait = 15")
+	}
+	if s.Idle > 0 && d.mariaDB.Load() {
+		settings = append(settings, fmt.Sprintf("idle_transaction_timeout = %d", int(math.Ceil(s.Idle.Seconds()))))
+	}
+	_, err := c.ExecContext(ctx, strings.Join(settings, ", "))
 	return err
 }
 

@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -149,18 +150,27 @@ func proxied(c *sql.Conn, session int64) (yes bool, err error) {
 	return yes, err
 }
 
-// session are the settings of a migration connection. The server looks every
-// 250 ms whether a client that is waiting is still there: a killed process then
-// frees the lock in under a second instead of at the end of its statement
-// (8.1 s → 0.05 s measured). Keepalives do the same for a host that vanished.
+// session are the settings of a migration connection; none where it is shared
+// with others. Keepalives do for a host that vanished what watching does for a
+// process.
 func (p *postgres) session(s Session) []string {
+	if s.Pooled {
+		return nil
+	}
 	list := []string{
 		"SET tcp_keepalives_idle = 10", "SET tcp_keepalives_interval = 5", "SET tcp_keepalives_count = 3",
 	}
-	if s.Facts.Version >= 140000 && !p.blind.Load() {
-		list = append(list, "SET client_connection_check_interval = 250")
+	return slices.Concat(list, p.watch("SET", s), pgTimeouts("SET", s))
+}
+
+// watch makes the server look every 250 ms whether a client that is waiting is
+// still there: a killed process then frees the lock in under a second instead of
+// at the end of its statement (8.1 s → 0.05 s measured).
+func (p *postgres) watch(set string, s Session) []string {
+	if s.Facts.Version < 140000 || p.blind.Load() {
+		return nil
 	}
-	return append(list, pgTimeouts("SET", s)...)
+	return []string{set + " client_connection_check_interval = 250"}
 }
 
 func pgTimeouts(set string, s Session) []string {
@@ -171,23 +181,44 @@ func pgTimeouts(set string, s Session) []string {
 	return list
 }
 
-func (p *postgres) Timeouts(s Session) []string { return pgTimeouts("SET", s) }
+// local are the settings of one transaction.
+func (p *postgres) local(s Session) []string {
+	list := pgTimeouts("SET LOCAL", s)
+	if s.Pooled {
+		list = append(list, p.watch("SET LOCAL", s)...)
+	}
+	if s.Idle > 0 {
+		list = append(list, fmt.Sprintf("SET LOCAL idle_in_transaction_session_timeout = %d", s.Idle.Milliseconds()))
+	}
+	return list
+}
+
+// Timeouts behind a pooler set something only inside a transaction.
+func (p *postgres) Timeouts(s Session) []string {
+	if s.Pooled {
+		return pgTimeouts("SET LOCAL", s)
+	}
+	return pgTimeouts("SET", s)
+}
 
 // Prepare finds out whether the server's system can tell it of a client that has
 // gone: without that (Windows, and macOS before PostgreSQL 15) the setting is an
-// error, 22023 or 0A000, and is left out from then on.
+// error, 22023 or 0A000, and is left out from then on. Behind a pooler that is all
+// it does: the packet is one transaction, and what is local to it ends with it.
 func (p *postgres) Prepare(ctx context.Context, c *sql.Conn, s Session) error {
-	_, err := c.ExecContext(ctx, strings.Join(p.session(s), "; "))
+	settings := p.session
+	if s.Pooled {
+		settings = p.local
+	}
+	_, err := c.ExecContext(ctx, strings.Join(settings(s), "; "))
 	if code := pgCode(err); code == "22023" || code == "0A000" {
 		p.blind.Store(true)
-		_, err = c.ExecContext(ctx, strings.Join(p.session(s), "; "))
+		_, err = c.ExecContext(ctx, strings.Join(settings(s), "; "))
 	}
 	return err
 }
 
-func (p *postgres) Begin(s Session) []string {
-	return append([]string{"BEGIN"}, pgTimeouts("SET LOCAL", s)...)
-}
+func (p *postgres) Begin(s Session) []string { return append([]string{"BEGIN"}, p.local(s)...) }
 
 // DropTemporary has nothing to do: Restore discards all temporary objects.
 func (*postgres) DropTemporary(sqlscan.Statement) string { return "" }

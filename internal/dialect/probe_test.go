@@ -74,7 +74,7 @@ func TestChooseLock(t *testing.T) {
 
 func TestServersWithoutCluster(t *testing.T) {
 	t.Parallel()
-	forEachLeaser(t, func(t *testing.T, db *testdb.Database, pool *sql.DB) {
+	forEachServer(t, func(t *testing.T, db *testdb.Database, pool *sql.DB) {
 		a, b := contend(t, pool, db.Engine, "a"), contend(t, pool, db.Engine, "b")
 		if a.f.Cluster != "" || a.f.Proxied {
 			t.Errorf("the facts are %+v", a.f)

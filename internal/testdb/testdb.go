@@ -33,6 +33,7 @@ package testdb
 import (
 	"context"
 	"crypto/rand"
+	"database/sql"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -140,6 +141,18 @@ func NewAt(tb TB, e Engine, server string) *Database {
 	ctx, cancel := context.WithTimeout(tb.Context(), housekeeping)
 	defer cancel()
 	return newOn(ctx, tb, e, server)
+}
+
+// At opens a pool as [Database.AdminDB] does, on the same database by way of another server: a node
+// of the same cluster, or a pooler.
+func (db *Database) At(tb TB, server string) *sql.DB {
+	tb.Helper()
+	there := *db
+	var err error
+	if there.URL, err = withDatabase(server, db.name); err != nil {
+		tb.Fatalf("testdb: %v", err)
+	}
+	return there.AdminDB(tb)
 }
 
 // Through returns the database's URL on a pooler that stands before its server. At the test's end
