@@ -29,6 +29,24 @@ const (
 	Production  Environment = "production"
 )
 
+// LockKind is a kind of migration lock.
+type LockKind string
+
+// The kinds of migration lock.
+const (
+	// LockAuto chooses by what is at the other end of the connection, and by
+	// proof: see [Status].
+	LockAuto LockKind = ""
+	// LockSession is the server's own lock for a session (an advisory lock on
+	// PostgreSQL, GET_LOCK on MySQL and MariaDB), or the file lock on SQLite. It is
+	// free the moment its session ends.
+	LockSession LockKind = "session"
+	// LockLease is a row with an expiry, for where sessions are shared, as behind
+	// a pooler in transaction mode, or where a session's locks are local to one
+	// node of a cluster. SQLite has none.
+	LockLease LockKind = "lease"
+)
+
 // The defaults of [Config].
 const (
 	defaultURL            = "sqlite:///tldw.db"
@@ -43,6 +61,7 @@ const (
 	defaultConnectTimeout = 10 * time.Second
 	defaultConnectWait    = time.Minute
 	defaultLockWait       = 10 * time.Minute
+	defaultLeaseTime      = 15 * time.Second
 	defaultLockTimeout    = 2 * time.Second
 	defaultRetryBudget    = 5 * time.Minute
 )
@@ -134,6 +153,26 @@ type Config struct {
 	// LockWait is how long to wait while another process migrates. Negative:
 	// not at all. Default: 10 minutes.
 	LockWait time.Duration
+
+	// Lock forces a kind of migration lock. All processes of a database have to
+	// agree about it, so that the default is best left alone. Default: [LockAuto].
+	Lock LockKind
+
+	// LeaseTime is how long a lease lasts without a sign of life of its holder: as
+	// long, after a crash, do the others wait. It counts only where the migration
+	// lock is a lease. At least 1 second. Default: 15 seconds.
+	LeaseTime time.Duration
+
+	// Pooler says that URL leads to a pooler in transaction mode, such as PgBouncer:
+	// no statement is then prepared on the server by name. Migrations find a pooler
+	// by themselves; the application's pool cannot in time. PostgreSQL only.
+	Pooler bool
+
+	// WaitOnReadOnly makes [DB.Up] wait, at most for LockWait, when migrations are
+	// pending on a server that takes no writes, such as a standby, until they have
+	// arrived from its primary or the server is promoted. The default is to return
+	// [ErrReadOnly] at once.
+	WaitOnReadOnly bool
 
 	// LockTimeout is how long a statement of a migration waits for a lock on a
 	// table, because everybody else waits behind it. Negative: the server's
@@ -282,6 +321,10 @@ func ConfigFromLookup(lookup func(string) (string, bool)) (Config, error) {
 		ConnectWait:    e.duration("TLDWDB_CONNECT_WAIT", true),
 
 		LockWait:          e.duration("TLDWDB_LOCK_WAIT", true),
+		Lock:              LockKind(strings.ToLower(e.text("TLDWDB_LOCK"))),
+		LeaseTime:         e.duration("TLDWDB_LEASE_TIME", false),
+		Pooler:            e.flag("TLDWDB_POOLER", false),
+		WaitOnReadOnly:    e.flag("TLDWDB_WAIT_ON_READ_ONLY", false),
 		LockTimeout:       e.duration("TLDWDB_LOCK_TIMEOUT", true),
 		RetryBudget:       e.duration("TLDWDB_RETRY_BUDGET", true),
 		StatementTimeout:  max(0, e.duration("TLDWDB_STATEMENT_TIMEOUT", true)), // zero has no default to mean
@@ -560,6 +603,7 @@ func (c Config) normalize() (Config, error) {
 		{"ConnectTimeout", &c.ConnectTimeout, defaultConnectTimeout, false},
 		{"ConnectWait", &c.ConnectWait, defaultConnectWait, true},
 		{"LockWait", &c.LockWait, defaultLockWait, true},
+		{"LeaseTime", &c.LeaseTime, defaultLeaseTime, false},
 		{"LockTimeout", &c.LockTimeout, defaultLockTimeout, true},
 		{"RetryBudget", &c.RetryBudget, defaultRetryBudget, true},
 		{"StatementTimeout", &c.StatementTimeout, 0, false},
@@ -570,6 +614,16 @@ func (c Config) normalize() (Config, error) {
 		if *d.field < 0 && !d.negative {
 			failf("Config.%s is %v: accepted is a duration above 0, or 0 for the default", d.name, *d.field)
 		}
+	}
+	if c.LeaseTime > 0 && c.LeaseTime < time.Second {
+		failf("Config.LeaseTime (TLDWDB_LEASE_TIME) is %v: accepted is a duration from 1s", c.LeaseTime)
+	}
+	switch c.Lock {
+	case "auto":
+		c.Lock = LockAuto
+	case LockAuto, LockSession, LockLease:
+	default:
+		failf("Config.Lock (TLDWDB_LOCK) is %.40q: accepted are auto, session and lease", c.Lock)
 	}
 	return c, errors.Join(errs...)
 }

@@ -155,7 +155,7 @@ func TestConfigDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `tldwdb.Config{Environment:development MigrationsDir:. Set:default Table:tldwdb_history Logger:set PoolSize:20 ` +
-		`PoolRecycle:1h0m0s PoolIdleTime:5m0s PoolTimeout:30s BusyTimeout:5s ConnectTimeout:10s ConnectWait:1m0s LockWait:10m0s LockTimeout:2s RetryBudget:5m0s}`
+		`PoolRecycle:1h0m0s PoolIdleTime:5m0s PoolTimeout:30s BusyTimeout:5s ConnectTimeout:10s ConnectWait:1m0s LockWait:10m0s LeaseTime:15s LockTimeout:2s RetryBudget:5m0s}`
 	if fmt.Sprint(cfg) != want || fmt.Sprint(again) != want {
 		t.Errorf("got  %v\nthen %v\nwant %s", cfg, again, want)
 	}
@@ -168,6 +168,8 @@ func TestConfigRejectsNonsense(t *testing.T) {
 		"BusyTimeout":      {BusyTimeout: -1},
 		"ConnectTimeout":   {ConnectTimeout: -1},
 		"StatementTimeout": {StatementTimeout: -1},
+		"LeaseTime":        {LeaseTime: 1},
+		"Lock":             {Lock: "hope"},
 		"Environment":      {Environment: "staging"},
 		"MigrationsDir":    {MigrationsDir: "../x"},
 		"Set":              {Set: strings.Repeat("x", 65)},

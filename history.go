@@ -31,6 +31,7 @@ const metaSet = ""
 const (
 	metaFormat      = "format"
 	metaEnvironment = "environment"
+	metaLock        = "lock"
 )
 
 // state is how far a migration has come.
@@ -87,6 +88,7 @@ type history struct {
 	rows        []row // in running order
 	format      int
 	environment string
+	lock        lockChoice // that of the last run that found it by itself
 }
 
 func (h *history) find(id ID) *row {
@@ -236,6 +238,8 @@ func (h *history) meta(key, value string) error {
 		h.format = format
 	case metaEnvironment:
 		h.environment = value
+	case metaLock:
+		h.lock.kind, h.lock.why, _ = strings.Cut(value, ": ")
 	}
 	return nil
 }

@@ -15,7 +15,7 @@ import (
 
 // holdLock runs a migration that keeps the migration lock until release is
 // called, and returns when it has it. release returns what the run returned.
-func holdLock(t *testing.T, tdb *testdb.Database, f files) (release func() error) {
+func holdLock(t *testing.T, tdb *testdb.Database, f files, edits ...func(*tldwdb.Config)) (release func() error) {
 	t.Helper()
 	inside, leave, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	db := open(t, tdb, f, func(cfg *tldwdb.Config) {
@@ -25,6 +25,9 @@ func holdLock(t *testing.T, tdb *testdb.Database, f files) (release func() error
 			<-leave
 			return nil
 		}}}
+		for _, edit := range edits {
+			edit(cfg)
+		}
 	})
 	go func() {
 		_, err := db.Up(t.Context())
@@ -280,12 +283,13 @@ func TestCancelAnywhere(t *testing.T) {
 	})
 }
 
-// TestLockUnproved: a lock that is granted to everybody is given back, and
-// nothing is applied under it.
+// TestLockUnproved: a session's lock that is granted to everybody is given back,
+// and a lease takes its place; where the session's lock is forced, nothing is
+// applied.
 func TestLockUnproved(t *testing.T) {
 	t.Parallel()
 	testdb.ForEach(t, func(t *testing.T, tdb *testdb.Database) {
-		db := open(t, tdb, library, func(cfg *tldwdb.Config) { cfg.PoolSize = 1 })
+		db := open(t, tdb, library, func(cfg *tldwdb.Config) { cfg.PoolSize, cfg.Lock = 1, tldwdb.LockSession })
 		before := rowsOf(t, db.Pool().DB, sessionQuery(tdb))
 		tldwdb.PretendSharedLock(db)
 		res, err := db.Up(t.Context())
@@ -300,6 +304,16 @@ func TestLockUnproved(t *testing.T) {
 		}
 		if _, err := open(t, tdb, library, func(cfg *tldwdb.Config) { cfg.LockWait = -1 }).Up(t.Context()); err != nil {
 			t.Errorf("the lock was not given back: %v", err)
+		}
+		if tdb.Engine == testdb.SQLite {
+			return // it has no lease
+		}
+		db = open(t, tdb, library.with(files{"R__again.sql": "SELECT 1;"}))
+		tldwdb.PretendSharedLock(db)
+		succeed(t, "up R__again; 3 → 3")(db.Up(t.Context()))
+		status, err := db.Status(t.Context())
+		if err != nil || !strings.HasPrefix(status.Lock, "lease: a second connection could take") {
+			t.Errorf("Status says %+v, %v", status, err)
 		}
 	})
 }

@@ -134,6 +134,8 @@ type run struct {
 	facts   dialect.Facts
 	session dialect.Session
 	lock    dialect.Lock
+	choice  lockChoice
+	seen    *history          // the first look, without the lock
 	dirty   bool              // conn is not as it came from the pool
 	before  map[string]string // the session's settings as they were
 }
@@ -159,6 +161,22 @@ func (r *run) options() planOptions {
 
 // migrate is the boot protocol. wantPlan is the ID of the plan to run, or empty.
 func (db *DB) migrate(ctx context.Context, req Request, wantPlan string) (*Result, error) {
+	wait := db.newWait()
+	for {
+		result, err := db.migrateOnce(ctx, req, wantPlan)
+		if !errors.Is(err, ErrReadOnly) || !db.cfg.WaitOnReadOnly || !wait.left() {
+			return result, err
+		}
+		if wait.say() {
+			db.log.LogAttrs(ctx, slog.LevelInfo, "waiting for a server that takes writes, or for the migrations to arrive", slog.String("state", err.Error()))
+		}
+		if err := wait.pause(ctx); err != nil {
+			return result, err
+		}
+	}
+}
+
+func (db *DB) migrateOnce(ctx context.Context, req Request, wantPlan string) (*Result, error) {
 	r, err := db.newRun(ctx)
 	if err != nil {
 		return &Result{}, err
@@ -182,7 +200,7 @@ func ended(ctx context.Context, err error) error {
 
 func (r *run) readOnly() error {
 	return withHint(fmt.Errorf("%w: %s on %s, and migrations are pending", ErrReadOnly, databaseLabel(r.facts.Database), r.facts.Server),
-		"point Config.MigrateURL (TLDWDB_MIGRATE_URL) at the primary, or connect as somebody who may write")
+		"point Config.MigrateURL (TLDWDB_MIGRATE_URL) at the primary, connect as somebody who may write, or set Config.WaitOnReadOnly (TLDWDB_WAIT_ON_READ_ONLY) to wait until somebody else has migrated")
 }
 
 // look reads the history once. With nothing to do that is all.
@@ -191,6 +209,7 @@ func (r *run) look(ctx context.Context, req Request, wantPlan string) error {
 	if err != nil {
 		return err
 	}
+	r.seen = hist
 	r.result.Before, _ = hist.current()
 	r.result.After = r.result.Before
 	steps, warnings, err := decide(r.src, hist, req, r.options())
@@ -246,8 +265,26 @@ func (r *run) locked(ctx context.Context, workLeft func(*history) (bool, error),
 	}
 	r.store.table = r.d.Qualify(r.facts.Schema, r.cfg.Table)
 	r.session = dialect.Session{LockTimeout: r.cfg.LockTimeout, StatementTimeout: r.cfg.StatementTimeout, Facts: r.facts}
-	r.lock = r.d.Lock(r.facts, r.cfg.Table)
+	if r.seen == nil {
+		if r.seen, err = r.store.read(ctx, r.conn); err != nil {
+			return err
+		}
+	}
+	if err := r.chooseLock(ctx); err != nil {
+		return err
+	}
+	err = r.underLock(ctx, workLeft, work)
+	if errors.Is(err, ErrLockUnproved) && r.cfg.Lock == LockAuto && r.choice.kind == dialect.LockSession && r.d.Name() != dialect.NameSQLite {
+		if err := r.useLock(lockChoice{dialect.LockLease, "a second connection could take the " + r.lock.Kind()}); err != nil {
+			return err
+		}
+		return r.underLock(ctx, workLeft, work)
+	}
+	return err
+}
 
+// underLock is locked with the lock that was chosen.
+func (r *run) underLock(ctx context.Context, workLeft func(*history) (bool, error), work func(context.Context, *history) error) (err error) {
 	got, err := r.acquire(ctx, func(ctx context.Context) (bool, error) {
 		hist, err := r.store.read(ctx, r.conn)
 		if err != nil {
@@ -268,6 +305,14 @@ func (r *run) locked(ctx context.Context, workLeft func(*history) (bool, error),
 			r.abandon(ctx)
 		}
 	}()
+	if l, ok := r.lock.(lease); ok {
+		kept, heart, keepErr := r.keep(ctx, l)
+		if keepErr != nil {
+			return keepErr
+		}
+		ctx = kept
+		defer func() { err = heart.stop(kept, err) }()
+	}
 	// Look again, before anything that costs more than a round trip: of a fleet
 	// that waited together each one comes by here.
 	hist, err := r.store.read(ctx, r.conn)
@@ -278,8 +323,10 @@ func (r *run) locked(ctx context.Context, workLeft func(*history) (bool, error),
 	if left, err := workLeft(hist); err != nil || !left {
 		return err
 	}
-	if err := r.prove(ctx); err != nil {
-		return err
+	if _, ok := r.lock.(lease); !ok { // a lease is proved as soon as it is had
+		if err := r.prove(ctx); err != nil {
+			return err
+		}
 	}
 	r.dirty = true
 	if keeper, ok := r.d.(dialect.SessionKeeper); ok {
@@ -440,7 +487,7 @@ func (r *run) applyOnce(ctx context.Context, req Request, hist *history, wantPla
 		return err
 	}
 	r.log.LogAttrs(ctx, slog.LevelInfo, "migrating", slog.String("database", databaseLabel(r.facts.Database)), slog.String("server", r.facts.Server),
-		slog.Int("steps", len(jobs)), slog.Int64("from", r.result.Before), slog.String("lock", r.lock.Kind()))
+		slog.Int("steps", len(jobs)), slog.Int64("from", r.result.Before), slog.String("lock", r.lock.Kind()), slog.String("why", r.choice.why))
 	if r.cfg.SingleTransaction {
 		return r.applyTogether(ctx, hist, jobs)
 	}
@@ -475,6 +522,9 @@ func (r *run) ensureTable(ctx context.Context, hist *history) error {
 	if hist.environment == "" || r.cfg.Environment == Production && hist.environment != string(Production) {
 		list = append(list, r.store.setMeta(metaEnvironment, string(r.cfg.Environment))...)
 	}
+	if hist.lock != r.choice {
+		list = append(list, r.store.setMeta(metaLock, r.choice.String())...)
+	}
 	if len(list) == 0 {
 		return nil
 	}
@@ -488,9 +538,19 @@ func (r *run) ensureTable(ctx context.Context, hist *history) error {
 // inOneTransaction runs the runner's own statements, as often as it takes to get
 // their locks.
 func (r *run) inOneTransaction(ctx context.Context, list []string) error {
-	script := plain(slices.Concat(r.d.Begin(r.session), list, []string{"COMMIT"}))
 	return r.retry(ctx, func() error {
-		_, err := r.d.ExecScript(ctx, r.conn.Conn, script, 0)
+		open := plain(r.d.Begin(r.session))
+		if r.store.fence != nil {
+			if _, err := r.d.ExecScript(ctx, r.conn.Conn, open, 0); err != nil {
+				return err
+			}
+			open = nil
+			if err := r.holdsLease(ctx); err != nil {
+				r.rollback(ctx)
+				return err
+			}
+		}
+		_, err := r.d.ExecScript(ctx, r.conn.Conn, slices.Concat(open, plain(list), plain([]string{"COMMIT"})), 0)
 		if err != nil {
 			r.rollback(ctx)
 		}

@@ -166,7 +166,17 @@ func (r *run) unfinished(ctx context.Context, row *row) (Finding, error) {
 	}
 	st := j.statements[row.done]
 	say("a run died inside statement %d, %s:%d: %s", row.done+1, j.file, st.Line, shorten(st.Text, 300))
-	return f, r.compareFingerprints(ctx, &f, j, st, in)
+	if err := r.lookWhereItRan(ctx, j, in); err != nil {
+		return f, err
+	}
+	if err := r.compareFingerprints(ctx, &f, j, st, in); err != nil {
+		return f, err
+	}
+	definitions, err := r.d.Definitions(ctx, r.conn.Conn, st)
+	for _, text := range definitions {
+		say("%s", shorten(text, 2000))
+	}
+	return f, err
 }
 
 // compareFingerprints says what the catalogue knows about the statement.
@@ -181,14 +191,12 @@ func (r *run) compareFingerprints(ctx context.Context, f *Finding, j *job, st sq
 		f.Evidence = append(f.Evidence, "the server cannot tell whether it took effect")
 		return nil
 	}
-	if err := r.lookWhereItRan(ctx, j, in); err != nil {
-		return err
-	}
 	g := &journalRun{run: r, j: j}
 	now, err := g.fingerprint(ctx, expression)
 	if err != nil {
 		return err
 	}
+	f.Evidence = append(f.Evidence, fmt.Sprintf("the fingerprint of its objects was %s before it, and is %s", in.Fingerprint, now))
 	if now == dialect.FingerprintInvalid {
 		f.Fixes = []FixKind{FixRetry}
 		f.Evidence = append(f.Evidence, "it was begun and not finished: what it left is cleaned up before it runs again")

@@ -15,6 +15,7 @@ import (
 type Status struct {
 	Set         string            `json:"set"`
 	Environment string            `json:"environment"` // stamped into the database; empty before the first run
+	Lock        string            `json:"lock"`        // the kind of migration lock that the last run chose, and why; empty before the first run
 	Current     int64             `json:"current"`     // highest applied version; 0 for none
 	Head        int64             `json:"head"`        // highest version that this binary knows; 0 for none
 	Pending     int               `json:"pending"`     // steps that Up would take
@@ -64,7 +65,7 @@ func (db *DB) status(ctx context.Context) (*Status, error, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	s := &Status{Set: db.cfg.Set, Environment: hist.environment, Problems: compare(src, hist)}
+	s := &Status{Set: db.cfg.Set, Environment: hist.environment, Lock: hist.lock.String(), Problems: compare(src, hist)}
 	s.Current, _ = hist.current()
 	s.Head, _ = src.head()
 	for _, m := range src.migrations {
@@ -145,31 +146,59 @@ func (db *DB) Check(ctx context.Context) error {
 	return nil
 }
 
-// The pause between two looks of [DB.Wait].
+// The pause between two looks while somebody else has to migrate.
 const (
 	waitFirst = 50 * time.Millisecond
 	waitLast  = 2 * time.Second
 )
+
+// wait spaces the looks of a process for which somebody else has to migrate.
+type wait struct {
+	deadline time.Time
+	next     time.Duration
+	lastSaid time.Time
+}
+
+func (db *DB) newWait() *wait {
+	return &wait{deadline: time.Now().Add(db.cfg.LockWait), next: waitFirst}
+}
+
+// left reports whether there is time for another look.
+func (w *wait) left() bool { return time.Now().Before(w.deadline) }
+
+// say reports whether it is time for another line in the log.
+func (w *wait) say() bool {
+	now := time.Now()
+	if now.Sub(w.lastSaid) < holderEvery {
+		return false
+	}
+	w.lastSaid = now
+	return true
+}
+
+// pause waits until the next look.
+func (w *wait) pause(ctx context.Context) error {
+	pause := w.next/2 + rand.N(w.next/2)
+	w.next = min(w.next*2, waitLast)
+	return sleep(ctx, pause)
+}
 
 // Wait returns as soon as nothing is pending: for workers whose migrations are
 // applied by somebody else, an init container for example. It ends with the
 // context, or after Config.LockWait with an error that is [ErrPending]; other
 // errors of [DB.Check] end it at once.
 func (db *DB) Wait(ctx context.Context) error {
-	deadline := time.Now().Add(db.cfg.LockWait)
-	pause, lastSaid := waitFirst, time.Time{}
+	wait := db.newWait()
 	for {
 		err := db.Check(ctx)
-		if err == nil || !errors.Is(err, ErrPending) || time.Now().After(deadline) {
+		if err == nil || !errors.Is(err, ErrPending) || !wait.left() {
 			return err
 		}
-		if now := time.Now(); now.Sub(lastSaid) >= holderEvery {
-			lastSaid = now
+		if wait.say() {
 			db.log.LogAttrs(ctx, slog.LevelInfo, "waiting for the migrations", slog.String("state", err.Error()))
 		}
-		if err := sleep(ctx, pause/2+rand.N(pause/2)); err != nil {
+		if err := wait.pause(ctx); err != nil {
 			return err
 		}
-		pause = min(pause*2, waitLast)
 	}
 }

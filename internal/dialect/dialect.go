@@ -66,6 +66,12 @@ type Dialect interface {
 	Prepare(ctx context.Context, c *sql.Conn, s Session) error
 	// Lock is the migration lock for the database that f describes.
 	Lock(f Facts, table string) Lock
+	// Lease is the lease of that database. table is the unqualified name of the
+	// history table, beside which the lease has one of its own, with _lease at its
+	// end. owner is what other processes are told about the holder. A lease that is
+	// not renewed with Beat ends after term. It returns an error where the engine
+	// has no need of a lease, as SQLite.
+	Lease(f Facts, table, owner string, term time.Duration) (*Lease, error)
 
 	// TransactionalDDL reports whether DDL can be rolled back. Where it cannot,
 	// every file runs through the journal, and DDL commits what is open.
@@ -98,6 +104,9 @@ type Dialect interface {
 	// effect, or an empty string when the server cannot tell. The session in
 	// which it is read decides where unqualified names lead.
 	Fingerprint(st sqlscan.Statement) string
+	// Definitions says of each object that the statement is about what the server
+	// has now, for people to read.
+	Definitions(ctx context.Context, c *sql.Conn, st sqlscan.Statement) ([]string, error)
 	// Rerun cleans up after a statement that was interrupted or failed, such as
 	// an invalid index, before it runs again. done means that it brought the
 	// statement to its end: it must not run again.

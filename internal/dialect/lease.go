@@ -77,17 +77,9 @@ type Lease struct {
 	token int64
 }
 
-// NewLease is the lease of the database that f describes. table is the
-// unqualified name of the history table, beside which the lease has one of its
-// own, with _lease at its end. owner is what other processes are told about the
-// holder. A lease that is not renewed with Beat ends after term. It returns an
-// error where the engine has no need of a lease, as SQLite.
-func NewLease(d Dialect, f Facts, table, owner string, term time.Duration) (*Lease, error) {
-	l, ok := d.(leaser)
-	if !ok {
-		return nil, fmt.Errorf("a lease cannot be kept in a %s database, and need not be: its own lock is enough", d.Name())
-	}
-	return &Lease{d: l, f: f, table: d.Qualify(f.Schema, table+"_lease"), owner: owner, term: term}, nil
+// newLease is [Dialect.Lease] of an engine that has one.
+func newLease(d leaser, f Facts, table, owner string, term time.Duration) *Lease {
+	return &Lease{d: d, f: f, table: d.Qualify(f.Schema, table+"_lease"), owner: owner, term: term}
 }
 
 // Kind names the mechanism.

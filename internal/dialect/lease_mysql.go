@@ -74,3 +74,8 @@ func (d *mysqlDialect) processlist() string {
 	}
 	return "performance_schema.processlist"
 }
+
+// Lease is the migration lock where a session's own does not keep others out.
+func (d *mysqlDialect) Lease(f Facts, table, owner string, term time.Duration) (*Lease, error) {
+	return newLease(d, f, table, owner, term), nil
+}

@@ -66,7 +66,7 @@ func contend(t *testing.T, pool *sql.DB, e testdb.Engine, owner string) contende
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := NewLease(d, facts, "tldwdb_history", owner, time.Hour)
+	l, err := d.Lease(facts, "tldwdb_history", owner, time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -400,7 +400,7 @@ func TestLeaseTakenOverFromAnotherNode(t *testing.T) {
 
 func TestNoLeaseForSQLite(t *testing.T) {
 	t.Parallel()
-	if _, err := NewLease(&sqlite{}, Facts{}, "tldwdb_history", "a", time.Second); err == nil {
+	if _, err := (&sqlite{}).Lease(Facts{}, "tldwdb_history", "a", time.Second); err == nil {
 		t.Error("a lease on SQLite")
 	}
 }

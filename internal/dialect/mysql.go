@@ -387,6 +387,9 @@ func (d *mysqlDialect) Fingerprint(st sqlscan.Statement) string {
 	if st.Verb == "DROP" && len(objects) > 1 && d.mariaDB.Load() {
 		return "" // it drops one after the other: a change does not say that it came to the end
 	}
+	if st.Verb == "RENAME" && onlySwaps(objects) || st.Verb == "ALTER" && h.contains("EXCHANGE") {
+		return "" // a partition and a table of one structure change places too
+	}
 	var parts []string
 	for _, o := range objects {
 		expression := o.expression(d)
@@ -399,6 +402,58 @@ func (d *mysqlDialect) Fingerprint(st sqlscan.Statement) string {
 		return ""
 	}
 	return "(SELECT SHA2(CONCAT_WS('|', " + strings.Join(parts, ", ") + "), 256))"
+}
+
+// Definitions asks the server how it would make each object.
+func (d *mysqlDialect) Definitions(ctx context.Context, c *sql.Conn, st sqlscan.Statement) ([]string, error) {
+	st = d.behindSet(st)
+	var list []string
+	for _, o := range d.objects(headOf(st.Text, d.ScanOptions()), st.Verb) {
+		name := d.Qualify(o.name.schema, o.name.object)
+		text, err := showCreate(ctx, c, "SHOW CREATE "+o.kind+" "+name)
+		switch mysqlNumber(err) {
+		case 1049, 1146, 1305, 1347, 1360, 1539, 4091: // unknown database, table, routine, view, trigger, event, sequence
+			list = append(list, strings.ToLower(o.kind)+" "+name+" does not exist")
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, strings.ToLower(o.kind)+" "+name+" is: "+text)
+	}
+	return list, nil
+}
+
+// showCreate reads the column that has the statement: its place differs.
+func showCreate(ctx context.Context, c *sql.Conn, query string) (text string, err error) {
+	rows, err := c.QueryContext(ctx, query)
+	if err != nil {
+		return "", err
+	}
+	defer func() {
+		if closeErr := rows.Close(); err == nil {
+			err = closeErr
+		}
+	}()
+	columns, err := rows.Columns()
+	if err != nil {
+		return "", err
+	}
+	values, dest := make([]sql.NullString, len(columns)), make([]any, len(columns))
+	for i := range values {
+		dest[i] = &values[i]
+	}
+	for rows.Next() {
+		if err := rows.Scan(dest...); err != nil {
+			return "", err
+		}
+		for i, column := range columns {
+			if strings.HasPrefix(column, "Create ") || column == "SQL Original Statement" {
+				text = values[i].String
+			}
+		}
+	}
+	return text, rows.Err()
 }
 
 // object is one of those that a statement is about.
@@ -417,11 +472,7 @@ func (d *mysqlDialect) objects(h head, verb string) []object {
 		if !h.is(1, "TABLE") && !h.is(1, "TABLES") {
 			return nil
 		}
-		list := d.list(h, h.skip(2, "IF EXISTS"), "TABLE")
-		if onlySwaps(list) {
-			return nil
-		}
-		return list
+		return d.list(h, h.skip(2, "IF EXISTS"), "TABLE")
 	case "CREATE", "ALTER", "DROP":
 	default:
 		return nil
@@ -503,9 +554,6 @@ func (d *mysqlDialect) named(h head, i int, verb, kind string) []object {
 	n, next, ok := h.nameAt(i)
 	if !ok {
 		return nil
-	}
-	if verb == "ALTER" && h.contains("EXCHANGE") {
-		return nil // a partition and a table of one structure change places: see onlySwaps
 	}
 	objects := []object{{kind, n}}
 	if verb == "ALTER" && (kind == "TABLE" || kind == "EVENT") {

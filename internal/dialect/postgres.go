@@ -495,6 +495,22 @@ func (p *postgres) Fingerprint(st sqlscan.Statement) string {
 	return ""
 }
 
+// Definitions shows the index of a concurrent statement, the only kind of object
+// that can be left half made.
+func (p *postgres) Definitions(ctx context.Context, c *sql.Conn, st sqlscan.Statement) ([]string, error) {
+	index, is := p.concurrentIndex(st, headOf(st.Text, p.ScanOptions()))
+	if !is || index.object == "" {
+		return nil, nil
+	}
+	name := p.Qualify(index.schema, index.object)
+	var text string
+	err := queryRow(ctx, c, "SELECT pg_get_indexdef(i.indexrelid) || CASE WHEN i.indisvalid THEN '' ELSE ' (invalid)' END FROM pg_catalog.pg_index i WHERE i.indexrelid = "+p.regclass(index), p.QueryArgs(), &text)
+	if errors.Is(err, errNoRow) {
+		return []string{"index " + name + " does not exist"}, nil
+	}
+	return []string{"index " + name + " is: " + text}, err
+}
+
 // Rerun drops the invalid index that a failed or killed CREATE INDEX
 // CONCURRENTLY leaves: IF NOT EXISTS would take it for done, and without it the
 // name is taken. Of a detachment that was cut short the second half is run: the

@@ -130,6 +130,11 @@ func (*sqlite) ExecScript(ctx context.Context, c *sql.Conn, list []sqlscan.State
 	return execEach(ctx, c, list, limit)
 }
 
+// Definitions has nothing to show: no statement of SQLite can be cut short.
+func (*sqlite) Definitions(context.Context, *sql.Conn, sqlscan.Statement) ([]string, error) {
+	return nil, nil
+}
+
 // Forget has nothing to do: a snapshot has everything.
 func (*sqlite) Forget([]string) string { return "" }
 
@@ -291,6 +296,11 @@ func (*sqlite) Lock(f Facts, table string) Lock {
 		return &memoryLock{}
 	}
 	return &sqliteLock{path: filepath.Clean(f.Database) + "-" + table + ".lock"}
+}
+
+// Lease is not needed: every process that can open the file can see its lock.
+func (*sqlite) Lease(Facts, string, string, time.Duration) (*Lease, error) {
+	return nil, errors.New("SQLite has no lease, and needs none: its file lock is enough")
 }
 
 type sqliteLock struct {

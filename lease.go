@@ -1,0 +1,218 @@
+package tldwdb
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/tldw/tldwdb/internal/dialect"
+)
+
+// This file chooses the migration lock, and keeps a lease alive. The session's
+// own lock is free the moment its session ends, and so it is the better one
+// wherever sessions are what they seem. Behind a pooler in transaction mode they
+// are not, and on some clusters their locks are local to one node.
+
+// lease is a lock that lasts only as long as its holder gives signs of life.
+type lease interface {
+	dialect.Lock
+	// Fence wraps an expression that is to be NULL once the lease is another's.
+	Fence(expression string) string
+	// Beat is the sign of life. held is false when the lease is another's.
+	Beat(ctx context.Context, second *sql.Conn) (held bool, err error)
+}
+
+// beatsPerTerm is how many signs of life a lease gets: one may be lost on the
+// way, and a second one, before others take the holder for dead.
+const beatsPerTerm = 3
+
+// chooseLock sets r.lock by what is at the other end of the connection.
+func (r *run) chooseLock(ctx context.Context) error {
+	shared := false
+	if r.facts.Proxied && r.cfg.Lock == LockAuto {
+		var err error
+		if shared, err = r.sharesSessions(ctx); err != nil {
+			return err
+		}
+	}
+	kind, why := dialect.ChooseLock(r.d, r.facts, shared, string(r.cfg.Lock))
+	if recorded := r.seen.lock; r.cfg.Lock == LockAuto && kind != dialect.LockLease && recorded.kind == dialect.LockLease {
+		// Others come through the pooler still: a lock that they do not ask for would
+		// not keep them out.
+		kind, why = recorded.kind, recorded.why
+	}
+	r.session.Pooled = shared
+	return r.useLock(lockChoice{kind, why})
+}
+
+// useLock makes the lock that was chosen.
+func (r *run) useLock(choice lockChoice) error {
+	r.choice, r.store.fence = choice, nil
+	if choice.kind != dialect.LockLease {
+		r.lock = r.d.Lock(r.facts, r.cfg.Table)
+		return nil
+	}
+	l, err := r.d.Lease(r.facts, r.cfg.Table, r.store.actor+" ("+r.store.run+")", r.cfg.LeaseTime)
+	if err != nil {
+		return err
+	}
+	r.lock, r.store.fence, r.session.Idle = l, l.Fence, r.cfg.LeaseTime
+	return nil
+}
+
+// lockChoice is a kind of lock, and why it was chosen.
+type lockChoice struct{ kind, why string }
+
+// String is the form in which the history table keeps it, and [Status] shows it.
+func (c lockChoice) String() string {
+	if c.kind == "" {
+		return ""
+	}
+	return c.kind + ": " + c.why
+}
+
+// sharesSessions asks by a second connection whether a proxy gives a session to
+// several clients in turn. Without a second connection that cannot be known, and
+// a lease could not be kept alive either.
+func (r *run) sharesSessions(ctx context.Context) (bool, error) {
+	second, done, err := r.secondConnection(ctx)
+	if err != nil {
+		r.log.LogAttrs(ctx, slog.LevelWarn, "something stands between here and the server, and without a second connection it cannot be told whether it shares sessions", slog.String("error", err.Error()))
+		return false, nil
+	}
+	defer done()
+	shared, err := dialect.SharesSessions(ctx, r.d, r.conn.Conn, second)
+	if err != nil {
+		return false, fmt.Errorf("looking for a pooler: %w", err)
+	}
+	return shared, nil
+}
+
+// keep proves a lease, and gives signs of life for it, on a connection of their
+// own, until the heartbeat is stopped. The context that it returns ends when the lease is lost.
+func (r *run) keep(ctx context.Context, l lease) (context.Context, *heartbeat, error) {
+	second, done, err := r.secondConnection(ctx)
+	if err != nil {
+		return nil, nil, withHint(fmt.Errorf("a lease needs a second connection, for its signs of life: %w", err),
+			"allow the pool two connections, or set Config.URL beside the pool that Attach borrows")
+	}
+	limited, cancelProof := context.WithTimeout(ctx, min(cleanupTime, r.cfg.LeaseTime/beatsPerTerm))
+	defer cancelProof()
+	if err := r.proved(l.Excludes(limited, second)); err != nil {
+		done()
+		return nil, nil, err
+	}
+	kept, cancel := context.WithCancelCause(ctx)
+	h := &heartbeat{run: r, lease: l, second: second, done: done, last: time.Now(), lost: cancel, ending: make(chan struct{}), ended: make(chan struct{})}
+	go h.beat(kept)
+	return kept, h, nil
+}
+
+// heartbeat gives the signs of life of one lease.
+type heartbeat struct {
+	*run
+	lease  lease
+	second *sql.Conn // nil after a failure
+	done   func()
+	last   time.Time // when the last sign of life was sent that arrived
+	lost   context.CancelCauseFunc
+	ending chan struct{} // closed to stop it
+	ended  chan struct{} // closed when it has
+}
+
+// stop ends the signs of life. err is what became of the run: what a lost lease
+// looks like from there is often no more than a broken connection, which the next
+// holder has cut, or a context that has ended.
+func (h *heartbeat) stop(ctx context.Context, err error) error {
+	close(h.ending)
+	<-h.ended
+	defer h.close()
+	defer h.lost(nil)
+	if err == nil || errors.Is(err, ErrLockLost) {
+		return err
+	}
+	if cause := context.Cause(ctx); errors.Is(cause, ErrLockLost) {
+		return fmt.Errorf("%w: %w", cause, err)
+	}
+	ctx, cancel := detached(ctx)
+	defer cancel()
+	h.last = time.Now()
+	if held, beatErr := h.once(ctx); beatErr == nil && !held {
+		return fmt.Errorf("%w: %w", h.lapsed(), err)
+	}
+	return err
+}
+
+func (h *heartbeat) beat(ctx context.Context) {
+	defer close(h.ended)
+	ticker := time.NewTicker(h.cfg.LeaseTime / beatsPerTerm)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-h.ending:
+			return
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		sent := time.Now()
+		held, err := h.once(ctx)
+		switch {
+		case err == nil && held:
+			h.last = sent
+		case err == nil:
+			h.lost(h.lapsed())
+			return
+		case time.Since(h.last) >= h.cfg.LeaseTime:
+			h.lost(fmt.Errorf("%w: the lease could not be renewed for %s: %w", ErrLockLost, h.cfg.LeaseTime, err))
+			return
+		default:
+			h.close()
+			h.log.LogAttrs(ctx, slog.LevelWarn, "the lease was not renewed, trying again", slog.String("error", err.Error()),
+				slog.Duration("left", (h.cfg.LeaseTime-time.Since(h.last)).Round(time.Millisecond)))
+		}
+	}
+}
+
+// once sends one sign of life, and waits no longer for the answer than until the
+// lease has run out.
+func (h *heartbeat) once(ctx context.Context) (held bool, err error) {
+	ctx, cancel := context.WithDeadline(ctx, h.last.Add(h.cfg.LeaseTime))
+	defer cancel()
+	if h.second == nil {
+		if h.second, h.done, err = h.secondConnection(ctx); err != nil {
+			return false, err
+		}
+	}
+	return h.lease.Beat(ctx, h.second)
+}
+
+func (h *heartbeat) close() {
+	if h.second != nil {
+		h.done()
+		h.second = nil
+	}
+}
+
+// holdsLease asks inside a transaction whether the lease is still this run's. It
+// is then until the transaction ends.
+func (r *run) holdsLease(ctx context.Context) error {
+	rows, err := r.conn.QueryContext(ctx, "SELECT "+r.store.fence("1")+" IS NULL", r.d.QueryArgs()...)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }() // Err below has told everything that Close could
+	lapsed := false
+	for rows.Next() {
+		if err := rows.Scan(&lapsed); err != nil {
+			return err
+		}
+	}
+	if lapsed {
+		return r.lapsed()
+	}
+	return rows.Err()
+}

@@ -1,0 +1,156 @@
+package tldwdb_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tldw/tldwdb"
+	"github.com/tldw/tldwdb/internal/testdb"
+)
+
+func leased(cfg *tldwdb.Config) { cfg.Lock = tldwdb.LockLease }
+
+// TestLease: everything works under a lease as it does under a session's lock,
+// and the database remembers the kind.
+func TestLease(t *testing.T) {
+	t.Parallel()
+	forEachServer(t, func(t *testing.T, tdb *testdb.Database) {
+		f := files{
+			"1_a.up.sql": "CREATE TABLE a (id integer);\nINSERT INTO a VALUES (1);", "1_a.down.sql": "DROP TABLE a;",
+			"2_b.up.sql": "-- tldwdb: no-transaction\nCREATE TABLE b (id integer);\nINSERT INTO a VALUES (2);", "2_b.down.sql": "-- tldwdb: no-transaction\nDROP TABLE b;",
+			"R__v.sql": "UPDATE a SET id = id + 10;",
+		}
+		db := open(t, tdb, f, leased)
+		succeed(t, "up 0001_a, up 0002_b, up R__v; 0 → 2")(db.Up(t.Context()))
+		succeed(t, "; 2 → 2")(db.Up(t.Context()))
+		f["R__v.sql"] += "\nUPDATE a SET id = id + 10;"
+		book := &logbook{}
+		db = open(t, tdb, f, func(cfg *tldwdb.Config) { cfg.Logger = book.logger() }) // the lock is not forced any more
+		succeed(t, "up R__v; 2 → 2")(db.Up(t.Context()))
+		if !strings.Contains(book.text(), "lock=lease") {
+			t.Errorf("the lock that others use was not taken:\n%s", book.text())
+		}
+		succeed(t, "down 0002_b, down 0001_a; 2 → 0")(db.Down(t.Context(), 2))
+		status, err := db.Status(t.Context())
+		if err != nil || !strings.HasPrefix(status.Lock, "lease: ") {
+			t.Errorf("Status says %+v, %v", status, err)
+		}
+		if _, err := db.Repair(t.Context(), tldwdb.Fix{Migration: tldwdb.ID{Name: "v", Repeatable: true}, Kind: tldwdb.FixForget}); err != nil {
+			t.Error(err)
+		}
+		if _, err := db.Baseline(t.Context(), 1); err != nil {
+			t.Error(err)
+		}
+		if got := rowsOf(t, tdb.AdminDB(t), "SELECT owner FROM tldwdb_history_lease WHERE id = 2"); got != "" {
+			t.Errorf("the lease was not given back by %q", got)
+		}
+	})
+}
+
+// lapse makes the lease run out, as if its holder had given no sign of life.
+func lapse(t *testing.T, tdb *testdb.Database, set string) {
+	t.Helper()
+	execute(t, tdb.AdminDB(t), "UPDATE tldwdb_history_lease SET expires_at = taken_at - INTERVAL '1' HOUR, "+set+" WHERE id = 2")
+}
+
+// TestLeaseLost: a holder that was taken for dead finds out with the next thing
+// that it writes, and changes nothing; its successor ends the work. The successor
+// ends its session too, where it can be found.
+func TestLeaseLost(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ name, behind, lapse string }{
+		{"session ended", "INSERT INTO log VALUES ('two');\nCREATE TABLE b (id integer);", "session = session"},
+		{"session not to be found", "INSERT INTO log VALUES ('two');\nCREATE TABLE b (id integer);", "session = 0"},
+		{"journaled", "-- tldwdb: no-transaction\nINSERT INTO log VALUES ('two');\nCREATE TABLE b (id integer);", "session = 0"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			forEachServer(t, func(t *testing.T, tdb *testdb.Database) {
+				admin := tdb.AdminDB(t)
+				execute(t, admin, "CREATE TABLE log (what varchar(10))")
+				f := files{"2_b.up.sql": c.behind}
+				release := holdLock(t, tdb, f, leased, func(cfg *tldwdb.Config) { cfg.LeaseTime = time.Hour })
+				lapse(t, tdb, c.lapse)
+				// The successor runs the Go migration again, which is idempotent, and the rest.
+				succeed(t, "up 0001_hold, up 0002_b; 0 → 2")(open(t, tdb, f, holding, leased).Up(t.Context()))
+				before := everything(t, admin)
+				if err := release(); !errors.Is(err, tldwdb.ErrLockLost) || tldwdb.Hint(err) == "" {
+					t.Errorf("the first holder: %v", err)
+				}
+				if after := everything(t, admin); after != before {
+					t.Errorf("it changed something:\n%s\nwas\n%s", after, before)
+				}
+				if got := rowsOf(t, admin, "SELECT what FROM log"); got != "two" {
+					t.Errorf("the log is %q", got)
+				}
+			})
+		})
+	}
+}
+
+// TestLeaseCrash: the lease of a process that died is free when it has run out,
+// and not before.
+func TestLeaseCrash(t *testing.T) {
+	t.Parallel()
+	forEachServer(t, func(t *testing.T, tdb *testdb.Database) {
+		f := files{"1_a.up.sql": "-- tldwdb: no-transaction\nCREATE TABLE a (id integer);\nINSERT INTO a VALUES (1);"}
+		ft := &fault{match: "INSERT INTO a"}
+		pool := ft.pool(t, tdb)
+		pool.SetMaxOpenConns(2) // one for the signs of life
+		cfg := configFor(tdb, f, leased)
+		cfg.URL, cfg.LeaseTime = "", time.Hour
+		dying, err := tldwdb.Attach(t.Context(), pool, cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := dying.Up(t.Context()); err == nil {
+			t.Fatal("the program did not die")
+		}
+		ft.die()
+		_, err = open(t, tdb, f, leased, func(cfg *tldwdb.Config) { cfg.LockWait = -1 }).Up(t.Context())
+		if !errors.Is(err, tldwdb.ErrLockTimeout) || !strings.Contains(err.Error(), "its lease ends in") {
+			t.Errorf("while it lasts: %v", err)
+		}
+		lapse(t, tdb, "session = session")
+		succeed(t, "up 0001_a; 0 → 1")(open(t, tdb, f, leased).Up(t.Context()))
+		if got := rowsOf(t, tdb.AdminDB(t), "SELECT id FROM a"); got != "1" {
+			t.Errorf("the rows are %q", got)
+		}
+	})
+}
+
+// TestHeartbeat: a holder that is at work for longer than the lease lasts keeps
+// it, also when the connection for its signs of life is cut.
+func TestHeartbeat(t *testing.T) {
+	t.Parallel()
+	forEachServer(t, func(t *testing.T, tdb *testdb.Database) {
+		admin := tdb.AdminDB(t)
+		ends := func() string { return rowsOf(t, admin, "SELECT expires_at FROM tldwdb_history_lease WHERE id = 2") }
+		later := func(what string) {
+			before := ends()
+			for ends() == before {
+				if t.Context().Err() != nil {
+					t.Fatalf("no sign of life: %s", what)
+				}
+			}
+		}
+		book := &logbook{}
+		db := open(t, tdb, files{}, leased, func(cfg *tldwdb.Config) {
+			cfg.LeaseTime, cfg.Logger, cfg.Application = time.Second, book.logger(), "beating"
+			cfg.GoMigrations = []tldwdb.GoMigration{{Version: 1, Name: "long", NoTransaction: true, Up: func(ctx context.Context, c tldwdb.Conn) error {
+				for i := range 4 {
+					later(fmt.Sprint(i))
+				}
+				return nil
+			}}}
+		})
+		succeed(t, "up 0001_long; 0 → 1")(db.Up(t.Context()))
+		if strings.Contains(book.text(), "level=WARN") {
+			t.Errorf("the log says\n%s", book.text())
+		}
+	})
+}
