@@ -46,6 +46,12 @@ type ConnectOptions struct {
 	// Migration makes connections for running migrations: settings of the URL
 	// that would change what a migration means are overruled.
 	Migration bool
+	// Pooled says that a pooler shares the server's connections among its clients
+	// (PgBouncer in transaction mode): statements are then not prepared on the
+	// PostgreSQL server, for the next one may run on another connection. A pooler
+	// is seen without this as a rule. The URL's default_query_exec_mode goes before
+	// both.
+	Pooled bool
 	// Logger gets what the driver and the server say aside, at level debug.
 	// Nil: nothing is logged.
 	Logger *slog.Logger

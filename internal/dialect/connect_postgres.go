@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -44,7 +45,51 @@ func postgresConnector(u dburl.URL, o ConnectOptions) (driver.Connector, error) 
 			return nil
 		}),
 		stdlib.OptionShouldPing(func(_ context.Context, p stdlib.ShouldPingParams) bool { return o.PrePing && idle(p) > pingAfter }))
-	return stdlib.GetConnector(*cfg, opts...), nil
+	if _, chosen := u.Param("default_query_exec_mode"); chosen || cfg.DefaultQueryExecMode != pgx.QueryExecModeCacheStatement {
+		return stdlib.GetConnector(*cfg, opts...), nil
+	}
+	unprepared := cfg.Copy()
+	// The types of parameters and results are asked for once and remembered here, so
+	// that values go over the wire as they do with prepared statements.
+	unprepared.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+	pooled := stdlib.GetConnector(*unprepared, opts...)
+	if o.Pooled {
+		return pooled, nil
+	}
+	return &poolerConnector{Connector: stdlib.GetConnector(*cfg, opts...), pooled: pooled}, nil
+}
+
+// maxProcess is the largest number that a process can have on Linux; other systems
+// stay far below.
+const maxProcess = 1 << 22
+
+// poolerConnector sees by the first connection whether a pooler is there, which
+// costs nothing: the number that a server gives its client is that of a process,
+// and a pooler's is any. Then it connects once more, and does not prepare
+// statements on the server from then on: PgBouncer mixes them up before version
+// 1.21 ("prepared statement already exists").
+type poolerConnector struct {
+	driver.Connector
+	pooled driver.Connector
+	seen   atomic.Bool
+}
+
+// Connect opens a connection.
+func (c *poolerConnector) Connect(ctx context.Context) (driver.Conn, error) {
+	if c.seen.Load() {
+		return c.pooled.Connect(ctx)
+	}
+	conn, err := c.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	native, ok := conn.(*stdlib.Conn)
+	if !ok || native.Conn().PgConn().PID() <= maxProcess {
+		return conn, nil
+	}
+	c.seen.Store(true)
+	_ = conn.Close() // nothing was done with it
+	return c.pooled.Connect(ctx)
 }
 
 // pingAfter is how long a connection may lie unused before it is tested.

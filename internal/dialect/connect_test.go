@@ -33,6 +33,7 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/tldw/tldwdb/internal/dburl"
+	"github.com/tldw/tldwdb/internal/testdb"
 )
 
 // serverURLs are the variables that name real servers.
@@ -604,5 +605,72 @@ func TestPostgresSeveralHosts(t *testing.T) {
 	u.Params["target_session_attrs"] = "standby"
 	if _, _, err := connect(t, u, o); !Unreachable(err) {
 		t.Errorf("no standby there: got %v, want to be told to wait for one", err)
+	}
+}
+
+// The application's own queries behind a pooler, as a driver sends them that keeps
+// prepared statements: PgBouncer before version 1.21 mixes them up.
+func TestPostgresBehindAPooler(t *testing.T) {
+	t.Parallel()
+	for _, pooler := range testdb.Extra(t, "PGBOUNCER") {
+		for _, o := range []ConnectOptions{{}, {Pooled: true}} {
+			db := testdb.New(t, testdb.Postgres)
+			pool, conn, err := connect(t, mustParse(t, db.Through(t, pooler)), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := conn.Close(); err != nil {
+				t.Fatal(err)
+			}
+			pool.SetMaxIdleConns(8)
+			exec(t, pool, "CREATE TABLE t (id int PRIMARY KEY, body jsonb, at timestamptz)")
+			var wait sync.WaitGroup
+			for worker := range 8 {
+				wait.Go(func() {
+					for i := range 25 {
+						id := worker*100 + i
+						if _, err := pool.ExecContext(t.Context(), "INSERT INTO t VALUES ($1, $2, $3)", id, `{"a": 1}`, time.Now()); err != nil {
+							t.Error(err)
+							return
+						}
+						var a string
+						if err := pool.QueryRowContext(t.Context(), "SELECT body->>$1 FROM t WHERE id = $2", "a", id).Scan(&a); err != nil || a != "1" {
+							t.Error(a, err)
+							return
+						}
+					}
+				})
+			}
+			wait.Wait()
+		}
+	}
+}
+
+// Who asks for a mode gets it, and a server without a pooler prepares statements.
+func TestPostgresQueryModes(t *testing.T) {
+	t.Parallel()
+	prepared := func(t *testing.T, url string, o ConnectOptions) (n int) {
+		t.Helper()
+		_, conn, err := connect(t, mustParse(t, url), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }() // the pool is closed too
+		for range 2 {
+			if err := conn.QueryRowContext(t.Context(), "SELECT count(*) FROM pg_prepared_statements WHERE $1::int = 1", 1).Scan(&n); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return n
+	}
+	db := testdb.New(t, testdb.Postgres)
+	if n := prepared(t, db.URL, ConnectOptions{}); n != 1 {
+		t.Errorf("a server: %d prepared statements", n)
+	}
+	if n := prepared(t, db.URL, ConnectOptions{Pooled: true}); n != 0 {
+		t.Errorf("a server that is said to be pooled: %d prepared statements", n)
+	}
+	if n := prepared(t, db.URL+"&default_query_exec_mode=cache_statement", ConnectOptions{Pooled: true}); n != 1 {
+		t.Errorf("a mode in the URL: %d prepared statements", n)
 	}
 }
