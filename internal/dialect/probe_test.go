@@ -2,7 +2,10 @@ package dialect
 
 import (
 	"database/sql"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/tldw/tldwdb/internal/testdb"
 )
@@ -106,4 +109,63 @@ func TestPoolerIsSeen(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Settings behind a pooler end with the transaction: the connection is somebody
+// else's afterwards.
+func TestPooledSessionLeavesNothing(t *testing.T) {
+	t.Parallel()
+	for _, pooler := range testdb.Extra(t, "PGBOUNCER") {
+		db := testdb.New(t, testdb.Postgres)
+		c := contend(t, through(t, db, pooler), db.Engine, "a")
+		settings := func() (list string) {
+			t.Helper()
+			if err := queryRow(t.Context(), c.conn, "SELECT coalesce(string_agg(name || '=' || setting, ' ' ORDER BY name), '') FROM pg_settings WHERE source = 'session' AND name <> 'application_name' AND name <> 'client_encoding'",
+				c.d.QueryArgs(), &list); err != nil {
+				t.Fatal(err)
+			}
+			return list
+		}
+		s := Session{LockTimeout: time.Second, StatementTimeout: time.Minute, Idle: time.Hour, Pooled: true, Facts: c.f}
+		before := settings()
+		if err := c.d.Prepare(t.Context(), c.conn, s); err != nil {
+			t.Fatal(err)
+		}
+		script := slices.Concat(c.d.Begin(s), []string{"CREATE TABLE seen AS SELECT name, setting FROM pg_settings WHERE source = 'session'", "COMMIT"}, c.d.Restore(s), c.d.Timeouts(s))
+		exec(t, c.conn, strings.Join(script, "; "))
+		if after := settings(); after != before {
+			t.Errorf("left on the server's connection: %q, before %q", after, before)
+		}
+		var inside string
+		if err := queryRow(t.Context(), c.conn, "SELECT coalesce(string_agg(name || '=' || setting, ' ' ORDER BY name), '') FROM seen WHERE name LIKE '%timeout' OR name LIKE '%interval'", c.d.QueryArgs(), &inside); err != nil {
+			t.Fatal(err)
+		}
+		if want := "client_connection_check_interval=250 idle_in_transaction_session_timeout=3600000 lock_timeout=1000 statement_timeout=60000"; inside != want {
+			t.Errorf("inside the transaction %q, want %q", inside, want)
+		}
+	}
+}
+
+// A holder that was stopped in the middle of a transaction keeps the fence no
+// longer than Idle. MySQL has no such limit.
+func TestIdleTransactionEnds(t *testing.T) {
+	t.Parallel()
+	forEachServer(t, func(t *testing.T, db *testdb.Database, pool *sql.DB) {
+		if db.Engine == testdb.MySQL {
+			t.Skip("MySQL has no limit for an idle transaction")
+		}
+		exec(t, pool, "CREATE TABLE h (n int)")
+		a, b := contend(t, pool, db.Engine, "a"), contend(t, pool, db.Engine, "b")
+		a.try(t, true)
+		exec(t, pool, "UPDATE "+leaseTable+" SET session = 0 WHERE id = 2") // nobody may end the session
+		lapse(t, pool, a)
+		s := Session{LockTimeout: time.Minute, Idle: time.Second, Facts: a.f}
+		if err := a.d.Prepare(t.Context(), a.conn, s); err != nil {
+			t.Fatal(err)
+		}
+		exec(t, a.conn, strings.Join(append(a.d.Begin(s), "INSERT INTO h VALUES ("+a.Fence("7")+")"), "; "))
+		b.try(t, false)
+		got, err := until(t.Context(), time.Minute, func() (bool, error) { return b.Try(t.Context(), b.conn, 0) })
+		held(t, "Try in the end", true, got, err)
+	})
 }
