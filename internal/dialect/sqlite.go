@@ -304,8 +304,9 @@ func (*sqlite) Lease(Facts, string, string, time.Duration) (*Lease, error) {
 }
 
 type sqliteLock struct {
-	path string
-	file *filelock.File
+	path  string
+	file  *filelock.File
+	since time.Time // when the lock was first found held
 }
 
 func (*sqliteLock) Kind() string          { return "file lock" }
@@ -313,19 +314,27 @@ func (*sqliteLock) NeedsConnection() bool { return false }
 
 func (*sqliteLock) Abandon(context.Context, *sql.Conn) error { return nil }
 
-func (l *sqliteLock) Try(ctx context.Context, _ *sql.Conn, _ time.Duration) (bool, error) {
+// Try waits until the lock is free and not until it is had: waiters look then, all
+// at once, and most of them find nothing left to do.
+func (l *sqliteLock) Try(ctx context.Context, _ *sql.Conn, slice time.Duration) (bool, error) {
 	if err := ctx.Err(); err != nil {
 		return false, err
 	}
 	file, err := filelock.Try(l.path)
-	if errors.Is(err, filelock.ErrHeld) {
-		return false, nil
+	if err == nil {
+		l.file = file
+		return true, nil
 	}
-	if err != nil {
+	if !errors.Is(err, filelock.ErrHeld) {
 		return false, err
 	}
-	l.file = file
-	return true, nil
+	if l.since.IsZero() {
+		l.since = time.Now()
+	}
+	if slice <= 0 {
+		return false, nil
+	}
+	return false, filelock.Wait(ctx, l.path, l.since, slice)
 }
 
 func (l *sqliteLock) Unlock(context.Context, *sql.Conn) (bool, error) {

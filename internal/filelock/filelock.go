@@ -3,9 +3,11 @@
 package filelock
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -29,7 +31,7 @@ func Try(path string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := lock(f); err != nil {
+	if err := lock(f, exclusive); err != nil {
 		_ = f.Close() // nothing was written
 		if errors.Is(err, ErrHeld) {
 			return nil, ErrHeld
@@ -40,6 +42,57 @@ func Try(path string) (*File, error) {
 	describe(f)
 	return &File{f: f}, nil
 }
+
+// The pause between two polls of Wait is an eighth of the time waited so far: the
+// end of a short wait is seen at once, and a long one costs next to nothing.
+const (
+	pauseFirst = time.Millisecond
+	pauseLast  = 250 * time.Millisecond
+	pausePart  = 8
+)
+
+// Wait returns as soon as nobody has the lock on path, or after limit, or with
+// the error of ctx. since is when the caller began to wait: the longer ago that
+// was, the longer are the pauses between two polls, up to a quarter of a second.
+//
+// It polls, because a call that blocks in the system cannot be ended with ctx. It
+// asks for the lock in its shared form and gives that back at once, so that any
+// number of waiters see the end of the same holder together.
+func Wait(ctx context.Context, path string, since time.Time, limit time.Duration) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }() // nothing was written
+	end := time.NewTimer(limit)
+	defer end.Stop()
+	for {
+		pause := min(max(time.Since(since)/pausePart, pauseFirst), pauseLast)
+		next := time.NewTimer(pause/2 + rand.N(pause))
+		select {
+		case <-ctx.Done():
+			next.Stop()
+			return context.Cause(ctx)
+		case <-end.C:
+			next.Stop()
+			return nil
+		case <-next.C:
+		}
+		if err := lock(f, shared); err == nil {
+			return nil // closing the file gives it back
+		} else if !errors.Is(err, ErrHeld) {
+			return &os.PathError{Op: "lock", Path: path, Err: err}
+		}
+	}
+}
+
+// mode is the form of a lock.
+type mode uint8
+
+const (
+	exclusive mode = iota // excludes every other
+	shared                // excludes the exclusive one
+)
 
 func describe(f *os.File) {
 	host, err := os.Hostname()

@@ -18,10 +18,14 @@ const (
 
 // lock takes one byte far behind the end of the file, so that the description
 // in it stays readable for others.
-func lock(f *os.File) error {
+func lock(f *os.File, m mode) error {
+	flags := uintptr(lockfileFailImmediately)
+	if m == exclusive {
+		flags |= lockfileExclusiveLock
+	}
 	var at syscall.Overlapped
 	at.OffsetHigh = 0x7fffffff
-	ok, _, err := lockFileEx.Call(f.Fd(), lockfileFailImmediately|lockfileExclusiveLock, 0, 1, 0, uintptr(unsafe.Pointer(&at)))
+	ok, _, err := lockFileEx.Call(f.Fd(), flags, 0, 1, 0, uintptr(unsafe.Pointer(&at)))
 	if ok != 0 {
 		return nil
 	}
