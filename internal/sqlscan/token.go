@@ -469,32 +469,43 @@ func (l *lexer) number(p int) (TokenKind, int) {
 	return kind, e
 }
 
+// longRun is after how many ordinary bytes in a row bytes.IndexByte is quicker than a look at each.
+const longRun = 4
+
 // quoted reads a token of the given kind that begins at p and whose opening quote stands at q. A doubled quote stands
 // for itself; with escapes a backslash takes the meaning of the byte after it.
 func (l *lexer) quoted(kind TokenKind, p, q int, quote byte, escapes bool) (TokenKind, int) {
 	w := l.window
-	end := -1 // the next quote, found once and kept while backslashes before it are looked at
-	for i := q + 1; ; {
-		if end < i {
-			n := bytes.IndexByte(w[i:], quote)
-			if n < 0 {
-				break
+	end := 0 // no quote stands between i and here
+	for i, run := q+1, 0; i < len(w); {
+		switch c := w[i]; {
+		case c == quote:
+			if i+1 == len(w) && !l.eof {
+				return kindMore, p
 			}
-			end = i + n
-		}
-		if escapes {
-			if n := bytes.IndexByte(w[i:end], '\\'); n >= 0 {
-				i += n + 2
-				continue
+			if l.at(i+1) != quote {
+				return kind, i + 1
 			}
+			i, run = i+2, 0
+		case c == '\\' && escapes:
+			i, run = i+2, 0
+		case run < longRun:
+			i, run = i+1, run+1
+		default:
+			if end < i {
+				end = len(w)
+				if n := bytes.IndexByte(w[i:], quote); n >= 0 {
+					end = i + n
+				}
+			}
+			next := end
+			if escapes {
+				if n := bytes.IndexByte(w[i:end], '\\'); n >= 0 {
+					next = i + n
+				}
+			}
+			i, run = next, 0
 		}
-		if end+1 == len(w) && !l.eof {
-			return kindMore, p
-		}
-		if l.at(end+1) != quote || end+1 == len(w) {
-			return kind, end + 1
-		}
-		i = end + 2
 	}
 	if kind == QuotedIdent {
 		return l.unterminated("quoted identifier")
