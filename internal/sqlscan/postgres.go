@@ -359,7 +359,7 @@ func (s *Scanner) postgresSetting(text string) {
 
 // copyData takes the lines that follow COPY … FROM STDIN, up to \. alone on a line. The rest of the statement's own line must be blank
 // or a comment: psql runs what stands there after the data, which no reader of the file would expect.
-func (s *Scanner) copyData(st Statement) (string, error) {
+func (s *Scanner) copyData(st *Statement) (string, error) {
 	at := func(msg string) (string, error) {
 		if s.err != nil {
 			return "", s.err

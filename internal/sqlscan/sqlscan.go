@@ -9,6 +9,7 @@ package sqlscan
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -82,6 +83,7 @@ type Scanner struct {
 	keep   int // offset of the first byte that is still needed
 
 	checked int // up to here the input is known to be UTF-8 without NUL
+	plain   int // up to here it is so because it is ASCII, if this is beyond checked
 	// Counted up to settled: the line, and the column of the byte at settled.
 	settled, line, column int
 	binary                []span // string literals of this statement whose bytes need not be UTF-8, in order
@@ -169,17 +171,17 @@ func (s *Scanner) Next() (Statement, error) {
 	if s.err != nil {
 		return Statement{}, s.err
 	}
-	st, err := s.scan()
-	if err != nil {
+	var st Statement
+	if err := s.scan(&st); err != nil {
 		s.err = err
+		return Statement{}, err
 	}
-	return st, err
+	return st, nil
 }
 
-// scan is the one loop of all dialects: it takes token after token until one ends the statement.
-func (s *Scanner) scan() (Statement, error) {
+// scan is the one loop of all dialects: it takes token after token until one ends the statement, which it writes into st.
+func (s *Scanner) scan(st *Statement) error {
 	var (
-		st      Statement
 		started bool // there is something significant
 		code    bool // there is more than the marks of a MySQL comment
 		end     int  // where the last significant token ends
@@ -200,7 +202,7 @@ func (s *Scanner) scan() (Statement, error) {
 			s.keep = s.pos
 			if took, err := s.clientCommand(); err != nil || took {
 				if err != nil {
-					return Statement{}, err
+					return err
 				}
 				continue
 			}
@@ -213,7 +215,7 @@ func (s *Scanner) scan() (Statement, error) {
 			s.fill()
 			continue
 		case Invalid:
-			return Statement{}, s.errorAt(s.pos, s.lex.msg)
+			return s.errorAt(s.pos, s.lex.msg)
 		case kindSpace:
 			s.pos = next
 			continue
@@ -242,7 +244,7 @@ func (s *Scanner) scan() (Statement, error) {
 		if !started {
 			started = true
 			if err := s.settle(s.pos); err != nil {
-				return Statement{}, err
+				return err
 			}
 			st.Offset, st.Line, st.Column = s.pos, s.line, s.column
 		}
@@ -258,7 +260,7 @@ func (s *Scanner) scan() (Statement, error) {
 				if kind == Word {
 					verb = span{s.pos, next}
 					if dialect == MySQL && mysqlCommand(keyword(&s.keyword, text)) {
-						return Statement{}, s.errorAt(s.pos, "mysql client command "+string(text)+" is not SQL")
+						return s.errorAt(s.pos, "mysql client command "+string(text)+" is not SQL")
 					}
 				}
 			}
@@ -334,39 +336,39 @@ func (s *Scanner) clientCommand() (bool, error) {
 }
 
 // atEnd ends the last statement, which needs no terminator, or answers io.EOF.
-func (s *Scanner) atEnd(st Statement, verb span, code bool, end int) (Statement, error) {
+func (s *Scanner) atEnd(st *Statement, verb span, code bool, end int) error {
 	if s.err != nil {
-		return Statement{}, s.err
+		return s.err
 	}
 	if s.lex.inCode {
-		return Statement{}, s.errorAt(s.code, "unterminated comment")
+		return s.errorAt(s.code, "unterminated comment")
 	}
 	if !code {
 		if err := s.check(s.pos); err != nil {
-			return Statement{}, err
+			return err
 		}
-		return Statement{}, io.EOF
+		return io.EOF
 	}
 	if s.lex.delim == nil {
 		if offset, msg := s.body.unterminated(); msg != "" {
-			return Statement{}, s.errorAt(offset, msg)
+			return s.errorAt(offset, msg)
 		}
 	}
 	if s.parens > 0 {
-		return Statement{}, s.errorAt(s.paren, "unterminated parenthesis")
+		return s.errorAt(s.paren, "unterminated parenthesis")
 	}
 	return s.finish(st, verb, end)
 }
 
 // finish fills in what is known once the statement is complete.
-func (s *Scanner) finish(st Statement, verb span, end int) (Statement, error) {
+func (s *Scanner) finish(st *Statement, verb span, end int) error {
 	st.Text = s.text(st.Offset, end)
 	if verb.end > 0 {
 		st.Verb = strings.ToUpper(st.Text[verb.begin-st.Offset : verb.end-st.Offset])
 	}
 	// The whole of it is looked at before the server may see a byte of it.
 	if err := s.check(s.pos); err != nil {
-		return Statement{}, err
+		return err
 	}
 	s.keep = s.pos
 	switch s.lex.opts.Dialect {
@@ -378,7 +380,7 @@ func (s *Scanner) finish(st Statement, verb span, end int) (Statement, error) {
 			st.CopyIn = true
 			var err error
 			if st.Data, err = s.copyData(st); err != nil {
-				return Statement{}, err
+				return err
 			}
 		}
 	case MySQL:
@@ -386,7 +388,7 @@ func (s *Scanner) finish(st Statement, verb span, end int) (Statement, error) {
 			s.mysqlSetting(st.Text)
 		}
 	}
-	return st, nil
+	return nil
 }
 
 // text returns a part of the window as a string.
@@ -475,6 +477,14 @@ func (s *Scanner) skipBOM() {
 
 // check makes sure that the input up to the given offset is UTF-8 without NUL.
 func (s *Scanner) check(to int) error {
+	if to > s.plain {
+		s.plain = max(s.plain, s.checked)
+		s.plain += plainLength(s.lex.window[s.plain-s.base:])
+	}
+	if to <= s.plain {
+		s.checked = to
+		return nil
+	}
 	part := s.lex.window[s.checked-s.base : to-s.base]
 	if i := s.faulty(part); i >= 0 {
 		msg := "invalid UTF-8"
@@ -486,6 +496,23 @@ func (s *Scanner) check(to int) error {
 	}
 	s.checked = to
 	return nil
+}
+
+// plainLength returns how many bytes of text, from its beginning, are ASCII and not NUL. Almost all of what is scanned is, and
+// eight bytes at a time are told so at once.
+func plainLength(text []byte) int {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	n := 0
+	for ; len(text)-n >= 8; n += 8 {
+		// Less one, a NUL borrows and has its high bit set as well.
+		if v := binary.LittleEndian.Uint64(text[n:]); (v|(v-ones))&highs != 0 {
+			break
+		}
+	}
+	for n < len(text) && text[n] != 0 && text[n] < utf8.RuneSelf {
+		n++
+	}
+	return n
 }
 
 // settle checks the input up to the given offset and counts its lines and characters.
