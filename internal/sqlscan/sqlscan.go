@@ -88,6 +88,7 @@ type Scanner struct {
 	settled, line, column int
 	binary                []span // string literals of this statement whose bytes need not be UTF-8, in order
 
+	command byte // a byte c with c|0x20 == command may begin a client's command
 	body    body // how a statement's inner semicolons are known, per dialect
 	watch   bool // body wants to see this statement's tokens
 	parens  int  // PostgreSQL: open parentheses, in which a semicolon ends nothing
@@ -117,11 +118,11 @@ func New(r io.Reader, opts Options) *Scanner {
 	s := &Scanner{r: r, size: firstWindow, lex: newLexer(opts), line: 1, column: 1}
 	switch s.lex.opts.Dialect {
 	case Postgres:
-		s.body = &postgresBody{}
+		s.body, s.command = &postgresBody{}, '\\'|0x20
 	case MySQL:
-		s.body = &mysqlBody{}
+		s.body, s.command = &mysqlBody{}, 'd'
 	default:
-		s.body = &sqliteBody{}
+		s.body, s.command = &sqliteBody{}, '.'
 	}
 	if opts.Dialect != s.lex.opts.Dialect {
 		s.err = fmt.Errorf("sqlscan: unknown dialect %d", opts.Dialect)
@@ -200,11 +201,13 @@ func (s *Scanner) scan(st *Statement) error {
 		}
 		if !started {
 			s.keep = s.pos
-			if took, err := s.clientCommand(); err != nil || took {
-				if err != nil {
-					return err
+			if s.lex.window[s.pos-s.base]|0x20 == s.command {
+				if took, err := s.clientCommand(); err != nil || took {
+					if err != nil {
+						return err
+					}
+					continue
 				}
-				continue
 			}
 		}
 		p := s.pos - s.base
