@@ -286,23 +286,36 @@ func (s *Scanner) scan(st *Statement) error {
 }
 
 // skipInert passes over the bytes at pos that are tokens of their own and matter to nobody, as between the values of a
-// long INSERT: most tokens are such, and a turn of the loop in scan costs ten times as much. It returns the offset of the first
-// other byte, and the new end of what is significant.
+// long INSERT, and over words once the statement's body has seen enough: most tokens are such, and a turn of the loop in scan costs
+// ten times as much. It returns the offset of the first other byte, and the new end of what is significant.
 func (s *Scanner) skipInert(pos, end int) (int, int) {
 	table := &inert[s.lex.opts.Dialect]
-	for i, c := range s.lex.window[pos-s.base:] {
-		switch table[c] {
+	w := s.lex.window[pos-s.base:]
+	for i := 0; i < len(w); i++ {
+		switch table[w[i]] {
 		case inertToken:
 			if s.watch {
 				return pos + i, end
 			}
 			end = pos + i + 1
+		case inertWord:
+			e := i + 1
+			for e < len(w) && inWord[w[e]] {
+				e++
+			}
+			if s.watch || e == len(w) || mayFollowPrefix(w[e]) {
+				return pos + i, end
+			}
+			end, i = pos+e, e-1
 		case notInert:
 			return pos + i, end
 		}
 	}
 	return s.base + len(s.lex.window), end
 }
+
+// mayFollowPrefix reports whether a literal may go on with c after a letter or U&.
+func mayFollowPrefix(c byte) bool { return c == '\'' || c == '&' }
 
 // countParens keeps the depth of PostgreSQL's parentheses: psql ends no statement inside them, for the sake of CREATE RULE.
 func (s *Scanner) countParens(op []byte) {

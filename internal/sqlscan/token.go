@@ -199,6 +199,8 @@ var inert = func() (tables [MySQL + 1][256]inertness) {
 			switch k := classes[d][c]; {
 			case k == classSpace:
 				tables[d][c] = inertBlank
+			case k == classWord && c < utf8.RuneSelf: // a byte-order mark is none
+				tables[d][c] = inertWord
 			case c == ',' || c == '=' && d != Postgres,
 				k == classPunct && d != Postgres,
 				k == classDigit && d != MySQL:
@@ -215,6 +217,7 @@ const (
 	notInert inertness = iota
 	inertBlank
 	inertToken
+	inertWord
 )
 
 // isLetter reports whether c may begin a word in every dialect. All bytes of a character beyond ASCII may.
