@@ -92,15 +92,15 @@ func (b *sqliteBody) token(s *Scanner, kind TokenKind, text []byte, offset int) 
 		return
 	}
 	b.words++
-	word := string(keyword(&s.keyword, text))
+	word := keyword(&s.keyword, text)
 	switch {
 	case b.open:
-		if semi && word == "END" {
+		if semi && string(word) == "END" {
 			b.open = false
 			s.watch = false
 		}
 	case !b.create:
-		switch word {
+		switch string(word) {
 		case "CREATE":
 			b.create = true
 			b.words = 0
@@ -108,11 +108,14 @@ func (b *sqliteBody) token(s *Scanner, kind TokenKind, text []byte, offset int) 
 		default:
 			s.watch = false
 		}
-	case b.words == 1 && (word == "TEMP" || word == "TEMPORARY"):
-		b.words = 0
 	case b.words == 1:
-		s.watch = word == "TRIGGER"
-	case word == "BEGIN":
+		switch string(word) {
+		case "TEMP", "TEMPORARY":
+			b.words = 0
+		default:
+			s.watch = string(word) == "TRIGGER"
+		}
+	case string(word) == "BEGIN":
 		b.open = true
 		b.opening = offset
 	}

@@ -552,11 +552,13 @@ func (s *Scanner) count(to int) {
 		s.column = 1
 		part = part[bytes.LastIndexByte(part, '\n')+1:]
 	}
+	characters := 0
 	for _, c := range part {
-		if c&0xC0 != 0x80 { // not the continuation of a character
-			s.column++
+		if c&0xC0 != 0x80 { // not the continuation of one
+			characters++
 		}
 	}
+	s.column += characters
 }
 
 var newline = []byte{'\n'}
