@@ -56,14 +56,19 @@ type row struct {
 	done      int    // statements known to have taken effect (journaled migrations)
 	steps     int    // statements in all
 	intent    string // JSON of the statement that was about to run; see journal.go
-	started   time.Time
 	finished  time.Time
-	duration  time.Duration
 	actor     string // who: host, process, application
 	run       string // identity of the run that the row belongs to
-	tool      string // version of this package
-	fault     string // error of the last attempt
 	hasDown   bool   // the down script is stored
+	details          // zero unless readDetails has read the row
+}
+
+// details is what only people want to know.
+type details struct {
+	started  time.Time
+	duration time.Duration
+	tool     string // version of this package
+	fault    string // error of the last attempt
 }
 
 // clone is a copy that stays as it is while the history goes on.
@@ -158,12 +163,24 @@ type queryer interface {
 }
 
 // read is the look: one SELECT, no lock, no write. A table that is not there
-// is an empty history; any other error is an error.
+// is an empty history; any other error is an error. It is made at each boot, so
+// it leaves out what no decision needs.
 func (s *store) read(ctx context.Context, q queryer) (*history, error) {
-	query := fmt.Sprintf(`SELECT set_name, version, repeatable, name, checksum, state, direction, done, steps,`+
-		` COALESCE(intent, ''), COALESCE(%s, ''), COALESCE(%s, ''), COALESCE(duration_ms, 0), actor, run_id, tool_version, COALESCE(error, ''),`+
-		` CASE WHEN down_sql IS NULL THEN 0 ELSE 1 END FROM %s WHERE set_name IN (%s, %s)`,
-		s.d.TimeText("started_at"), s.d.TimeText("finished_at"), s.table, s.d.Literal(metaSet), s.d.Literal(s.set))
+	return s.readColumns(ctx, q, false)
+}
+
+// readDetails is read with the details of each row.
+func (s *store) readDetails(ctx context.Context, q queryer) (*history, error) {
+	return s.readColumns(ctx, q, true)
+}
+
+func (s *store) readColumns(ctx context.Context, q queryer, withDetails bool) (*history, error) {
+	columns := fmt.Sprintf("set_name, version, repeatable, name, checksum, state, direction, done, steps, COALESCE(intent, ''), COALESCE(%s, ''), actor, run_id,"+
+		" CASE WHEN down_sql IS NULL THEN 0 ELSE 1 END", s.d.TimeText("finished_at"))
+	if withDetails {
+		columns += fmt.Sprintf(", COALESCE(%s, ''), COALESCE(duration_ms, 0), tool_version, COALESCE(error, '')", s.d.TimeText("started_at"))
+	}
+	query := fmt.Sprintf("SELECT %s FROM %s WHERE set_name IN (%s, %s)", columns, s.table, s.d.Literal(metaSet), s.d.Literal(s.set))
 	rows, err := q.QueryContext(ctx, query, s.d.QueryArgs()...)
 	if err != nil {
 		if s.d.IsNoTable(err) {
@@ -172,7 +189,7 @@ func (s *store) read(ctx context.Context, q queryer) (*history, error) {
 		return nil, fmt.Errorf("reading the history table: %w", err)
 	}
 	h := &history{}
-	err = h.scan(rows)
+	err = h.scan(rows, withDetails)
 	if s.d.IsNoTable(err) { // pgx reports the error of a query with its rows
 		return &history{}, nil
 	}
@@ -185,22 +202,26 @@ func (s *store) read(ctx context.Context, q queryer) (*history, error) {
 	return h, nil
 }
 
-func (h *history) scan(rows *sql.Rows) (err error) {
+func (h *history) scan(rows *sql.Rows, withDetails bool) (err error) {
 	defer func() {
 		if closeErr := rows.Close(); err == nil {
 			err = closeErr
 		}
 	}()
+	var (
+		r                           row // one for all rows: Scan needs its address, which costs an allocation
+		set, repeatable             string
+		started, finished, stateStr string
+		milliseconds                float64
+		hasDown                     int
+	)
+	into := []any{&set, &r.id.Version, &repeatable, &r.id.Name, &r.checksum, &stateStr, &r.direction, &r.done, &r.steps,
+		&r.intent, &finished, &r.actor, &r.run, &hasDown}
+	if withDetails {
+		into = append(into, &started, &milliseconds, &r.tool, &r.fault)
+	}
 	for rows.Next() {
-		var (
-			r                           row
-			set, repeatable             string
-			started, finished, stateStr string
-			milliseconds                float64
-			hasDown                     int
-		)
-		if err := rows.Scan(&set, &r.id.Version, &repeatable, &r.id.Name, &r.checksum, &stateStr, &r.direction, &r.done, &r.steps,
-			&r.intent, &started, &finished, &milliseconds, &r.actor, &r.run, &r.tool, &r.fault, &hasDown); err != nil {
+		if err := rows.Scan(into...); err != nil {
 			return err
 		}
 		if set == metaSet {

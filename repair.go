@@ -90,7 +90,7 @@ func (db *DB) findings(ctx context.Context) ([]Finding, error) {
 	if err := r.migrationConnection(ctx); err != nil {
 		return nil, ended(ctx, err)
 	}
-	hist, err := r.store.read(ctx, r.conn)
+	hist, err := r.store.readDetails(ctx, r.conn)
 	if err != nil {
 		return nil, err
 	}

@@ -125,7 +125,7 @@ func (db *DB) readHistory(ctx context.Context) (*source, *history, error) {
 		return nil, nil, err
 	}
 	defer r.release(ctx)
-	hist, err := r.store.read(ctx, r.conn)
+	hist, err := r.store.readDetails(ctx, r.conn)
 	return r.src, hist, ended(ctx, err)
 }
 
