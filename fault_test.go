@@ -179,11 +179,22 @@ func (s *sqliteFault) Connect(context.Context) (driver.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &sqliteFaultConn{SQLiteConn: conn.(*sqlite3.SQLiteConn), f: s.f}, nil
+	return &sqliteFaultConn{sqliteConn: conn.(sqliteConn), f: s.f}, nil
+}
+
+// sqliteConn is what database/sql uses of the driver's connection. Named by its
+// type it would not compile without cgo, where that type has no methods.
+type sqliteConn interface {
+	driver.Conn
+	driver.ConnBeginTx
+	driver.ConnPrepareContext
+	driver.ExecerContext
+	driver.Pinger
+	driver.QueryerContext
 }
 
 type sqliteFaultConn struct {
-	*sqlite3.SQLiteConn
+	sqliteConn
 	f *fault
 }
 
@@ -192,7 +203,7 @@ func (c *sqliteFaultConn) ExecContext(ctx context.Context, query string, args []
 	if before {
 		return nil, driver.ErrBadConn // database/sql closes it: SQLite rolls back
 	}
-	res, err := c.SQLiteConn.ExecContext(ctx, query, args)
+	res, err := c.sqliteConn.ExecContext(ctx, query, args)
 	if after {
 		c.f.die()
 		return nil, driver.ErrBadConn
@@ -209,5 +220,5 @@ func (c *sqliteFaultConn) QueryContext(ctx context.Context, query string, args [
 		c.f.die()
 		return nil, driver.ErrBadConn
 	}
-	return c.SQLiteConn.QueryContext(ctx, query, args)
+	return c.sqliteConn.QueryContext(ctx, query, args)
 }
