@@ -298,6 +298,40 @@ func TestPositions(t *testing.T) {
 	})
 }
 
+// TestCancelledInsideAFile: the error of a run that was told to end says which
+// file it was in, and which line where that can be known: PostgreSQL gets a
+// transaction as one packet, and does not say how far it has come in it.
+func TestCancelledInsideAFile(t *testing.T) {
+	t.Parallel()
+	forEachServer(t, func(t *testing.T, tdb *testdb.Database) {
+		for header, line := range map[string]int{"": 3, "-- tldwdb: no-transaction\n": 4} {
+			if header == "" && tdb.Engine == testdb.Postgres {
+				line = 0
+			}
+			tdb := testdb.New(t, tdb.Engine)
+			f := files{"1_a.up.sql": "CREATE TABLE effects (step text);", "2_b.up.sql": header + "CREATE TABLE b (id integer);\n\n" + slow(tdb.Engine) + ";\nCREATE TABLE c (id integer);"}
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			db, ended := open(t, tdb, f), make(chan error, 1)
+			go func() {
+				_, err := db.Up(ctx)
+				ended <- err
+			}()
+			awaitServer(t, tdb, sleeping, true)
+			cancel()
+			err := <-ended
+			var failed *tldwdb.MigrationError
+			if !errors.Is(err, context.Canceled) || !errors.As(err, &failed) {
+				t.Fatalf("cancelled: %v", err)
+			}
+			if failed.File != "2_b.up.sql" || failed.Line != line || (failed.Statement != "") != (line > 0) {
+				t.Errorf("the error is about %s, line %d, statement %q; want line %d", failed.File, failed.Line, failed.Statement, line)
+			}
+			succeed(t, "up 0002_b; 1 → 2")(db.Up(t.Context()))
+		}
+	})
+}
+
 // TestHints: the usual mistakes come with the usual remedies.
 func TestHints(t *testing.T) {
 	t.Parallel()

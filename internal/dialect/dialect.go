@@ -92,8 +92,10 @@ type Dialect interface {
 	// ClassTemporary made, or empty where Restore or a SessionKeeper does that.
 	DropTemporary(st sqlscan.Statement) string
 	// ExecScript runs statements in order and stops at the first error. It
-	// returns how many were completed. limit bounds each statement where the
-	// server does not do that by itself; 0 means no limit.
+	// returns how many were completed, or -1 with an error where that cannot be
+	// said: several were sent at once, and the connection broke or was given up.
+	// limit bounds each statement where the server does not do that by itself; 0
+	// means no limit.
 	ExecScript(ctx context.Context, c *sql.Conn, list []sqlscan.Statement, limit time.Duration) (done int, err error)
 
 	// Class says how a statement has to be treated.

@@ -251,6 +251,10 @@ func (p *postgres) ExecScript(ctx context.Context, c *sql.Conn, list []sqlscan.S
 				continue
 			}
 			n, err := execPacket(ctx, pc, list[done:])
+			if n < 0 {
+				done = -1
+				return err
+			}
 			done += n
 			if err != nil {
 				return err
@@ -273,6 +277,9 @@ func (p *postgres) ExecScript(ctx context.Context, c *sql.Conn, list []sqlscan.S
 var errNotPgx = errors.New("COPY FROM STDIN needs the pgx driver under this pool")
 
 // execPacket sends the statements up to the next COPY, and counts the results.
+// The count is -1 where an error that is not the server's, such as the end of
+// the context, cut a packet of several: the server keeps results back until it
+// has a buffer full of them, and may be far ahead of what was received.
 func execPacket(ctx context.Context, pc *pgconn.PgConn, list []sqlscan.Statement) (int, error) {
 	var (
 		packet strings.Builder
@@ -302,7 +309,10 @@ func execPacket(ctx context.Context, pc *pgconn.PgConn, list []sqlscan.Statement
 	}
 	done = min(done, len(starts)-1)
 	var pgErr *pgconn.PgError
-	if !errors.As(err, &pgErr) || pgErr.Position == 0 {
+	switch {
+	case !errors.As(err, &pgErr) && len(starts) > 1:
+		return -1, err
+	case pgErr == nil || pgErr.Position == 0:
 		return done, err
 	}
 	// The position counts from the start of the packet. A syntax error anywhere
