@@ -153,6 +153,48 @@ func TestReadOnly(t *testing.T) {
 	})
 }
 
+// TestFileForbidsWrites: a file that makes its own session read-only is at fault
+// itself, and the database is not called so.
+func TestFileForbidsWrites(t *testing.T) {
+	t.Parallel()
+	testdb.ForEach(t, func(t *testing.T, tdb *testdb.Database) {
+		forbid := pick(tdb, "PRAGMA query_only = on", "SET TRANSACTION READ ONLY", "SET SESSION TRANSACTION READ ONLY")
+		for name, c := range map[string]struct {
+			text string
+			line int
+			edit func(*tldwdb.Config)
+		}{
+			"the next statement":    {text: forbid + ";\nCREATE TABLE b (id integer);\n", line: 2},
+			"without a transaction": {text: "-- tldwdb: no-transaction\n" + pick(tdb, forbid, "SET default_transaction_read_only = on", forbid) + ";\nCREATE TABLE b (id integer);\n", line: 3},
+			"the history row":       {text: forbid + ";\n"},
+			"the next file":         {text: forbid + ";\n", edit: func(cfg *tldwdb.Config) { cfg.SingleTransaction = !isMySQL(tdb) }},
+		} {
+			t.Run(name, func(t *testing.T) {
+				tdb := testdb.New(t, tdb.Engine)
+				f := files{"1_a.up.sql": "CREATE TABLE a (id integer);", "2_b.up.sql": c.text, "3_c.up.sql": "CREATE TABLE c (id integer);"}
+				if c.edit == nil {
+					c.edit = func(*tldwdb.Config) {}
+				}
+				_, err := open(t, tdb, f, c.edit).Up(t.Context())
+				if err == nil {
+					t.Fatal("the engine writes all the same")
+				}
+				if errors.Is(err, tldwdb.ErrReadOnly) || !strings.Contains(tldwdb.Hint(err), "take it out") {
+					t.Errorf("%v, hint %q", err, tldwdb.Hint(err))
+				}
+				var failed *tldwdb.MigrationError
+				if c.line > 0 && (!errors.As(err, &failed) || failed.File != "2_b.up.sql" || failed.Line != c.line || !strings.Contains(failed.Hint, "take it out")) {
+					t.Errorf("%v; want line %d", err, c.line)
+				}
+				f["2_b.up.sql"] = pick(tdb, "", "", c.text[:strings.Index(c.text, ";")+1]+"\nSET SESSION TRANSACTION READ WRITE;\n") + "CREATE TABLE b (id integer);"
+				if res, err := open(t, tdb, f).Up(t.Context()); err != nil || res.After != 3 {
+					t.Errorf("mended: %v, hint %q", err, tldwdb.Hint(err))
+				}
+			})
+		}
+	})
+}
+
 // TestMigrateURL: the pool's account may read and write rows; only the other
 // one makes tables. Needs an account that may create roles.
 func TestMigrateURL(t *testing.T) {

@@ -69,7 +69,8 @@ var (
 	ErrUnknownVersion = errors.New("no such migration")
 
 	// ErrReadOnly means that migrations are pending on a server or file that
-	// takes no writes.
+	// takes no writes. A migration that turned writes off for its own session is
+	// a plain [MigrationError].
 	ErrReadOnly = errors.New("the database is read-only")
 )
 
@@ -205,6 +206,20 @@ func (e *hintError) Unwrap() error { return e.err }
 
 func withHint(err error, format string, args ...any) error {
 	return &hintError{err: err, hint: fmt.Sprintf(format, args...)}
+}
+
+// hinted is err with advice, unless it carries some. Of a MigrationError it
+// becomes the hint, where those look who have it in hand.
+func hinted(err error, hint string) error {
+	if Hint(err) != "" {
+		return err
+	}
+	var migration *MigrationError
+	if errors.As(err, &migration) {
+		migration.Hint = hint
+		return err
+	}
+	return withHint(err, "%s", hint)
 }
 
 // Hint returns the advice that an error of this package carries: what to do

@@ -183,10 +183,40 @@ func (db *DB) migrateOnce(ctx context.Context, req Request, wantPlan string) (*R
 	}
 	err = r.look(ctx, req, wantPlan)
 	if err != nil && r.d.IsReadOnly(err) { // not every engine says so before it is written to
-		err = fmt.Errorf("%w: %w", r.readOnly(), err)
+		err = r.refusedWrite(ctx, err)
 	}
 	r.release(ctx)
 	return r.result, ended(ctx, err)
+}
+
+// refusedWrite tells a database that takes no writes from a file that forbade
+// them to itself, with SET TRANSACTION READ ONLY or PRAGMA query_only. It looks
+// by a write that changes nothing, in the session as it came: no variable of the
+// server says all of it.
+func (r *run) refusedWrite(ctx context.Context, cause error) error {
+	readOnly := fmt.Errorf("%w: %w", r.readOnly(), cause)
+	if !r.dirty { // no file has run
+		return readOnly
+	}
+	ctx, cancel := detached(ctx)
+	defer cancel()
+	r.rollback(ctx) // a transaction keeps what was set when it began
+	var err error
+	if keeper, ok := r.d.(dialect.SessionKeeper); ok {
+		err = keeper.RestoreSnapshot(ctx, r.conn.Conn, r.before)
+	} else {
+		_, err = r.d.ExecScript(ctx, r.conn.Conn, plain(r.d.Restore(r.session)), 0)
+	}
+	if err == nil {
+		_, err = r.conn.ExecContext(ctx, "UPDATE "+r.store.table+" SET name = name WHERE 1 = 0")
+	}
+	switch {
+	case err == nil:
+		return hinted(cause, "the database takes writes, so a statement of the migration turned them off (SET TRANSACTION READ ONLY, PRAGMA query_only): take it out")
+	case r.d.IsReadOnly(err), r.d.IsNoTable(err): // without the table it was the table that could not be made
+		return readOnly
+	}
+	return cause // nobody can say
 }
 
 // ended says that a run failed because its context had ended, where the
