@@ -122,7 +122,7 @@ func (r *run) prepareOne(ctx context.Context, s step) (*job, error) {
 	}
 	if sc.stored != "" {
 		j.file = s.id.String() + ".down.sql (stored in the database)"
-		l := &loader{}
+		l := &loader{rules: r.d.ScanOptions()}
 		j.directives = l.directives(j.file, text)
 		if len(l.problems) > 0 {
 			return nil, &LoadError{Problems: l.problems}

@@ -18,6 +18,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/jmoiron/sqlx"
+
+	"github.com/tldw/tldwdb/internal/sqlscan"
 )
 
 // This file reads the migrations of a program. It does no I/O but reading the
@@ -186,6 +188,10 @@ const (
 // for one engine.
 var dialectFolders = []string{"sqlite", "postgres", "mysql"}
 
+// scanRules are the rules by which the text of a dialect is read, as far as they
+// are known before the server is.
+var scanRules = map[string]sqlscan.Dialect{"sqlite": sqlscan.SQLite, "postgres": sqlscan.Postgres, "mysql": sqlscan.MySQL}
+
 // misnamedFolders are names that look like one of them, and would otherwise be
 // passed over without a word.
 var misnamedFolders = map[string]string{
@@ -195,6 +201,7 @@ var misnamedFolders = map[string]string{
 // loader collects a source and everything that is wrong with it.
 type loader struct {
 	fsys       fs.FS
+	rules      sqlscan.Options
 	versions   map[int64]*migration
 	repeatable map[string]*migration
 	problems   []Problem
@@ -204,10 +211,11 @@ type loader struct {
 // after the dialect replace those of the same version and direction beside
 // it. The error is a *LoadError with every fault found.
 func loadSource(fsys fs.FS, dir, dialect string, code []GoMigration) (*source, error) {
-	l := &loader{fsys: fsys, versions: map[int64]*migration{}, repeatable: map[string]*migration{}}
+	rules := sqlscan.Options{Dialect: scanRules[dialect]}
+	l := &loader{fsys: fsys, rules: rules, versions: map[int64]*migration{}, repeatable: map[string]*migration{}}
 	if fsys != nil {
 		l.folder(dir, true)
-		special := &loader{fsys: fsys, versions: map[int64]*migration{}, repeatable: map[string]*migration{}}
+		special := &loader{fsys: fsys, rules: rules, versions: map[int64]*migration{}, repeatable: map[string]*migration{}}
 		special.folder(path.Join(dir, dialect), false)
 		l.overlay(special)
 	}
@@ -536,26 +544,30 @@ func cutSection(text []byte, format fileFormat, direction Direction) ([]byte, *P
 
 func lineAt(text []byte, offset int) int { return bytes.Count(text[:offset], []byte("\n")) + 1 }
 
-// directivePrefix opens a comment that is meant for this package.
-var directiveLine = regexp.MustCompile(`(?m)^[ \t]*--[ \t]*tldwdb:[^\n]*$`)
+// directiveLine is a comment that is meant for this package, if it is one.
+var directiveLine = regexp.MustCompile(`(?m)^[ \t]*(--[ \t]*tldwdb:[^\n]*)$`)
 
 // directives reads the "-- tldwdb:" comments at the head of a file. One below
 // the first statement would silently do nothing, so it is a problem.
 func (l *loader) directives(file string, text []byte) directives {
 	var d directives
-	matches := directiveLine.FindAllIndex(text, -1)
+	matches := directiveLine.FindAllSubmatchIndex(text, -1)
 	if len(matches) == 0 {
 		return d
 	}
-	head := headLength(text)
+	where := placer{text: text, rules: l.rules, head: headLength(text)}
 	seen := map[string]int{}
 	for _, at := range matches {
 		line := lineAt(text, at[0])
-		if at[0] >= head {
+		switch where.of(at[2]) {
+		case placeQuoted:
+			continue
+		case placeLate:
 			l.problem(file, line, "a directive must stand before the first statement")
 			continue
+		case placeHead:
 		}
-		_, rest, _ := strings.Cut(string(text[at[0]:at[1]]), "tldwdb:")
+		_, rest, _ := strings.Cut(string(text[at[2]:at[3]]), "tldwdb:")
 		if name, problem := d.set(strings.TrimSpace(rest)); problem != "" {
 			l.problem(file, line, "%s", problem)
 		} else if first, twice := seen[name]; twice && name != "assured" {
@@ -565,6 +577,84 @@ func (l *loader) directives(file string, text []byte) directives {
 		}
 	}
 	return d
+}
+
+// psqlLine is a line that is no SQL but psql's: the end of COPY's data, or
+// pg_dump's \restrict.
+var psqlLine = regexp.MustCompile(`(?m)^\\(\.|(un)?restrict [^\n]*?)\r?$`)
+
+// place is where something that looks like a directive stands.
+type place uint8
+
+const (
+	placeHead   place = iota // a comment before the first statement
+	placeLate                // a comment further down
+	placeQuoted              // no comment of its own: in a literal, in COPY's data, or inside a /* comment */
+)
+
+// placer tells the places of one text. It scans the text only when asked about
+// one below the head: most files have their directives there, or none.
+type placer struct {
+	text  []byte
+	rules sqlscan.Options
+	head  int // where the blanks and comments at the beginning end
+
+	scanned    bool
+	statements []sqlscan.Statement
+	fault      error // why the text could not be scanned to its end
+}
+
+// of tells where the two dashes at offset at stand.
+func (p *placer) of(at int) place {
+	if at < p.head {
+		if !p.comment(0, p.head, at) {
+			return placeQuoted
+		}
+		return placeHead
+	}
+	if !p.scanned {
+		p.scanned = true
+		p.statements, p.fault = sqlscan.Split(string(p.text), p.rules)
+	}
+	// The statement at or before the place, and where the next one begins.
+	next, _ := slices.BinarySearchFunc(p.statements, at+1, func(st sqlscan.Statement, at int) int { return cmp.Compare(st.Offset, at) })
+	begin, end := 0, len(p.text)
+	if next < len(p.statements) {
+		end = p.statements[next].Offset
+	} else if p.fault != nil {
+		return placeQuoted // nobody can say; when the file is to run the fault is reported
+	}
+	if next > 0 {
+		st := p.statements[next-1]
+		begin = st.Offset + len(st.Text)
+		if st.CopyIn {
+			begin += bytes.IndexByte(p.text[begin:], '\n') + 1 + len(st.Data)
+		}
+		if at < begin {
+			begin, end = st.Offset, st.Offset+len(st.Text)
+		}
+	}
+	switch {
+	case at >= end || !p.comment(begin, end, at):
+		return placeQuoted
+	case next == 0:
+		return placeHead
+	}
+	return placeLate
+}
+
+// comment reports whether a comment begins at offset at, in a part of the text
+// that begins and ends between tokens.
+func (p *placer) comment(begin, end, at int) bool {
+	rules := p.rules
+	rules.Comments = true
+	text := psqlLine.ReplaceAllFunc(p.text[begin:end], func(line []byte) []byte { return bytes.Repeat([]byte(" "), len(line)) })
+	for t := range sqlscan.Tokens(string(text), rules) {
+		if begin+t.Offset >= at {
+			return begin+t.Offset == at && t.Kind == sqlscan.Comment
+		}
+	}
+	return false
 }
 
 // set takes one directive. It returns the directive's name, and what is wrong.

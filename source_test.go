@@ -334,6 +334,54 @@ func TestSourceChangedMeanwhile(t *testing.T) {
 	}
 }
 
+// TestDirectiveInText holds that only a comment is a directive: what looks like
+// one in a literal, in COPY's data or inside another comment is text.
+func TestDirectiveInText(t *testing.T) {
+	t.Parallel()
+	const mark = "\n-- tldwdb: no-transaction\n"
+	late := func(line int) string {
+		return fmt.Sprintf("1_a.up.sql:%d: a directive must stand before the first statement", line)
+	}
+	for _, c := range []struct {
+		name, dialect, text string
+		takes               bool   // the directive counts
+		fault               string // of the file
+	}{
+		{name: "a string", dialect: dialect.NameSQLite, text: "INSERT INTO note VALUES ('how to:" + mark + "');"},
+		{name: "a string in the first line of a file with a head", dialect: dialect.NameMySQL, text: "-- é\nINSERT INTO note VALUES (\"it's" + mark + "\");"},
+		{name: "a quoted name", dialect: dialect.NameSQLite, text: "CREATE TABLE [a" + mark + "] (id int);"},
+		{name: "a body in dollars", dialect: dialect.NamePostgres, text: "SELECT 1;\nCREATE FUNCTION f() RETURNS text AS $x$ SELECT $$" + mark + "$$ $x$ LANGUAGE sql;\nSELECT 2;"},
+		{name: "COPY's data", dialect: dialect.NamePostgres, text: "COPY note FROM stdin; -- data\nit's" + mark + "x\n\\.\nSELECT 1;"},
+		{name: "a comment of more lines at the head", dialect: dialect.NamePostgres, text: "/* not now:" + mark + "*/ SELECT 1;"},
+		{name: "a comment of more lines further down", dialect: dialect.NamePostgres, text: "SELECT 1; /* not now:" + mark + "*/ SELECT 2;"},
+		{name: "a text that cannot be scanned", dialect: dialect.NamePostgres, text: "SELECT 'no end;" + mark},
+		{name: "both", dialect: dialect.NamePostgres, text: mark + "SELECT 'x" + mark + "';", takes: true},
+		{name: "behind MySQL's own comment", dialect: dialect.NameMySQL, text: "# why" + mark + "SELECT 1;", takes: true},
+		{name: "behind MySQL's own comment alone", dialect: dialect.NameMySQL, text: "# why" + mark, takes: true},
+		{name: "late", dialect: dialect.NamePostgres, text: "SELECT 'é';" + mark + "SELECT 2;", fault: late(2)},
+		{name: "late, at the end", dialect: dialect.NameMySQL, text: "SELECT 1;\n# x" + mark, fault: late(3)},
+		{name: "late, inside a statement", dialect: dialect.NameSQLite, text: "SELECT 'it''s'," + mark + "2;", fault: late(2)},
+		{name: "late, behind COPY's data", dialect: dialect.NamePostgres, text: "COPY note FROM stdin;\nx\n\\.\n" + mark + "SELECT 1;", fault: late(5)},
+		{name: "late, behind pg_dump's mark", dialect: dialect.NamePostgres, text: "SELECT 1;\n\\unrestrict abc\n" + mark, fault: late(4)},
+		{name: "late, behind a body with delimiters", dialect: dialect.NameMySQL, text: "DELIMITER ;;\nCREATE PROCEDURE p() BEGIN SELECT 1; END;;\nDELIMITER ;" + mark, fault: late(4)},
+	} {
+		s, err := loadSource(folderOf(map[string]string{"1_a.up.sql": c.text}), ".", c.dialect, nil)
+		if c.fault != "" {
+			if err == nil || err.Error() != c.fault {
+				t.Errorf("%s: %v, want %s", c.name, err, c.fault)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		if got := s.migrations[0].up.directives.NoTransaction; got != c.takes {
+			t.Errorf("%s: the directive counts: %v", c.name, got)
+		}
+	}
+}
+
 func TestDirectiveAboveGooseMark(t *testing.T) {
 	t.Parallel()
 	text := "-- tldwdb: lock-timeout=7s\n-- +goose Up\nSELECT 1;\n-- +goose Down\n-- tldwdb: statement-timeout=1m\nSELECT 2;\n"
