@@ -645,6 +645,7 @@ var mistakes = map[string]mistake{
 // not in a moment: the tests of their engines make them.
 var serverMistakes = []string{
 	"no lock on the table within",
+	"CREATE INDEX CONCURRENTLY needs a name here",
 	"CREATE INDEX CONCURRENTLY cannot run inside a transaction block",
 	"it is not known whether a statement took effect",
 	"Error 1419",

@@ -388,6 +388,15 @@ func TestConcurrentIndex(t *testing.T) {
 	if got := rowsOf(t, admin, indexes); got != "s.a_id|true\ns.a_id2|true" {
 		t.Errorf("the indexes are %s", got)
 	}
+	// Without a name nothing could be cleaned up: it is not begun.
+	nameless := f.with(files{"3_c.up.sql": "CREATE TABLE c (id integer);", "4_d.up.sql": "-- tldwdb: no-transaction\nCREATE INDEX CONCURRENTLY ON s.a (id);"})
+	var load *tldwdb.LoadError
+	if _, err := open(t, tdb, nameless).Up(ctx); !errors.As(err, &load) || !strings.HasPrefix(err.Error(), "4_d.up.sql:2:1: CREATE INDEX CONCURRENTLY needs a name here") {
+		t.Errorf("without a name: %v", err)
+	}
+	if got := rowsOf(t, admin, "SELECT to_regclass('c') IS NULL"); got != "true" {
+		t.Error("the file before it has run")
+	}
 }
 
 // TestDiesInConcurrentIndex: the file's search_path holds when it is asked

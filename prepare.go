@@ -200,9 +200,16 @@ func (r *run) split(j *job, text []byte) error {
 	if len(j.classes) == 1 && (j.classes[0] == dialect.ClassAlone || j.classes[0] == dialect.ClassRepeatable) {
 		j.journaled = true // a transaction would add nothing to it, and many engines refuse it in one
 	}
+	refuser, refuses := r.d.(dialect.StatementRefuser)
 	for i, class := range j.classes {
 		st := j.statements[i]
+		refused := ""
+		if refuses {
+			refused = refuser.Refuse(st)
+		}
 		switch {
+		case refused != "":
+			problems = append(problems, Problem{File: j.file, Line: st.Line, Column: st.Column, Msg: refused})
 		case class == dialect.ClassTransaction:
 			problems = append(problems, Problem{File: j.file, Line: st.Line, Column: st.Column,
 				Msg: st.Verb + " is not allowed here: a migration runs in a transaction of its own where the engine has that; take it out, or use '-- tldwdb: no-transaction' with one statement per step"})

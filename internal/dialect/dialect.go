@@ -243,6 +243,14 @@ type StatementRewriter interface {
 	Rewrite(st sqlscan.Statement, historyTable string) string
 }
 
+// StatementRefuser is implemented by an engine in which some statements can run,
+// but leave what nobody can clean up safely when they are cut short.
+type StatementRefuser interface {
+	// Refuse says why the statement is not taken, and what to write instead. It is
+	// empty for one that is.
+	Refuse(st sqlscan.Statement) string
+}
+
 // AutocommitSwitch is implemented by an engine that is worked with autocommit
 // off, and in which a SET of a file can switch it, together with other things.
 type AutocommitSwitch interface {

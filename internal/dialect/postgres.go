@@ -450,6 +450,21 @@ func (p *postgres) concurrentIndex(st sqlscan.Statement, h head) (name, bool) {
 	return index, true
 }
 
+// Refuse wants a name for an index that is built concurrently. A build that is
+// cut short leaves an invalid index, and which one that is only its name says:
+// one that appeared on the table meanwhile may be another session's, in the middle
+// of its own build or left for somebody to look at, and dropping that would be
+// worse than asking for a name.
+func (p *postgres) Refuse(st sqlscan.Statement) string {
+	if st.Verb != "CREATE" {
+		return ""
+	}
+	if index, building := p.concurrentIndex(st, headOf(st.Text, p.ScanOptions())); !building || index.object != "" {
+		return ""
+	}
+	return "CREATE INDEX CONCURRENTLY needs a name here: without one, the invalid index of a build that failed could not be told from others; write CONCURRENTLY name ON (the server would have chosen TABLE_COLUMN_idx)"
+}
+
 // detached are the tables of ALTER TABLE … DETACH PARTITION.
 func detached(st sqlscan.Statement, h head) (parent, partition name, ok bool) {
 	if st.Verb != "ALTER" || !h.is(1, "TABLE") {

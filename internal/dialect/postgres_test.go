@@ -69,6 +69,20 @@ func TestPostgresStatements(t *testing.T) {
 	}
 }
 
+func TestPostgresRefuses(t *testing.T) {
+	t.Parallel()
+	d := &postgres{}
+	for text, refused := range map[string]bool{
+		"CREATE INDEX CONCURRENTLY ON t (id)": true, "create unique index concurrently on only s.t using btree (id)": true,
+		"CREATE INDEX CONCURRENTLY i ON t (id)": false, `CREATE INDEX CONCURRENTLY "on" ON t (id)`: false, "CREATE INDEX CONCURRENTLY IF NOT EXISTS i ON t (id)": false,
+		"CREATE INDEX ON t (id)": false, "DROP INDEX CONCURRENTLY i": false, "REINDEX TABLE CONCURRENTLY t": false, "CREATE TABLE t (id int)": false,
+	} {
+		if got := d.Refuse(one(t, d, text)); (got != "") != refused {
+			t.Errorf("%s: refused with %q", text, got)
+		}
+	}
+}
+
 func TestPostgresFingerprints(t *testing.T) {
 	t.Parallel()
 	pool := testdb.New(t, testdb.Postgres).AdminDB(t)
