@@ -390,12 +390,18 @@ func (r *run) abandon(ctx context.Context) {
 	}
 }
 
-// guard refuses to take anything back on a production database, unless the
-// caller named it. Ending a way back that was interrupted is not refused: it was
-// allowed when it began.
+// guard refuses to take anything back on a production database. Ending a way back
+// that was interrupted is not refused: it was allowed when it began.
 func (r *run) guard(steps []step, hist *history) error {
-	back := slices.ContainsFunc(steps, func(s step) bool { return s.reason == reasonRequested })
-	if !back || r.cfg.Confirm != "" && r.cfg.Confirm == databaseLabel(r.facts.Database) {
+	if slices.ContainsFunc(steps, func(s step) bool { return s.reason == reasonRequested }) {
+		return r.unprotected(hist)
+	}
+	return nil
+}
+
+// unprotected fails on a production database that the caller did not name.
+func (r *run) unprotected(hist *history) error {
+	if r.cfg.Confirm != "" && r.cfg.Confirm == databaseLabel(r.facts.Database) {
 		return nil
 	}
 	if hist.environment != string(Production) && r.cfg.Environment != Production {

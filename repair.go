@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"github.com/tldw/tldwdb/internal/dialect"
@@ -28,7 +29,10 @@ const (
 	// FixApplied says that all of the migration has taken effect. It does not fit
 	// one that was being taken back.
 	FixApplied FixKind = "applied"
-	// FixForget says that nothing of the migration is there: its row is removed.
+	// FixForget says that nothing of the migration is there: its row is removed,
+	// and its stored down script with it. The next Up runs it from the beginning,
+	// also one that was applied: of such a one Repair adds a finding that says what
+	// the row was, and a production database has to be named in Config.Confirm.
 	FixForget FixKind = "forget"
 	// FixChecksum takes the file as it is now for the text that was applied.
 	FixChecksum FixKind = "checksum"
@@ -51,11 +55,13 @@ type Finding struct {
 
 // Repair shows what needs a decision, and with fixes carries the decisions out.
 // Without fixes it takes no lock and writes nothing. The findings are those
-// from before the fixes.
+// from before the fixes, and one for each applied migration that was forgotten.
 //
 // A migration that failed on PostgreSQL or SQLite never needs it: it was rolled
 // back as a whole. It returns [ErrUnknownVersion] for a fix that names a
-// migration without a row, and an error for one that does not fit.
+// migration without a row, [ErrProtected] where an applied migration of a
+// production database would be forgotten, and an error for a fix that does not
+// fit.
 func (db *DB) Repair(ctx context.Context, fixes ...Fix) ([]Finding, error) {
 	findings, err := db.findings(ctx)
 	if err != nil || len(fixes) == 0 {
@@ -67,14 +73,34 @@ func (db *DB) Repair(ctx context.Context, fixes ...Fix) ([]Finding, error) {
 	}
 	defer r.release(ctx)
 	err = r.locked(ctx, always, func(ctx context.Context, hist *history) error {
+		if slices.ContainsFunc(fixes, func(fix Fix) bool { return forgetsApplied(hist, fix) }) {
+			if err := r.unprotected(hist); err != nil {
+				return err
+			}
+		}
 		for _, fix := range fixes {
 			if err := r.fix(ctx, hist, fix); err != nil {
 				return err
+			}
+			if forgetsApplied(hist, fix) {
+				findings = append(findings, forgotten(hist.find(fix.Migration)))
 			}
 		}
 		return nil
 	})
 	return findings, ended(ctx, err)
+}
+
+// forgetsApplied reports whether the next Up would run again what is there.
+func forgetsApplied(hist *history, fix Fix) bool {
+	row := hist.find(fix.Migration)
+	return fix.Kind == FixForget && row != nil && row.state.done()
+}
+
+// forgotten says what a row was that is gone.
+func forgotten(row *row) Finding {
+	return Finding{Migration: row.id, Automatic: true, Problem: "it was applied, and is forgotten: the next Up runs it again",
+		Evidence: []string{fmt.Sprintf("%s %s by %s, checksum %s", row.state, row.when(), row.actor, row.checksum)}}
 }
 
 func always(*history) (bool, error) { return true, nil }
@@ -242,7 +268,11 @@ func (r *run) fix(ctx context.Context, hist *history, fix Fix) error {
 	if err := r.inOneTransaction(ctx, list); err != nil {
 		return fmt.Errorf("repairing %s: %w", row.id, err)
 	}
-	r.log.LogAttrs(ctx, slog.LevelWarn, "history repaired", slog.String("migration", row.id.String()), slog.String("fix", string(fix.Kind)))
+	was := fmt.Sprintf("%s after %d of %d statements", row.state, row.done, row.steps)
+	if row.state.done() {
+		was = fmt.Sprintf("%s %s by %s", row.state, row.when(), row.actor)
+	}
+	r.log.LogAttrs(ctx, slog.LevelWarn, "history repaired", slog.String("migration", row.id.String()), slog.String("fix", string(fix.Kind)), slog.String("was", was))
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/tldw/tldwdb"
@@ -115,6 +116,65 @@ func TestFixesWithoutDoubt(t *testing.T) {
 		refused(1, tldwdb.FixDone, tldwdb.FixRetry, tldwdb.FixApplied)
 		if findings, err := open(t, tdb, f).Repair(ctx); err != nil || len(findings) != 1 || !slices.Equal(findings[0].Fixes, []tldwdb.FixKind{tldwdb.FixForget}) {
 			t.Errorf("Repair finds %+v, %v", findings, err)
+		}
+	})
+}
+
+// TestForgetApplied: what is forgotten runs again, so that production has to be
+// named, and elsewhere it is told what was forgotten.
+func TestForgetApplied(t *testing.T) {
+	t.Parallel()
+	testdb.ForEach(t, func(t *testing.T, tdb *testdb.Database) {
+		ctx, admin := t.Context(), tdb.AdminDB(t)
+		f := files{"1_a.up.sql": "CREATE TABLE a (id integer);", "2_b.up.sql": "INSERT INTO a VALUES (2);"}
+		as := func(env tldwdb.Environment, confirm string) func(*tldwdb.Config) {
+			return func(cfg *tldwdb.Config) { cfg.Environment, cfg.Confirm = env, confirm }
+		}
+		forget := func(version int64) tldwdb.Fix {
+			return tldwdb.Fix{Migration: tldwdb.ID{Version: version}, Kind: tldwdb.FixForget}
+		}
+		succeed(t, "up 0001_a, up 0002_b; 0 → 2")(open(t, tdb, f).Up(ctx))
+		var book logbook
+		log := func(cfg *tldwdb.Config) { cfg.Logger = book.logger() }
+		findings, err := open(t, tdb, f, log).Repair(ctx, forget(2))
+		if err != nil || len(findings) != 1 || findings[0].Migration.Version != 2 || !strings.Contains(findings[0].Problem, "forgotten") || len(findings[0].Evidence) != 1 {
+			t.Errorf("forgotten in development: %+v, %v", findings, err)
+		}
+		if text := book.text(); !strings.Contains(text, "history repaired") || !strings.Contains(text, "applied on ") {
+			t.Errorf("the log is\n%s", text)
+		}
+		execute(t, admin, "DELETE FROM a")
+
+		name := tdb.Name()
+		if tdb.Engine == testdb.SQLite {
+			name = "test.db"
+		}
+		f["3_c.up.sql"] = "-- tldwdb: no-transaction\nINSERT INTO a VALUES (3);\nDROP TABLE nosuch;"
+		if _, err := open(t, tdb, f, as(tldwdb.Production, "")).Up(ctx); err == nil {
+			t.Fatal("no error")
+		}
+		if got := rowsOf(t, admin, "SELECT id FROM a ORDER BY id"); got != "2\n3" {
+			t.Errorf("after the forgotten one ran again the rows are %q", got)
+		}
+		before := everything(t, admin)
+		for env, confirm := range map[tldwdb.Environment]string{tldwdb.Production: "", tldwdb.Development: "", tldwdb.Test: "another"} {
+			_, err := open(t, tdb, f, as(env, confirm)).Repair(ctx, forget(3), forget(2))
+			if !errors.Is(err, tldwdb.ErrProtected) || !strings.Contains(tldwdb.Hint(err), name) {
+				t.Errorf("forgetting as %s confirming %q: %v, hint %s", env, confirm, err, tldwdb.Hint(err))
+			}
+		}
+		if everything(t, admin) != before {
+			t.Error("what was refused wrote something")
+		}
+		// Of a migration that is not applied nothing is lost.
+		if _, err := open(t, tdb, f).Repair(ctx, forget(3)); err != nil {
+			t.Error(err)
+		}
+		if _, err := open(t, tdb, f, as(tldwdb.Production, name)).Repair(ctx, forget(2)); err != nil {
+			t.Error(err)
+		}
+		if got := rowsOf(t, admin, "SELECT version FROM tldwdb_history WHERE set_name <> '' AND version > 0"); got != "1" {
+			t.Errorf("the history has versions %q", got)
 		}
 	})
 }
