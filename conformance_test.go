@@ -983,6 +983,62 @@ func TestBaseline(t *testing.T) {
 	})
 }
 
+// TestHistoryLost: where the schema is there and the history is not, the error
+// names the way out, which then works.
+func TestHistoryLost(t *testing.T) {
+	t.Parallel()
+	testdb.ForEach(t, func(t *testing.T, tdb *testdb.Database) {
+		ctx, admin := t.Context(), tdb.AdminDB(t)
+		f := library.with(files{"R__titles.sql": "", "0001_author.up.sql": pick(tdb, "PRAGMA cache_size = 100", "SET search_path = public", "SET NAMES utf8mb4") + ";\n" + library["0001_author.up.sql"]})
+		succeed(t, "up 0001_author, up 0002_book, up 0003_year; 0 → 3")(open(t, tdb, f).Up(ctx))
+		schema := tdb.Dump(t, historyTable)
+		for _, single := range []bool{false, true} {
+			if single && isMySQL(tdb) {
+				continue
+			}
+			execute(t, admin, "DROP TABLE "+historyTable)
+			db := open(t, tdb, f, func(cfg *tldwdb.Config) { cfg.SingleTransaction = single })
+			for range 2 {
+				_, err := db.Up(ctx)
+				var failed *tldwdb.MigrationError
+				if !errors.As(err, &failed) || failed.Line != 2 || !strings.Contains(failed.Hint, "DB.Baseline") {
+					t.Errorf("%v, hint %q", err, tldwdb.Hint(err))
+				}
+			}
+			succeed(t, "; 0 → 3")(db.Baseline(ctx, 3))
+			succeed(t, "; 3 → 3")(db.Up(ctx))
+			if got := tdb.Dump(t, historyTable); got != schema {
+				t.Errorf("the schema is\n%s\nwant\n%s", got, schema)
+			}
+		}
+		status, err := open(t, tdb, f).Status(ctx)
+		if err != nil || status.Migrations[0].State != tldwdb.StateBaseline || !status.Migrations[1].Reversible {
+			t.Errorf("the status is %+v, %v", status, err)
+		}
+		// Another migration that finds its table there is a mistake of another kind.
+		later := f.with(files{"0004_again.up.sql": library["0001_author.up.sql"]})
+		if _, err := open(t, tdb, later).Up(ctx); err == nil || tldwdb.Hint(err) != "" {
+			t.Errorf("a later one: %v, hint %q", err, tldwdb.Hint(err))
+		}
+		fresh := testdb.New(t, tdb.Engine)
+		if _, err := open(t, fresh, files{"1_a.up.sql": "DROP TABLE nosuch;"}).Up(ctx); err == nil || tldwdb.Hint(err) != "" {
+			t.Errorf("another error: %v, hint %q", err, tldwdb.Hint(err))
+		}
+		if _, err := open(t, fresh, files{"1_a.up.sql": "CREATE TABLE a (id integer);", "2_b.up.sql": "CREATE TABLE a (id integer);"}).Up(ctx); err == nil || tldwdb.Hint(err) != "" {
+			t.Errorf("the second of a new history: %v, hint %q", err, tldwdb.Hint(err))
+		}
+		// One that had begun is no empty history.
+		begun := testdb.New(t, tdb.Engine)
+		half := files{"1_a.up.sql": "-- tldwdb: no-transaction\nCREATE TABLE a (id integer);\nCREATE TABLE a (id integer);"}
+		if _, err := open(t, begun, half).Up(ctx); err == nil || tldwdb.Hint(err) != "" {
+			t.Errorf("begun: %v, hint %q", err, tldwdb.Hint(err))
+		}
+		if _, err := open(t, begun, half).Baseline(ctx, 1); err == nil || !strings.Contains(tldwdb.Hint(err), "FixForget") {
+			t.Errorf("a baseline over a begun one: %v, hint %q", err, tldwdb.Hint(err))
+		}
+	})
+}
+
 // TestWait: a worker waits until somebody else has migrated, and no longer.
 func TestWait(t *testing.T) {
 	t.Parallel()

@@ -618,6 +618,15 @@ var mistakes = map[string]mistake{
 	"COMMIT is not allowed here":                                              {files: map[string]string{"0001_note.up.sql": oneNote + "COMMIT;" + oneNote}},
 	"this folder is not read: call it postgres":                               {files: map[string]string{"postgresql/0001_note.up.sql": oneNote}},
 	"rows would break a foreign key: item → note (1 rows)":                    {files: map[string]string{"0001_note.up.sql": oneNote + "CREATE TABLE item (note integer REFERENCES note); INSERT INTO note VALUES (1, ''); INSERT INTO item VALUES (1)", "0002_gone.up.sql": "DELETE FROM note"}},
+	"table note already exists": {
+		files: map[string]string{"0001_note.up.sql": oneNote},
+		after: func(ctx context.Context, db *tldwdb.DB, files fstest.MapFS) error {
+			if _, err := db.Pool().ExecContext(ctx, "DROP TABLE "+historyTable); err != nil {
+				return err
+			}
+			return anew(ctx, db, files)
+		},
+	},
 	"was changed after it was applied": {
 		files: map[string]string{"0001_note.up.sql": oneNote},
 		after: func(ctx context.Context, db *tldwdb.DB, files fstest.MapFS) error {

@@ -524,17 +524,31 @@ func (r *run) applyOnce(ctx context.Context, req Request, hist *history, wantPla
 	}
 	r.log.LogAttrs(ctx, slog.LevelInfo, "migrating", slog.String("database", databaseLabel(r.facts.Database)), slog.String("server", r.facts.Server),
 		slog.Int("steps", len(jobs)), slog.Int64("from", r.result.Before), slog.String("lock", r.lock.Kind()), slog.String("why", r.choice.why))
+	fresh := !slices.ContainsFunc(hist.rows, func(row row) bool { return row.state.done() })
 	if r.cfg.SingleTransaction {
-		return r.applyTogether(ctx, hist, jobs)
+		return r.adviseBaseline(fresh, jobs[0], r.applyTogether(ctx, hist, jobs))
 	}
 	for _, j := range jobs {
 		start := time.Now()
 		if err := r.applyOne(ctx, j); err != nil {
-			return err
+			return r.adviseBaseline(fresh, jobs[0], err)
 		}
 		r.applied(ctx, hist, j, time.Since(start))
 	}
 	return nil
+}
+
+// adviseBaseline names the way out to somebody whose history is empty while the
+// schema is there: it was made by something else, or the history was lost.
+func (r *run) adviseBaseline(fresh bool, first *job, err error) error {
+	var failed *MigrationError
+	if !fresh || !errors.As(err, &failed) || failed.Migration != first.id || failed.Direction != DirectionUp || !r.d.IsThere(err) {
+		return err
+	}
+	if k := first.firstEffect(); first.journaled && k < len(first.statements) && failed.Line != first.statements[k].Line {
+		return err // what is there may be the work of the statements before it
+	}
+	return hinted(err, "the history says that nothing was applied here, and the schema is there: if it was made by something else, or the history was lost, DB.Baseline takes the migrations up to a version as applied, without running them")
 }
 
 // applied notes a migration that has been committed.

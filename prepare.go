@@ -41,6 +41,15 @@ func (j *job) touchesSession() bool {
 	})
 }
 
+// firstEffect is the index of the first statement that does more than set the
+// session, or the number of statements when there is none.
+func (j *job) firstEffect() int {
+	if k := slices.IndexFunc(j.classes, func(c dialect.Class) bool { return c != dialect.ClassSession }); k >= 0 {
+		return k
+	}
+	return len(j.classes)
+}
+
 // fail wraps an error of this job. statement is the index of the statement that
 // failed, or negative.
 func (j *job) fail(d dialect.Dialect, statement int, err error) error {
@@ -232,12 +241,12 @@ func (r *run) split(j *job, text []byte) error {
 func (j *job) dropTransactionMarks(d dialect.Dialect) {
 	manual := j.dropAutocommit(d)
 	drop := make([]bool, len(j.statements))
-	first := slices.IndexFunc(j.classes, func(c dialect.Class) bool { return c != dialect.ClassSession })
+	first := j.firstEffect()
 	last := len(j.classes) - 1
 	for last > first && j.classes[last] == dialect.ClassSession {
 		last--
 	}
-	if first >= 0 && first < last && j.opens(d, first) && j.closes(d, last) && !j.directives.NoTransaction {
+	if first < last && j.opens(d, first) && j.closes(d, last) && !j.directives.NoTransaction {
 		drop[first], drop[last] = true, true
 	}
 	for i := range j.statements {

@@ -330,9 +330,9 @@ func (r *run) moveJournal(ctx context.Context, row *row, m *migration, fix Fix) 
 
 // Baseline takes the migrations up to version as applied without running them:
 // for a database that was made by something else and has their schema already.
-// It refuses a database in which one of them has a row, and returns
-// [ErrUnknownVersion] when no file has the version. It writes nothing but the
-// history.
+// It refuses a database in which one of them has a row, unless that says that
+// its first statement failed, and returns [ErrUnknownVersion] when no file has the
+// version. It writes nothing but the history.
 func (db *DB) Baseline(ctx context.Context, version int64) (*Result, error) {
 	r, err := db.newRun(ctx)
 	if err != nil {
@@ -341,6 +341,17 @@ func (db *DB) Baseline(ctx context.Context, version int64) (*Result, error) {
 	err = r.baseline(ctx, version)
 	r.release(ctx)
 	return r.result, ended(ctx, err)
+}
+
+// failedAtOnce reports whether nothing of a migration was done before it failed:
+// so it is where the first Up has met with a schema that was there already.
+func (r *run) failedAtOnce(ctx context.Context, row *row) bool {
+	in, err := parseIntent(row)
+	if row.state != stateFailed || row.direction != DirectionUp || err != nil || in.Next != "" {
+		return false
+	}
+	j, err := r.prepareOne(ctx, step{migration: r.src.find(row.id), id: row.id, direction: row.direction, reason: reasonInterrupted, row: row})
+	return err == nil && row.done <= j.firstEffect() && prefixHash(j.statements, row.done) == in.Prefix
 }
 
 func (r *run) baseline(ctx context.Context, version int64) error {
@@ -354,7 +365,10 @@ func (r *run) baseline(ctx context.Context, version int64) error {
 				continue
 			}
 			if row := hist.find(m.id); row != nil {
-				return withHint(fmt.Errorf("%s has a row already: %s %s", m.id, row.state, row.when()), "a baseline is for a database without history; nothing was written")
+				if !r.failedAtOnce(ctx, row) {
+					return withHint(fmt.Errorf("%s has a row already: %s %s", m.id, row.state, row.when()), "a baseline is for a database without history; nothing was written (DB.Repair with FixForget removes a row)")
+				}
+				list = append(list, r.store.remove(m.id))
 			}
 			e := entry{id: m.id, checksum: m.checksum(), state: stateBaseline, direction: DirectionUp}
 			var err error

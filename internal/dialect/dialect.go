@@ -49,6 +49,9 @@ type Dialect interface {
 	// IsDuplicate reports whether an error means that a row or table is there
 	// already.
 	IsDuplicate(err error) bool
+	// IsThere reports whether an error means that what a statement was to make is
+	// there: a table, a column, an index, a routine, a schema.
+	IsThere(err error) bool
 
 	// IsNullViolation reports whether an error means that a column was to become
 	// NULL that may not: so the history's own statements fail that are not this

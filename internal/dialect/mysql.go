@@ -115,6 +115,14 @@ func (*mysqlDialect) IsDuplicate(err error) bool {
 // IsNullViolation knows 1048 (a column cannot be null).
 func (*mysqlDialect) IsNullViolation(err error) bool { return mysqlNumber(err) == 1048 }
 
+func (*mysqlDialect) IsThere(err error) bool {
+	switch mysqlNumber(err) {
+	case 1007, 1050, 1060, 1061, 1304, 1359, 1537, 1826: // database, table, column, index, routine, trigger, event, foreign key
+		return true
+	}
+	return false
+}
+
 // IsLockTimeout knows 1205 (lock wait timeout, of a row or of a table's
 // metadata), 1213 (deadlock, or another node of a cluster committed first), 1684
 // (MariaDB's catalogue cannot be read for a table that another session is

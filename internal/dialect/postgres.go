@@ -90,6 +90,14 @@ func (*postgres) IsDuplicate(err error) bool {
 	return false
 }
 
+func (*postgres) IsThere(err error) bool {
+	switch pgCode(err) {
+	case "42P07", "42710", "42701", "42723", "42P06": // table or index, other object, column, function, schema
+		return true
+	}
+	return false
+}
+
 // QueryArgs asks pgx for the simple protocol: its default prepares a statement
 // first, which is a round trip more, and fails behind old poolers.
 func (p *postgres) QueryArgs() []any {

@@ -87,6 +87,10 @@ func (*sqlite) IsNullViolation(err error) bool {
 	return err != nil && strings.HasPrefix(err.Error(), "NOT NULL constraint failed: ")
 }
 
+func (*sqlite) IsThere(err error) bool {
+	return err != nil && (strings.HasSuffix(err.Error(), " already exists") || strings.HasPrefix(err.Error(), "duplicate column name: ") || strings.HasPrefix(err.Error(), "there is already "))
+}
+
 // IsReadOnly covers the lock file too: in a folder that takes no files the
 // database's own journal could not be made either.
 func (*sqlite) IsReadOnly(err error) bool {
