@@ -28,7 +28,7 @@ const (
 func (mysql) fromClient(s *session, r *bufio.Reader) error {
 	first := true
 	for {
-		packet, err := mysqlPacket(r)
+		packet, err := MySQLMessage(r)
 		if err != nil {
 			return err
 		}
@@ -63,7 +63,7 @@ func (mysql) fromClient(s *session, r *bufio.Reader) error {
 
 func (mysql) fromServer(s *session, r *bufio.Reader) error {
 	for greeted, ready := false, false; !ready; greeted = true {
-		packet, err := mysqlPacket(r)
+		packet, err := MySQLMessage(r)
 		if err != nil {
 			return err
 		}
@@ -78,8 +78,9 @@ func (mysql) fromServer(s *session, r *bufio.Reader) error {
 	return s.answers(r)
 }
 
-// mysqlPacket reads one packet whole: three bytes of length, one of sequence, the payload.
-func mysqlPacket(r *bufio.Reader) ([]byte, error) {
+// MySQLMessage reads one packet of the MySQL protocol whole: three bytes of length, one of sequence,
+// the payload. Its error is the reader's.
+func MySQLMessage(r *bufio.Reader) ([]byte, error) {
 	head, err := r.Peek(4)
 	if err != nil {
 		return nil, err

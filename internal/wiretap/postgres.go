@@ -25,7 +25,7 @@ var errNotPostgres = errors.New("these are no PostgreSQL messages")
 
 func (postgres) fromClient(s *session, r *bufio.Reader) error {
 	for opened := false; !opened; {
-		message, err := postgresMessage(r, 0)
+		message, err := PostgresMessage(r, 0)
 		if err != nil {
 			return err
 		}
@@ -61,7 +61,7 @@ func (postgres) fromClient(s *session, r *bufio.Reader) error {
 	out := bufio.NewWriter(s.server)
 	owing := false // the client has begun a request and not ended it
 	for {
-		message, err := postgresMessage(r, 1)
+		message, err := PostgresMessage(r, 1)
 		if err != nil {
 			return err
 		}
@@ -98,7 +98,7 @@ func (postgres) fromClient(s *session, r *bufio.Reader) error {
 
 func (postgres) fromServer(s *session, r *bufio.Reader) error {
 	for ready := false; !ready; {
-		message, err := postgresMessage(r, 1)
+		message, err := PostgresMessage(r, 1)
 		if err != nil {
 			return err
 		}
@@ -113,8 +113,10 @@ func (postgres) fromServer(s *session, r *bufio.Reader) error {
 	return s.answers(r)
 }
 
-// postgresMessage reads one message whole: prefix bytes of type (0 or 1), four of length, a body.
-func postgresMessage(r *bufio.Reader, prefix int) ([]byte, error) {
+// PostgresMessage reads one message of the PostgreSQL protocol whole: prefix bytes of type, four of
+// length, a body. prefix is 0 for the first message of a client, and 1 for all others. Its error is
+// the reader's, or says that the bytes are of another protocol.
+func PostgresMessage(r *bufio.Reader, prefix int) ([]byte, error) {
 	head, err := r.Peek(prefix + 4)
 	if err != nil {
 		return nil, err
