@@ -103,7 +103,8 @@ func TestKinds(t *testing.T) {
 		}{
 			{"reset", faultdb.Fault{At: client, Kind: faultdb.Reset}, false},
 			{"close", faultdb.Fault{At: client, Kind: faultdb.Close}, false},
-			{"heard", faultdb.Fault{At: client, Kind: faultdb.Heard}, true},
+			// For all: pgx cancels by another connection what it got no answer to, and may be in time.
+			{"heard", faultdb.Fault{At: client, Kind: faultdb.Heard, All: true}, true},
 			{"answer lost", faultdb.Fault{From: faultdb.Server, At: server, Kind: faultdb.Reset}, true},
 			{"silent answer", faultdb.Fault{From: faultdb.Server, At: server, Kind: faultdb.Silence}, true},
 			{"silence", faultdb.Fault{At: client, Kind: faultdb.Silence}, false},
@@ -132,9 +133,9 @@ func TestKinds(t *testing.T) {
 				if c.effect {
 					want++
 				}
-				for rows() != want && t.Context().Err() == nil { // a statement that was only heard may still run
-					if !c.effect {
-						t.Fatalf("the statement took effect")
+				for got := before - 1; got != want; got = rows() { // a statement that was only heard may still run
+					if got > want || t.Context().Err() != nil {
+						t.Fatalf("%d rows, want %d", got, want)
 					}
 				}
 			})
