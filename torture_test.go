@@ -33,13 +33,14 @@ const (
 
 func wholeMatrix() bool { return os.Getenv(tortureVariable) == "all" }
 
-// places picks some of the numbers from 1 to n, or all of them.
-func places(n, some int) []int {
+// places picks some of the numbers from 1 to n, or all of them, or every
+// stride-th.
+func places(n, some, stride int) []int {
 	if testing.Short() {
 		some = max(1, some/4)
 	}
 	if wholeMatrix() || n < some {
-		some = n
+		some = (n + stride - 1) / stride
 	}
 	list := make([]int, some)
 	for i := range list {
@@ -113,22 +114,25 @@ type kind struct {
 	cancel bool          // the caller's context ends at that instant: as its deadline does when nobody answers
 	rival  bool          // another worker boots at that instant
 	some   int           // how many places a sample has
+	stride int           // the whole matrix has every stride-th place; 0 means 1
 }
 
+// A server's answer has many messages, a packet for each column and row, and
+// what happened before it is the same for all of them: one kind goes through all.
 var kinds = []kind{
 	{name: "reset", fault: faultdb.Fault{Kind: faultdb.Reset}, some: 8},
 	{name: "reset, answer", fault: faultdb.Fault{From: faultdb.Server, Kind: faultdb.Reset}, some: 8},
-	{name: "close, answer", fault: faultdb.Fault{From: faultdb.Server, Kind: faultdb.Close}, some: 4},
+	{name: "close, answer", fault: faultdb.Fault{From: faultdb.Server, Kind: faultdb.Close}, some: 4, stride: 8},
 	{name: "heard", fault: faultdb.Fault{Kind: faultdb.Heard}, some: 8},
 	{name: "outage", fault: faultdb.Fault{Kind: faultdb.Reset, All: true}, some: 8},
 	{name: "outage, heard", fault: faultdb.Fault{Kind: faultdb.Heard, All: true}, some: 8},
-	{name: "outage, answer", fault: faultdb.Fault{From: faultdb.Server, Kind: faultdb.Reset, All: true}, some: 8},
+	{name: "outage, answer", fault: faultdb.Fault{From: faultdb.Server, Kind: faultdb.Reset, All: true}, some: 8, stride: 8},
 	{name: "silence", fault: faultdb.Fault{Kind: faultdb.Silence}, cancel: true, some: 4},
-	{name: "silence, answer", fault: faultdb.Fault{From: faultdb.Server, Kind: faultdb.Silence}, cancel: true, some: 4},
+	{name: "silence, answer", fault: faultdb.Fault{From: faultdb.Server, Kind: faultdb.Silence}, cancel: true, some: 4, stride: 8},
 	{name: "cancel", fault: faultdb.Fault{}, cancel: true, some: 8},
-	{name: "cancel, answer", fault: faultdb.Fault{From: faultdb.Server}, cancel: true, some: 4},
+	{name: "cancel, answer", fault: faultdb.Fault{From: faultdb.Server}, cancel: true, some: 4, stride: 8},
 	{name: "delay", fault: faultdb.Fault{Kind: faultdb.Delay, For: 50 * time.Millisecond}, rival: true, some: 4},
-	{name: "delay, answer", fault: faultdb.Fault{From: faultdb.Server, Kind: faultdb.Delay, For: 50 * time.Millisecond}, rival: true, some: 4},
+	{name: "delay, answer", fault: faultdb.Fault{From: faultdb.Server, Kind: faultdb.Delay, For: 50 * time.Millisecond}, rival: true, some: 4, stride: 8},
 }
 
 func TestTorture(t *testing.T) {
@@ -150,6 +154,12 @@ func TestTorture(t *testing.T) {
 					m := newMatrix(t, e, d, results)
 					for _, k := range kinds {
 						t.Run(k.name, func(t *testing.T) { m.wire(t, k) })
+					}
+					t.Run("wrong password", m.refused)
+					if d == upwards {
+						m.killed(t)
+						t.Run("one of a crowd", m.crowd)
+						t.Run("pause", m.paused)
 					}
 				})
 			}
@@ -213,7 +223,7 @@ func (m *matrix) run(ctx context.Context, rawURL string, edits ...func(*tldwdb.C
 
 // wire goes through all places of a kind.
 func (m *matrix) wire(t *testing.T, k kind) {
-	for _, n := range places(m.messages[k.fault.From], k.some) {
+	for _, n := range places(m.messages[k.fault.From], k.some, max(1, k.stride)) {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
 			m.struck(t, k, n)

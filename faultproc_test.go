@@ -1,0 +1,220 @@
+package tldwdb_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/tldw/tldwdb"
+	"github.com/tldw/tldwdb/internal/faultdb"
+	"github.com/tldw/tldwdb/internal/testdb"
+)
+
+// The part of the matrix in which processes die or stop. They go up: going down
+// is a person's doing, and she sees it fail.
+
+// seedVariable begins the seeds at another number than 1.
+const seedVariable = "TLDWDB_TORTURE_SEED"
+
+// seeds are the seeds to try: some of them, or all that are asked for of the
+// whole matrix.
+func seeds(t *testing.T, some int) []uint64 {
+	t.Helper()
+	first := uint64(1)
+	if text := os.Getenv(seedVariable); text != "" {
+		var err error
+		if first, err = strconv.ParseUint(text, 10, 64); err != nil {
+			t.Fatalf("%s: %v", seedVariable, err)
+		}
+	}
+	const all = 200
+	if wholeMatrix() {
+		some = all
+	} else if testing.Short() {
+		some = 1
+	}
+	list := make([]uint64, some)
+	for i := range list {
+		list[i] = first + uint64(i)
+	}
+	return list
+}
+
+// random is a source that the seed and the engine decide.
+func random(e testdb.Engine, seed uint64) *rand.Rand {
+	h := fnv.New64()
+	_, _ = h.Write([]byte(e)) // never fails
+	return rand.New(rand.NewPCG(seed, h.Sum64()))
+}
+
+// killed sends SIGKILL to a worker when the server is about to hear its n-th
+// message, or at once after that.
+func (m *matrix) killed(t *testing.T) {
+	for _, heard := range []bool{false, true} {
+		name := "kill"
+		if heard {
+			name = "kill, heard"
+		}
+		t.Run(name, func(t *testing.T) {
+			for _, n := range places(m.messages[faultdb.Client], 6, 1) {
+				t.Run(fmt.Sprint(n), func(t *testing.T) {
+					t.Parallel()
+					tdb := m.prepare(t)
+					var victim *worker
+					dead := make(chan struct{})
+					f := faultdb.Fault{At: n, All: true, Kind: faultdb.Reset, Call: func() { victim.kill(); close(dead) }}
+					if heard {
+						f.Kind = faultdb.Heard
+					}
+					_, through := faultdb.Through(t, tdb.URL, f)
+					workers, release := startWorkers(t, 1, job{URL: through, Files: m.files})
+					victim = workers[0]
+					release()
+					select {
+					case <-dead:
+					case <-t.Context().Done():
+						t.Fatal("it was not reached")
+					}
+					m.boot(t, name, tdb, &tldwdb.Result{}, errors.New("killed"))
+				})
+			}
+		})
+	}
+}
+
+// crowd starts several workers at the same instant, and kills one of them at a
+// moment that the seed decides. The others do not notice.
+func (m *matrix) crowd(t *testing.T) {
+	const name = "one of a crowd"
+	for _, seed := range seeds(t, 3) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			tdb := m.prepare(t)
+			r := random(m.engine, seed)
+			size := 2 + r.IntN(3)
+			victim := r.IntN(size)
+			var workers []*worker
+			// Waiters send a few messages each beside those of the one that works.
+			f := faultdb.Fault{At: 1 + r.IntN(m.messages[faultdb.Client]*(size+1)/2), Call: func() { workers[victim].kill() }}
+			proxy, through := faultdb.Through(t, tdb.URL, f)
+			var release func()
+			workers, release = startWorkers(t, size, job{URL: through, Files: m.files})
+			release()
+			var all sync.WaitGroup
+			for i, w := range workers {
+				if i == victim {
+					continue
+				}
+				all.Go(func() {
+					r := w.report(t)
+					if r.Error != "" || !r.Ready || r.Result.After != m.way.goal {
+						t.Errorf("a worker beside the one that was killed: %q %+v", r.Error, r.Result)
+					}
+				})
+			}
+			all.Wait()
+			if !proxy.Happened() {
+				m.results.add(name, m.engine, missed)
+				return
+			}
+			m.boot(t, name, tdb, &tldwdb.Result{}, errors.New("killed"))
+		})
+	}
+}
+
+// paused stops a worker at its n-th message for longer than another one wants to
+// wait, and lets it go on. A session lock stays with it: the other one is told
+// who has it.
+func (m *matrix) paused(t *testing.T) {
+	const name = "pause"
+	for _, n := range places(m.messages[faultdb.Client], 3, 4) {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			t.Parallel()
+			tdb := m.prepare(t)
+			var sleeper *worker
+			stopped := make(chan error, 1)
+			f := faultdb.Fault{At: n, Call: func() { stopped <- sleeper.cmd.Process.Signal(syscall.SIGSTOP) }}
+			_, through := faultdb.Through(t, tdb.URL, f)
+			workers, release := startWorkers(t, 1, job{URL: through, Files: m.files})
+			sleeper = workers[0]
+			release()
+			select {
+			case err := <-stopped:
+				if err != nil {
+					t.Fatal(err)
+				}
+			case <-t.Context().Done():
+				t.Fatal("it was not reached")
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), bound)
+			defer cancel()
+			impatient := func(cfg *tldwdb.Config) { cfg.LockWait = time.Second }
+			if _, err := m.run(ctx, tdb.URL, impatient); err != nil && (!errors.Is(err, tldwdb.ErrLockTimeout) || tldwdb.Hint(err) == "") {
+				t.Errorf("while the holder sleeps: %v", err)
+			}
+			if err := sleeper.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+				t.Fatal(err)
+			}
+			r := sleeper.report(t)
+			if r.Error != "" || !r.Ready {
+				t.Errorf("the one that woke up: %q %+v", r.Error, r.Result)
+			}
+			m.boot(t, name, tdb, &tldwdb.Result{}, errors.New(strings.TrimSpace("paused "+r.Error)))
+		})
+	}
+}
+
+// refused gives a wrong password at the n-th connect.
+func (m *matrix) refused(t *testing.T) {
+	const name = "wrong password"
+	for n := 1; n <= 3; n++ {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			t.Parallel()
+			tdb := m.prepare(t)
+			password := passwordOf(t, tdb.URL)
+			var mu sync.Mutex
+			asked := 0
+			rotating := func(cfg *tldwdb.Config) {
+				cfg.Password = func(context.Context) (string, error) {
+					mu.Lock()
+					defer mu.Unlock()
+					if asked++; asked == n {
+						return "wrong-" + password, nil
+					}
+					return password, nil
+				}
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), bound)
+			defer cancel()
+			res, err := m.run(ctx, tdb.URL, rotating)
+			if asked < n {
+				m.results.add(name, m.engine, missed)
+				return
+			}
+			if err != nil && strings.Contains(err.Error(), "wrong-") {
+				t.Errorf("the error shows the password: %v", err)
+			}
+			m.boot(t, name, tdb, res, err)
+		})
+	}
+}
+
+func passwordOf(t *testing.T, rawURL string) string {
+	t.Helper()
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		t.Fatal("the URL of the database cannot be parsed")
+	}
+	password, _ := u.User.Password()
+	return password
+}
