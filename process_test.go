@@ -44,6 +44,9 @@ type job struct {
 	// killed there; it needs Path, the file of a SQLite database. See crash_test.go.
 	Halt string `json:"halt"`
 	Path string `json:"path"`
+	// Thread puts all of SQLite on one thread; it is what follows the file's name in
+	// the driver's DSN, and needs Path. See faultsqlite_test.go.
+	Thread string `json:"thread"`
 }
 
 // report is the last line that a worker prints.
@@ -94,9 +97,13 @@ func childMain() bool {
 // run is the main job of a service.
 func (j job) run(ctx context.Context) (res *tldwdb.Result, err error) {
 	var db *tldwdb.DB
-	if j.Halt != "" {
+	if j.Halt != "" || j.Thread != "" {
+		open := haltingPool
+		if j.Thread != "" {
+			open = threadPool
+		}
 		var pool *sqlx.DB
-		if db, pool, err = haltingPool(ctx, j); err != nil {
+		if db, pool, err = open(ctx, j); err != nil {
 			return nil, err
 		}
 		defer func() { err = errors.Join(err, pool.Close()) }()

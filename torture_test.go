@@ -145,6 +145,7 @@ func TestTorture(t *testing.T) {
 			t.Logf("\n%s", results)
 		}
 	})
+	t.Run(string(testdb.SQLite), func(t *testing.T) { tortureSQLite(t, results) })
 	for _, e := range servers() {
 		t.Run(string(e), func(t *testing.T) {
 			t.Parallel()
