@@ -20,5 +20,11 @@ func Start(_ context.Context, e Engine) (*Server, error) {
 	return nil, &MissingError{Engine: e, Looked: "way to start a private server on this system", Get: "start one yourself"}
 }
 
+// StartDurable fails as Start does.
+func StartDurable(ctx context.Context, e Engine) (*Server, error) { return Start(ctx, e) }
+
+// Crash fails: no server was started.
+func (s *Server) Crash(context.Context) error { return errors.ErrUnsupported }
+
 // Stop does nothing: no server was started.
 func (s *Server) Stop() error { return errors.ErrUnsupported }

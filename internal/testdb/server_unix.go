@@ -29,15 +29,22 @@ import (
 // is not used: it fires when the starting *thread* ends, which the Go runtime may do at any time,
 // and other systems have none.)
 //
+// A server that ends by itself is the end of it all, unless the file "again" is in the folder: then
+// it is started once more, which PostgreSQL may refuse while processes of the dead one are left. The
+// reader tries more than once, because the server may be between two lives.
+//
 // Arguments: the signal that ends the server, the folder to delete, the server's command.
 const watchdog = `
 signal=$1 dir=$2; shift 2
-"$@" 3<&- </dev/null &
-server=$!
-(read -r _ <&3; kill -s "$signal" "$server") &
+(read -r _ <&3; rm -f "$dir/again"; while [ -d "$dir" ]; do kill -s "$signal" "$(cat "$dir/pid-of-server")"; sleep 0.1; done) 2>/dev/null &
 reader=$!
 exec 3<&-
-wait "$server"
+while
+	"$@" </dev/null &
+	echo $! >"$dir/pid-of-server"
+	wait $!
+	[ -e "$dir/again" ]
+do sleep 0.05; done
 kill "$reader" 2>/dev/null
 cd / && rm -rf -- "$dir"
 `
@@ -57,6 +64,28 @@ type Server struct {
 	log   *os.File
 }
 
+// Crash kills the server with SIGKILL, as a system does that runs out of memory, and returns when it
+// has been started again on its data and answers. What was committed before is there: only
+// [StartDurable] makes such servers.
+func (s *Server) Crash(ctx context.Context) error {
+	text, err := os.ReadFile(filepath.Join(s.dir, "pid-of-server"))
+	if err != nil {
+		return err
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return err
+	}
+	again := filepath.Join(s.dir, "again")
+	if err := os.WriteFile(again, nil, 0o644); err != nil {
+		return err
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		return err
+	}
+	return errors.Join(waitReady(ctx, s.Engine, s.URL, s.ended), os.Remove(again))
+}
+
 // launch is what differs between the engines.
 type launch struct {
 	accounts    []string                    // the first that exists runs the server when we are root
@@ -69,12 +98,18 @@ type launch struct {
 
 // Start starts a server of the engine and waits until it answers. The caller's end, however it
 // comes about, is the server's end too. A *[MissingError] means that the machine has no such server.
-func Start(ctx context.Context, e Engine) (*Server, error) {
+func Start(ctx context.Context, e Engine) (*Server, error) { return start(ctx, e, false) }
+
+// StartDurable is [Start] for a server that keeps what was committed when it is killed itself, if
+// not when the machine is: see [Server.Crash].
+func StartDurable(ctx context.Context, e Engine) (*Server, error) { return start(ctx, e, true) }
+
+func start(ctx context.Context, e Engine, durable bool) (*Server, error) {
 	var err error
 	// The port is picked before the server takes it, and another process may come between.
 	for range 3 {
 		var s *Server
-		if s, err = startOnce(ctx, e); err == nil {
+		if s, err = startOnce(ctx, e, durable); err == nil {
 			return s, nil
 		}
 		if !errors.Is(err, errEnded) {
@@ -84,7 +119,7 @@ func Start(ctx context.Context, e Engine) (*Server, error) {
 	return nil, err
 }
 
-func startOnce(ctx context.Context, e Engine) (_ *Server, err error) {
+func startOnce(ctx context.Context, e Engine, durable bool) (_ *Server, err error) {
 	plan, find := (*instance).postgres, func() (string, error) { return findPostgres() }
 	if e != Postgres {
 		plan, find = (*instance).mysql, func() (string, error) { return findMySQL(ctx, e) }
@@ -93,7 +128,7 @@ func startOnce(ctx context.Context, e Engine) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	in := &instance{engine: e, program: program, password: randomText()}
+	in := &instance{engine: e, program: program, password: randomText(), durable: durable}
 	if in.port, err = freePort(ctx); err != nil {
 		return nil, err
 	}
@@ -160,6 +195,7 @@ type instance struct {
 	dir      string
 	port     int
 	password string // of the superuser and of the account
+	durable  bool   // what is committed is the system's, and no longer the process's
 }
 
 func (in *instance) path(name string) string { return filepath.Join(in.dir, name) }
@@ -192,9 +228,13 @@ func (in *instance) postgres() (*launch, error) {
 		signal:  "QUIT", // immediate shutdown; SIGKILL would leave its shared memory
 		url:     in.url("tldw", "tldw"),
 	}
+	commit := "synchronous_commit=off"
+	if in.durable {
+		commit = "synchronous_commit=on"
+	}
 	for _, setting := range []string{
 		"listen_addresses=127.0.0.1", "port=" + strconv.Itoa(in.port), "unix_socket_directories=" + in.dir,
-		"fsync=off", "synchronous_commit=off", "full_page_writes=off", "wal_level=minimal", "max_wal_senders=0",
+		"fsync=off", commit, "full_page_writes=off", "wal_level=minimal", "max_wal_senders=0",
 		"max_connections=300", "shared_buffers=32MB", "log_min_duration_statement=-1",
 	} {
 		l.command = append(l.command, "-c", setting)
@@ -217,22 +257,26 @@ func (in *instance) postgres() (*launch, error) {
 }
 
 func (in *instance) mysql() (*launch, error) {
-	// The host is written as an address since the server does not look names up.
-	accounts := "CREATE DATABASE tldw CHARACTER SET utf8mb4;\n" +
-		"CREATE USER 'tldw'@'127.0.0.1' IDENTIFIED BY '" + in.password + "';\n" +
+	// The server runs this at each start. The host is written as an address since it does not look
+	// names up.
+	accounts := "CREATE DATABASE IF NOT EXISTS tldw CHARACTER SET utf8mb4;\n" +
+		"CREATE USER IF NOT EXISTS 'tldw'@'127.0.0.1' IDENTIFIED BY '" + in.password + "';\n" +
 		"GRANT ALL PRIVILEGES ON `tldw%`.* TO 'tldw'@'127.0.0.1';\n" +
 		"ALTER USER 'root'@'localhost' IDENTIFIED BY '" + in.password + "';\n" +
 		"DROP USER IF EXISTS 'root'@'127.0.0.1', 'root'@'::1', ''@'localhost';\n"
 	if err := os.WriteFile(in.path("accounts.sql"), []byte(accounts), 0o600); err != nil {
 		return nil, err
 	}
-	data := in.path("data")
+	data, flush := in.path("data"), "0"
+	if in.durable {
+		flush = "2" // at each commit, as far as the system
+	}
 	l := &launch{
 		accounts: []string{"mysql", "nobody"},
 		command: []string{
 			in.program, "--no-defaults", "--datadir=" + data, "--port=" + strconv.Itoa(in.port), "--bind-address=127.0.0.1",
 			"--socket=" + in.path("sock"), "--pid-file=" + in.path("pid"), "--init-file=" + in.path("accounts.sql"),
-			"--skip-name-resolve", "--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0",
+			"--skip-name-resolve", "--innodb-flush-log-at-trx-commit=" + flush, "--innodb-doublewrite=0",
 			"--innodb-buffer-pool-size=32M", "--max-connections=300", "--character-set-server=utf8mb4", "--secure-file-priv=",
 		},
 		signal: "KILL", // an orderly shutdown takes seconds and saves what is about to be deleted

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/url"
 	"os"
@@ -40,6 +41,44 @@ func TestStartAndStop(t *testing.T) {
 			}
 			if what := remains(t.Context(), s.URL, s.dir); what != "" {
 				t.Errorf("after Stop there is still %s", what)
+			}
+		})
+	}
+}
+
+// A server that was killed is there again, with what was committed.
+func TestCrash(t *testing.T) {
+	t.Parallel()
+	for _, e := range servers {
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			s, err := StartDurable(t.Context(), e)
+			if missing, ok := errors.AsType[*MissingError](err); ok {
+				t.Skip(missing)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				if err := s.Stop(); err != nil {
+					t.Error(err)
+				}
+				if what := remains(context.WithoutCancel(t.Context()), s.URL, s.dir); what != "" {
+					t.Errorf("after Stop there is still %s", what)
+				}
+			})
+			db := s.New(t)
+			pool := db.AdminDB(t)
+			for i := range 2 {
+				if _, err := pool.ExecContext(t.Context(), fmt.Sprintf("CREATE TABLE t%d (i int)", i)); err != nil {
+					t.Fatal(err)
+				}
+				if err := s.Crash(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if dump := db.Dump(t); !strings.Contains(dump, fmt.Sprintf("t%d", i)) {
+					t.Errorf("after the crash there is\n%s", dump)
+				}
 			}
 		})
 	}

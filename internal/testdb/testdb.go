@@ -203,6 +203,14 @@ func New(tb TB, e Engine) *Database {
 	return newOn(ctx, tb, e, server)
 }
 
+// New makes an empty database on this server, as the function New does on the shared one.
+func (s *Server) New(tb TB) *Database {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), housekeeping)
+	defer cancel()
+	return newOn(ctx, tb, s.Engine, s.URL)
+}
+
 func newOn(ctx context.Context, tb TB, e Engine, server string) *Database {
 	tb.Helper()
 	if err := checkURL(e, server); err != nil {
