@@ -218,3 +218,60 @@ func passwordOf(t *testing.T, rawURL string) string {
 	password, _ := u.User.Password()
 	return password
 }
+
+// crashed kills the server, on one of its own, when the worker sends its n-th
+// message: before the server reads it, or while it works on it.
+func (m *matrix) crashed(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes a server of its own")
+	}
+	server, err := testdb.StartDurable(t.Context(), m.engine)
+	if missing, ok := errors.AsType[*testdb.MissingError](err); ok {
+		t.Skip(missing)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	undisturbed := server.New(t) // the account's host, which views name, may be another here
+	if _, err := m.run(t.Context(), undisturbed.URL); err != nil {
+		t.Fatal(err)
+	}
+	own := *m
+	own.want = look(t, undisturbed, undisturbed.AdminDB(t))
+	for _, working := range []bool{false, true} {
+		name := "server killed"
+		if working {
+			name = "server killed, working"
+		}
+		for _, n := range places(m.messages[faultdb.Client], 2, 2) {
+			t.Run(fmt.Sprintf("%s/%d", name, n), func(t *testing.T) {
+				tdb := server.New(t)
+				back := make(chan error, 1)
+				f := faultdb.Fault{At: n, Call: func() {
+					if working {
+						go func() { back <- server.Crash(t.Context()) }()
+					} else {
+						back <- server.Crash(t.Context())
+					}
+				}}
+				proxy, through := faultdb.Through(t, tdb.URL, f)
+				ctx, cancel := context.WithTimeout(t.Context(), bound)
+				defer cancel()
+				res, err := own.run(ctx, through)
+				if !proxy.Happened() {
+					m.results.add(name, m.engine, missed)
+					return
+				}
+				if err := <-back; err != nil {
+					t.Fatal(err)
+				}
+				own.boot(t, name, tdb, res, err)
+			})
+		}
+	}
+}

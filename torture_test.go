@@ -161,6 +161,7 @@ func TestTorture(t *testing.T) {
 						m.killed(t)
 						t.Run("one of a crowd", m.crowd)
 						t.Run("pause", m.paused)
+						t.Run("crash", m.crashed)
 					}
 				})
 			}
