@@ -45,7 +45,7 @@ type job struct {
 	Halt string `json:"halt"`
 	Path string `json:"path"`
 	// Thread puts all of SQLite on one thread; it is what follows the file's name in
-	// the driver's DSN, and needs Path. See faultsqlite_test.go.
+	// the driver's DSN, and needs Path. See thread_test.go.
 	Thread string `json:"thread"`
 }
 
