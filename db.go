@@ -221,6 +221,7 @@ func (db *DB) connectOptions(u dburl.URL, o dialect.ConnectOptions) dialect.Conn
 	o.Application = db.cfg.Application
 	o.ConnectTimeout = db.cfg.ConnectTimeout
 	o.PrePing = !db.cfg.DisablePrePing
+	o.Pooled = db.cfg.Pooler
 	o.BusyTimeout = db.cfg.BusyTimeout
 	o.Logger = db.cfg.Logger
 	if _, has := u.Password(); has && o.Migration && db.migrateURL.Dialect != "" {
