@@ -131,8 +131,13 @@ func TestLeaseFromHandToHand(t *testing.T) {
 		}
 		got, err := a.Beat(t.Context(), b.conn)
 		held(t, "Beat", true, got, err)
+		exec(t, a.conn, "BEGIN; UPDATE "+leaseTable+" SET server = 'left open' WHERE id = 1")
 		got, err = a.Unlock(t.Context(), a.conn)
 		held(t, "Unlock", true, got, err)
+		var server string
+		if err := pool.QueryRowContext(t.Context(), "SELECT server FROM "+leaseTable+" WHERE id = 1").Scan(&server); err != nil || server == "left open" {
+			t.Errorf("what was left open has been committed: %v", err)
+		}
 		if holder, err := a.Holder(t.Context(), a.conn); holder != "" || err != nil {
 			t.Errorf("after Unlock: %q, %v", holder, err)
 		}
@@ -141,6 +146,24 @@ func TestLeaseFromHandToHand(t *testing.T) {
 		b.try(t, true)
 		if b.Token() <= a.Token() {
 			t.Errorf("token %d after %d", b.Token(), a.Token())
+		}
+		if err := b.Abandon(t.Context(), a.conn); err != nil {
+			t.Fatal(err)
+		}
+		a.try(t, true)
+	})
+}
+
+// A process that died between the table and its rows, or an administrator who made
+// it for a role that may not.
+func TestLeaseTableWithoutRows(t *testing.T) {
+	t.Parallel()
+	forEachServer(t, func(t *testing.T, db *testdb.Database, pool *sql.DB) {
+		a := contend(t, pool, db.Engine, "a")
+		exec(t, pool, a.d.leaseDDL(a.table))
+		a.try(t, true)
+		if n := a.fenced(t); n.Int64 != 7 {
+			t.Errorf("the fence yields %v", n)
 		}
 	})
 }

@@ -126,11 +126,12 @@ func (*mysqlDialect) IsThere(err error) bool {
 // IsLockTimeout knows 1205 (lock wait timeout, of a row or of a table's
 // metadata), 1213 (deadlock, or another node of a cluster committed first), 1684
 // (MariaDB's catalogue cannot be read for a table that another session is
-// changing, which strict mode makes an error) and 3572 (MySQL's word for a lock
-// that NOWAIT did not get).
+// changing, which strict mode makes an error), 1020 (a row that is to be locked
+// has changed since the transaction's first reading: MariaDB from 11.6 on) and
+// 3572 (MySQL's word for a lock that NOWAIT did not get).
 func (*mysqlDialect) IsLockTimeout(err error) bool {
 	switch mysqlNumber(err) {
-	case 1205, 1213, 1684, 3572:
+	case 1020, 1205, 1213, 1684, 3572:
 		return true
 	}
 	return false
