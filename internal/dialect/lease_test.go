@@ -3,6 +3,7 @@ package dialect
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -350,6 +351,89 @@ func oneAtATime(t *testing.T, pool *sql.DB, contender func(i int) contender) {
 	}
 }
 
+// Leases that end all the time, under holders that do not know it: whatever is
+// committed under a token is there before the next one is given out.
+func TestLeaseFenceHolds(t *testing.T) {
+	t.Parallel()
+	forEachLeaser(t, func(t *testing.T, db *testdb.Database, pool *sql.DB) {
+		fenceHolds(t, pool, func(i int) contender { return contend(t, pool, db.Engine, fmt.Sprint("contender ", i)) })
+	})
+}
+
+func fenceHolds(t *testing.T, pool *sql.DB, enter func(i int) contender) {
+	t.Helper()
+	const contenders, turns, writes = 6, 6, 4
+	exec(t, pool, "CREATE TABLE work (token bigint NOT NULL, writer int NOT NULL, n int NOT NULL, PRIMARY KEY (token, n)); CREATE TABLE seen (token bigint PRIMARY KEY, before_it int)")
+	var wait sync.WaitGroup
+	work := func(c contender, writer int) error {
+		for got := false; !got; {
+			var err error
+			if got, err = c.Try(t.Context(), c.conn, 0); err != nil {
+				return fmt.Errorf("Try: %w", err)
+			}
+		}
+		if _, err := c.conn.ExecContext(t.Context(), fmt.Sprintf("INSERT INTO seen SELECT %d, count(*) FROM work WHERE token < %d", c.Token(), c.Token())); err != nil && !c.d.IsLockTimeout(err) {
+			return fmt.Errorf("looking: %w", err)
+		}
+		for n := range writes {
+			err := func() error {
+				list := []string{"BEGIN", c.Guard(), fmt.Sprintf("INSERT INTO work SELECT %d, %d, %d WHERE %s = 1", c.Token(), writer, n, c.Fence("1")), "COMMIT"}
+				for _, statement := range list {
+					if statement == "" {
+						continue
+					}
+					if _, err := c.conn.ExecContext(t.Context(), statement); err != nil {
+						_, rollbackErr := c.conn.ExecContext(t.Context(), "ROLLBACK")
+						return errors.Join(err, rollbackErr)
+					}
+				}
+				return nil
+			}()
+			if err != nil && !c.d.IsLockTimeout(err) {
+				return fmt.Errorf("writing: %w", err)
+			}
+		}
+		return nil
+	}
+	done := make(chan struct{})
+	for i := range contenders {
+		c := enter(i)
+		wait.Go(func() {
+			for range turns {
+				if err := work(c, i); err != nil {
+					t.Errorf("%s: %v", c.owner, err)
+					return
+				}
+			}
+		})
+	}
+	lapser := enter(contenders)
+	go func() {
+		wait.Wait()
+		close(done)
+	}()
+	for running := true; running; {
+		select {
+		case <-done:
+			running = false
+		default:
+			// The sessions are spared: their holders are to go on.
+			_, err := pool.ExecContext(t.Context(), "UPDATE "+leaseTable+" SET session = 0, expires_at = "+lapser.d.Now()+" WHERE id = 2")
+			if err != nil && !lapser.d.IsNoTable(err) && !lapser.d.IsLockTimeout(err) {
+				t.Fatal(err)
+			}
+		}
+	}
+	var wrong, rows, tokens int
+	if err := pool.QueryRowContext(t.Context(), "SELECT (SELECT count(*) FROM seen WHERE before_it <> (SELECT count(*) FROM work WHERE work.token < seen.token)), (SELECT count(*) FROM work), (SELECT count(*) FROM seen)").Scan(&wrong, &rows, &tokens); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d turns, %d of %d transactions", tokens, rows, contenders*turns*writes)
+	if wrong != 0 {
+		t.Errorf("behind %d of %d takeovers something was committed under an older token", wrong, tokens)
+	}
+}
+
 // galera makes a database in a cluster, and gives a pool for each node.
 func galera(t *testing.T) (*testdb.Database, []*sql.DB) {
 	t.Helper()
@@ -376,6 +460,19 @@ func TestLeaseInACluster(t *testing.T) {
 		if kind, why := ChooseLock(c.d, c.f, false, ""); kind != LockLease {
 			t.Errorf("the lock is %s: %s", kind, why)
 		}
+		return c
+	})
+}
+
+func TestLeaseFenceHoldsInACluster(t *testing.T) {
+	t.Parallel()
+	db, nodes := galera(t)
+	fenceHolds(t, nodes[0], func(i int) contender {
+		c := contend(t, nodes[i%len(nodes)], db.Engine, fmt.Sprint("contender ", i))
+		if err := c.d.Prepare(t.Context(), c.conn, Session{LockTimeout: time.Minute, Facts: c.f}); err != nil {
+			t.Fatal(err)
+		}
+		exec(t, c.conn, "SET SESSION autocommit = 1")
 		return c
 	})
 }
