@@ -54,7 +54,8 @@ type leaseHolder struct {
 	session int64 // 0: given back, or not to be found by its number
 	server  string
 	peer    string
-	busy    bool // it has not expired
+	busy    bool    // it has not expired
+	age     float64 // milliseconds since it was taken
 }
 
 // Lease is the migration lock where a session's own lock does not keep others
@@ -145,8 +146,8 @@ func (l *Lease) try(ctx context.Context, c *sql.Conn) (bool, error) {
 
 // read reads the beat. lock ends the statement.
 func (l *Lease) read(ctx context.Context, q queryer, lock string) (h leaseHolder, err error) {
-	err = queryRow(ctx, q, fmt.Sprintf("SELECT token, session, server, peer, expires_at > %s FROM %s WHERE id = %d %s",
-		l.d.Now(), l.table, leaseBeat, lock), l.d.QueryArgs(), &h.token, &h.session, &h.server, &h.peer, &h.busy)
+	err = queryRow(ctx, q, fmt.Sprintf("SELECT token, session, server, peer, expires_at > %s, %s FROM %s WHERE id = %d %s",
+		l.d.Now(), l.d.ElapsedMS("taken_at"), l.table, leaseBeat, lock), l.d.QueryArgs(), &h.token, &h.session, &h.server, &h.peer, &h.busy, &h.age)
 	return h, err
 }
 

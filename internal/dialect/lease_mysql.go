@@ -46,14 +46,20 @@ func (d *mysqlDialect) leaseSession(f Facts) (number, server, peer string) {
 }
 
 // leaseAlive sees the sessions of other users only with the right to see
-// processes.
+// processes. A server that has started since has other sessions: by a Unix socket
+// they are all called localhost. Its age counts whole seconds.
 func (d *mysqlDialect) leaseAlive(h leaseHolder, working bool) string {
 	command := ""
 	if working {
 		command = " AND p.COMMAND <> 'Sleep'"
 	}
-	return fmt.Sprintf("%s = %s AND EXISTS (SELECT 1 FROM %s p WHERE p.ID = %d AND p.ID <> CONNECTION_ID() AND CONCAT(p.USER, '@', p.HOST) = %s%s)",
-		leaseServer, d.Literal(h.server), d.processlist(), h.session, d.Literal(h.peer), command)
+	status := "performance_schema.global_status"
+	if d.mariaDB.Load() {
+		status = "information_schema.GLOBAL_STATUS"
+	}
+	started := fmt.Sprintf("(SELECT VARIABLE_VALUE FROM %s WHERE VARIABLE_NAME = 'UPTIME') * 1000 + 2000 > %.0f", status, h.age)
+	return fmt.Sprintf("%s = %s AND %s AND EXISTS (SELECT 1 FROM %s p WHERE p.ID = %d AND p.ID <> CONNECTION_ID() AND CONCAT(p.USER, '@', p.HOST) = %s%s)",
+		leaseServer, d.Literal(h.server), started, d.processlist(), h.session, d.Literal(h.peer), command)
 }
 
 func (*mysqlDialect) leaseKill(session int64) string {

@@ -271,6 +271,17 @@ func TestLeaseEndsTheOldSession(t *testing.T) {
 		d.try(t, true)
 		exec(t, c.conn, "SELECT 1")
 
+		if db.Engine != testdb.Postgres { // where the number's owner is known exactly
+			exec(t, pool, "UPDATE "+leaseTable+" SET taken_at = '2001-01-01' WHERE id = 2") // before the server's start
+			lapse(t, pool, d)
+			e := contend(t, pool, db.Engine, "e")
+			e.try(t, true)
+			exec(t, d.conn, "SELECT 1")
+			got, err := e.Unlock(t.Context(), e.conn)
+			held(t, "Unlock", true, got, err)
+			d.try(t, true)
+		}
+
 		// What Abandon does to its own.
 		if err := d.Abandon(t.Context(), c.conn); err != nil {
 			t.Fatal(err)
