@@ -249,8 +249,8 @@ func (r *run) sessionFor(j *job) dialect.Session {
 	if j.directives.StatementTimeout > 0 {
 		s.StatementTimeout = j.directives.StatementTimeout
 	}
-	if j.code != nil { // it may think between two statements for longer than a lease lasts
-		s.Idle = 0
+	if j.code != nil && s.Idle > 0 { // it may think between two statements for longer than a lease lasts
+		s.Idle = -1
 	}
 	return s
 }

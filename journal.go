@@ -145,6 +145,9 @@ func (g *journalRun) doubtful(ctx context.Context, k int, cause error) error {
 func (g *journalRun) record(ctx context.Context, statement string) {
 	ctx, cancel := detached(ctx)
 	defer cancel()
+	if err := g.guarded(ctx); err != nil {
+		return // the next holder finds out by itself
+	}
 	list := []string{statement}
 	if !g.d.TransactionalDDL() {
 		list = append(list, "COMMIT")
@@ -286,6 +289,9 @@ func (g *journalRun) together(ctx context.Context, entry string, st sqlscan.Stat
 
 // enter writes an entry, to a row that is still this run's.
 func (g *journalRun) enter(ctx context.Context, entry string) error {
+	if err := g.guarded(ctx); err != nil {
+		return entryError{err}
+	}
 	result, err := g.conn.ExecContext(ctx, entry)
 	if err != nil {
 		return entryError{err}
@@ -525,6 +531,11 @@ func (g *journalRun) failed(ctx context.Context, k int, cause error) error {
 // runGo runs a Go migration as one step. Its rows are in one transaction with
 // the end of its account; what it does to the schema is not.
 func (g *journalRun) runGo(ctx context.Context) error {
+	if s := g.sessionFor(g.j); s.Idle < 0 {
+		if err := g.timeouts(ctx, s); err != nil {
+			return g.j.fail(g.d, -1, err)
+		}
+	}
 	in := g.literal(intent{Next: goStep, Again: g.j.idempotent})
 	if err := g.write(ctx, g.entry(0, in), dialect.ClassOpaque); err != nil {
 		if raced := g.raced(ctx, err); raced != nil {

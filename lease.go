@@ -21,6 +21,9 @@ type lease interface {
 	dialect.Lock
 	// Fence wraps an expression that is to be NULL once the lease is another's.
 	Fence(expression string) string
+	// Guard is a statement that comes first in each transaction that writes to the
+	// history, and has to change one row; empty where Fence is enough.
+	Guard() string
 	// Beat is the sign of life. held is false when the lease is another's.
 	Beat(ctx context.Context, second *sql.Conn) (held bool, err error)
 }
@@ -50,7 +53,7 @@ func (r *run) chooseLock(ctx context.Context) error {
 
 // useLock makes the lock that was chosen.
 func (r *run) useLock(choice lockChoice) error {
-	r.choice, r.store.fence = choice, nil
+	r.choice, r.store.fence, r.leaseGuard = choice, nil, noGuard
 	if choice.kind != dialect.LockLease {
 		r.lock = r.d.Lock(r.facts, r.cfg.Table)
 		return nil
@@ -59,8 +62,27 @@ func (r *run) useLock(choice lockChoice) error {
 	if err != nil {
 		return err
 	}
-	r.lock, r.store.fence, r.session.Idle = l, l.Fence, r.cfg.LeaseTime
+	r.lock, r.store.fence, r.leaseGuard, r.session.Idle = l, l.Fence, l.Guard, r.cfg.LeaseTime
 	return nil
+}
+
+func noGuard() string { return "" }
+
+// guarded runs the lease's guard in the transaction that is open, or that opens
+// with it.
+func (r *run) guarded(ctx context.Context) error {
+	statement := r.leaseGuard()
+	if statement == "" {
+		return nil
+	}
+	result, err := r.conn.ExecContext(ctx, statement)
+	if err != nil {
+		return err
+	}
+	if n, err := result.RowsAffected(); err != nil || n > 0 {
+		return err
+	}
+	return r.lapsed()
 }
 
 // lockChoice is a kind of lock, and why it was chosen.
@@ -200,6 +222,9 @@ func (h *heartbeat) close() {
 // holdsLease asks inside a transaction whether the lease is still this run's. It
 // is then until the transaction ends.
 func (r *run) holdsLease(ctx context.Context) error {
+	if err := r.guarded(ctx); err != nil {
+		return err
+	}
 	rows, err := r.conn.QueryContext(ctx, "SELECT "+r.store.fence("1")+" IS NULL", r.d.QueryArgs()...)
 	if err != nil {
 		return err

@@ -44,7 +44,6 @@ func (r *run) acquire(ctx context.Context, workLeft func(context.Context) (bool,
 	pause, lastSaid := pollFirst, time.Time{}
 	// The first try does not wait: most of the time nobody has the lock.
 	for slice := time.Duration(0); ; slice = min(lockSlice, max(time.Until(deadline), 0)) {
-		tried := time.Now()
 		got, err := r.lock.Try(ctx, r.conn.Conn, slice)
 		if err != nil {
 			return false, fmt.Errorf("taking the migration lock: %w", err)
@@ -71,7 +70,7 @@ func (r *run) acquire(ctx context.Context, workLeft func(context.Context) (bool,
 			r.log.LogAttrs(ctx, slog.LevelInfo, "waiting for the migration lock",
 				slog.String("holder", r.result.Holder), slog.Duration("waited", now.Sub(start).Round(time.Millisecond)))
 		}
-		if slice > 0 && now.Sub(tried) < pollFirst { // this lock does not wait by itself
+		if slice > 0 && !r.lock.Waits() {
 			if err := sleep(ctx, pause/2+rand.N(pause/2)); err != nil {
 				return false, err
 			}

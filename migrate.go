@@ -122,22 +122,23 @@ func (db *DB) Plan(ctx context.Context, req Request) (*Plan, error) {
 
 // run is one pass through the boot protocol: look, lock, look again, apply.
 type run struct {
-	db      *DB
-	cfg     *Config
-	d       dialect.Dialect
-	src     *source
-	store   store
-	log     *slog.Logger
-	result  *Result
-	conn    *sqlx.Conn // the one connection from lock to unlock
-	side    io.Closer  // the pool that conn belongs to, when it is not the application's
-	facts   dialect.Facts
-	session dialect.Session
-	lock    dialect.Lock
-	choice  lockChoice
-	seen    *history          // the first look, without the lock
-	dirty   bool              // conn is not as it came from the pool
-	before  map[string]string // the session's settings as they were
+	db         *DB
+	cfg        *Config
+	d          dialect.Dialect
+	src        *source
+	store      store
+	log        *slog.Logger
+	result     *Result
+	conn       *sqlx.Conn // the one connection from lock to unlock
+	side       io.Closer  // the pool that conn belongs to, when it is not the application's
+	facts      dialect.Facts
+	session    dialect.Session
+	lock       dialect.Lock
+	choice     lockChoice
+	leaseGuard func() string     // see lease.Guard
+	seen       *history          // the first look, without the lock
+	dirty      bool              // conn is not as it came from the pool
+	before     map[string]string // the session's settings as they were
 }
 
 // newRun takes a connection from the application's pool.

@@ -21,6 +21,9 @@ import (
 // died, or that of a migration which is applied and to be taken back, or to run
 // again. A process that only lost the lock is told so by its next entry.
 func (g *journalRun) takeOver(ctx context.Context) error {
+	if err := g.guarded(ctx); err != nil {
+		return err
+	}
 	result, err := g.conn.ExecContext(ctx, g.store.take(g.j.row))
 	if err == nil && !g.d.TransactionalDDL() {
 		_, err = g.conn.ExecContext(ctx, "COMMIT")

@@ -150,9 +150,10 @@ type Session struct {
 	LockTimeout      time.Duration // longest wait for a lock of a table or row; 0: no limit; negative: the server's own
 	StatementTimeout time.Duration // 0: no limit
 	// Idle ends a transaction in which the client has done nothing for so long:
-	// a holder that was stopped keeps the fence of a [Lease] until then. 0: no
-	// limit, as for a Go migration, which may think between two statements.
-	// MySQL has no such limit; there the next holder ends the session.
+	// a holder that was stopped keeps the fence of a [Lease] until then. 0: the
+	// server's own setting; negative: no limit, as for a Go migration, which may
+	// think between two statements. MySQL has no such limit; there the next holder
+	// ends the session.
 	Idle time.Duration
 	// Pooled says that the server's connection is others' too between two
 	// transactions: no setting of ours may stay on it.
@@ -181,6 +182,9 @@ type Lock interface {
 	// that was sent last. It returns when that session has ended. second is nil
 	// where no session is left on a server.
 	Abandon(ctx context.Context, second *sql.Conn) error
+	// Waits reports whether Try waits by itself. Where it does not, the caller
+	// pauses between two tries.
+	Waits() bool
 	// Kind names the mechanism, for the log.
 	Kind() string
 }

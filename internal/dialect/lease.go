@@ -86,6 +86,9 @@ func newLease(d leaser, f Facts, table, owner string, term time.Duration) *Lease
 // Kind names the mechanism.
 func (*Lease) Kind() string { return "lease" }
 
+// Waits is false: a row has nobody to wake.
+func (*Lease) Waits() bool { return false }
+
 // NeedsConnection is true: Excludes and Abandon look from outside.
 func (*Lease) NeedsConnection() bool { return true }
 

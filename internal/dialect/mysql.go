@@ -208,19 +208,25 @@ func (d *mysqlDialect) Prepare(ctx context.Context, c *sql.Conn, s Session) erro
 	if s.Facts.Cluster == ClusterGalera {
 		settings = append(settings, "wsrep_sync_wait = 15")
 	}
-	if s.Idle > 0 && d.mariaDB.Load() {
-		settings = append(settings, fmt.Sprintf("idle_transaction_timeout = %d", int(math.Ceil(s.Idle.Seconds()))))
-	}
+	settings = append(settings, d.idle(s)...)
 	_, err := c.ExecContext(ctx, strings.Join(settings, ", "))
 	return err
 }
 
 func (d *mysqlDialect) Timeouts(s Session) []string {
-	waits := lockWaits(s)
-	if len(waits) == 0 {
+	settings := append(lockWaits(s), d.idle(s)...)
+	if len(settings) == 0 {
 		return nil
 	}
-	return []string{"SET SESSION " + strings.Join(waits, ", ")}
+	return []string{"SET SESSION " + strings.Join(settings, ", ")}
+}
+
+// idle ends a transaction in which nothing happens: MariaDB only.
+func (d *mysqlDialect) idle(s Session) []string {
+	if s.Idle == 0 || !d.mariaDB.Load() {
+		return nil
+	}
+	return []string{fmt.Sprintf("idle_transaction_timeout = %d", int(math.Ceil(max(0, s.Idle).Seconds())))}
 }
 
 // lockWaits are the settings for rows and for a table's metadata. Both take
@@ -784,6 +790,7 @@ type mysqlLock struct {
 }
 
 func (*mysqlLock) Kind() string          { return "GET_LOCK" }
+func (*mysqlLock) Waits() bool           { return true }
 func (*mysqlLock) NeedsConnection() bool { return true }
 
 func (l *mysqlLock) get(ctx context.Context, c *sql.Conn, wait string) (bool, error) {

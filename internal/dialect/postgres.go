@@ -195,8 +195,8 @@ func (p *postgres) local(s Session) []string {
 	if s.Pooled {
 		list = append(list, p.watch("SET LOCAL", s)...)
 	}
-	if s.Idle > 0 {
-		list = append(list, fmt.Sprintf("SET LOCAL idle_in_transaction_session_timeout = %d", s.Idle.Milliseconds()))
+	if s.Idle != 0 {
+		list = append(list, fmt.Sprintf("SET LOCAL idle_in_transaction_session_timeout = %d", max(0, s.Idle).Milliseconds()))
 	}
 	return list
 }
@@ -683,6 +683,7 @@ type postgresLock struct {
 }
 
 func (*postgresLock) Kind() string          { return "advisory lock" }
+func (*postgresLock) Waits() bool           { return true }
 func (*postgresLock) NeedsConnection() bool { return true }
 
 // Try waits inside the server, which wakes in milliseconds, but never longer

@@ -314,6 +314,7 @@ type sqliteLock struct {
 }
 
 func (*sqliteLock) Kind() string          { return "file lock" }
+func (*sqliteLock) Waits() bool           { return true }
 func (*sqliteLock) NeedsConnection() bool { return false }
 
 func (*sqliteLock) Abandon(context.Context, *sql.Conn) error { return nil }
@@ -372,6 +373,7 @@ func (l *sqliteLock) Excludes(context.Context, *sql.Conn) (bool, error) {
 type memoryLock struct{}
 
 func (*memoryLock) Kind() string                                                { return "connection" }
+func (*memoryLock) Waits() bool                                                 { return true }
 func (*memoryLock) NeedsConnection() bool                                       { return false }
 func (*memoryLock) Abandon(context.Context, *sql.Conn) error                    { return nil }
 func (*memoryLock) Try(context.Context, *sql.Conn, time.Duration) (bool, error) { return true, nil }
