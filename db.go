@@ -297,7 +297,7 @@ func (db *DB) connect(ctx context.Context) error {
 		}
 		waited := time.Since(start)
 		if ctx.Err() != nil || !dialect.Unreachable(err) || db.cfg.ConnectWait < 0 {
-			return fmt.Errorf("connect to %s: %w", db.url, err)
+			return db.advise(fmt.Errorf("connect to %s: %w", db.url, err))
 		}
 		left := db.cfg.ConnectWait - waited
 		if left <= 0 {
@@ -338,9 +338,17 @@ func (db *DB) openSide(ctx context.Context) (*sqlx.DB, error) {
 		err = conn.Close()
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("connect to %s: %w", u, err), side.Close())
+		return nil, errors.Join(db.advise(fmt.Errorf("connect to %s: %w", u, err)), side.Close())
 	}
 	return side, nil
+}
+
+// advise adds to the error of a connection what to do about it.
+func (db *DB) advise(err error) error {
+	if hint := db.dialect.Hint(err); hint != "" {
+		return withHint(err, "%s", hint)
+	}
+	return err
 }
 
 // drivers are the Go packages whose pools Attach takes, and what they speak.

@@ -111,6 +111,10 @@ func sqliteOpenError(path string, err error) error {
 	return fmt.Errorf("SQLite file %s: %w", path, err)
 }
 
+// errWALReadOnly says of a file that is there why it cannot even be read. SQLite's
+// own words are "attempt to write a readonly database" or "unable to open".
+var errWALReadOnly = errors.New("it is in WAL mode, and the files -wal and -shm cannot be made beside it")
+
 // walFixed is the first release of SQLite without the fault by which a WAL that
 // is reset at the wrong instant corrupts the database.
 var walFixed = [3]int{3, 51, 3}

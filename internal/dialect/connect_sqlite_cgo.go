@@ -6,7 +6,10 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"math/rand/v2"
+	"os"
+	"syscall"
 	"time"
 
 	"github.com/mattn/go-sqlite3"
@@ -71,6 +74,8 @@ func (c *sqliteOpener) Connect(ctx context.Context) (driver.Conn, error) {
 		case code.Code == sqlite3.ErrReadonly && dsn == c.journal && c.journal != "":
 			dsn = c.plain // a file that cannot be written can still be read
 			continue
+		case sqliteMissesSideFiles(c.path, code):
+			return nil, sqliteOpenError(c.path, fmt.Errorf("%w: %w", errWALReadOnly, err))
 		case code.Code != sqlite3.ErrBusy || time.Now().After(deadline):
 			return nil, sqliteOpenError(c.path, err)
 		}
@@ -82,4 +87,17 @@ func (c *sqliteOpener) Connect(ctx context.Context) (driver.Conn, error) {
 		case <-wait.C:
 		}
 	}
+}
+
+// sqliteMissesSideFiles reports whether a file in WAL mode could not be opened
+// because its folder takes no files. Opening writes nothing else, so that a write
+// which was refused was that; on a read-only file system the system says that
+// there is no such file, and the database itself is there. A rollback journal
+// that a crash left is another matter.
+func sqliteMissesSideFiles(path string, e sqlite3.Error) bool {
+	if e.Code == sqlite3.ErrReadonly {
+		return e.ExtendedCode != sqlite3.ErrReadonlyRollback
+	}
+	info, err := os.Stat(path)
+	return e.Code == sqlite3.ErrCantOpen && e.SystemErrno == syscall.ENOENT && err == nil && info.Mode().IsRegular()
 }

@@ -100,6 +100,9 @@ func (*sqlite) IsReadOnly(err error) bool {
 func (*sqlite) IsLockTimeout(err error) bool { return sqliteBusy(err) }
 
 func (*sqlite) Hint(err error) string {
+	if errors.Is(err, errWALReadOnly) {
+		return "open it in a folder that takes writes, or put it there after PRAGMA journal_mode = DELETE; where nobody writes to it and no -wal file stands beside it, ?immutable=1 at the end of the URL reads it as it is"
+	}
 	if strings.Contains(err.Error(), "from within a transaction") {
 		return "this statement cannot run in a transaction: put '-- tldwdb: no-transaction' at the head of the file"
 	}
