@@ -11,11 +11,14 @@ import (
 )
 
 // makeRole makes an account of the server for one test, with the rights that
-// the caller grants it. The test is skipped where the test account may not.
+// the caller grants it. On PostgreSQL the test account is a member of it. The test
+// is skipped where the test account may not make any: that of a server which
+// testdb starts may.
 func makeRole(t *testing.T, tdb *testdb.Database, admin *sql.DB, password string) string {
 	t.Helper()
 	role := "tldw_role_" + strings.ToLower(rand.Text()[:10])
-	create, drop := "CREATE ROLE "+role+" LOGIN PASSWORD '"+password+"'", "DROP OWNED BY "+role+"; DROP ROLE "+role
+	// DROP OWNED is for members only.
+	create, drop := "CREATE ROLE "+role+" LOGIN PASSWORD '"+password+"'; GRANT "+role+" TO CURRENT_USER", "DROP OWNED BY "+role+"; DROP ROLE "+role
 	if isMySQL(tdb) {
 		role = "'" + role + "'@'127.0.0.1'"
 		create, drop = "CREATE USER "+role+" IDENTIFIED BY '"+password+"'", "DROP USER "+role

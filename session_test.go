@@ -132,7 +132,7 @@ func TestRole(t *testing.T) {
 	tdb := testdb.New(t, testdb.Postgres)
 	ctx, admin := t.Context(), tdb.AdminDB(t)
 	role := makeRole(t, tdb, admin, "")
-	execute(t, admin, "CREATE SCHEMA owned AUTHORIZATION "+role, "GRANT "+role+" TO CURRENT_USER")
+	execute(t, admin, "CREATE SCHEMA owned AUTHORIZATION "+role)
 	f := files{
 		"1_a.up.sql":   "SET ROLE " + role + ";\nCREATE TABLE owned.a (id integer);",
 		"1_a.down.sql": "SET ROLE " + role + ";\nDROP TABLE owned.a;",

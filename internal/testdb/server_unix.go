@@ -54,8 +54,9 @@ cd / && rm -rf -- "$dir"
 type Server struct {
 	// Engine is what the server is.
 	Engine Engine
-	// URL names the server and an account that may create databases and is no superuser,
-	// as it should be of a service: in the form that the engine's URL variable takes.
+	// URL names the server and an account that may create databases and accounts and is no
+	// superuser, so that what a service may not do fails here too: in the form that the engine's
+	// URL variable takes.
 	URL string
 
 	dir   string
@@ -243,7 +244,7 @@ func (in *instance) postgres() (*launch, error) {
 		admin := in.url("postgres", "postgres")
 		return withPool(ctx, Postgres, admin, func(ctx context.Context, pool *sql.DB) error {
 			for _, statement := range []string{
-				"CREATE ROLE tldw LOGIN CREATEDB PASSWORD '" + in.password + "'",
+				"CREATE ROLE tldw LOGIN CREATEDB CREATEROLE PASSWORD '" + in.password + "'",
 				"CREATE DATABASE tldw OWNER tldw",
 			} {
 				if _, err := pool.ExecContext(ctx, statement); err != nil {
@@ -261,7 +262,8 @@ func (in *instance) mysql() (*launch, error) {
 	// names up.
 	accounts := "CREATE DATABASE IF NOT EXISTS tldw CHARACTER SET utf8mb4;\n" +
 		"CREATE USER IF NOT EXISTS 'tldw'@'127.0.0.1' IDENTIFIED BY '" + in.password + "';\n" +
-		"GRANT ALL PRIVILEGES ON `tldw%`.* TO 'tldw'@'127.0.0.1';\n" +
+		"GRANT ALL PRIVILEGES ON `tldw%`.* TO 'tldw'@'127.0.0.1' WITH GRANT OPTION;\n" +
+		"GRANT CREATE USER ON *.* TO 'tldw'@'127.0.0.1';\n" +
 		"ALTER USER 'root'@'localhost' IDENTIFIED BY '" + in.password + "';\n" +
 		"DROP USER IF EXISTS 'root'@'127.0.0.1', 'root'@'::1', ''@'localhost';\n"
 	if err := os.WriteFile(in.path("accounts.sql"), []byte(accounts), 0o600); err != nil {

@@ -5,6 +5,7 @@ package testdb
 import (
 	"bufio"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"net"
@@ -17,6 +18,12 @@ import (
 )
 
 var servers = []Engine{Postgres, MariaDB, MySQL}
+
+// accountStatements is what tests of accounts do, on PostgreSQL and on the others.
+var accountStatements = map[bool][]string{
+	true:  {"CREATE ROLE other LOGIN", "GRANT other TO CURRENT_USER", "GRANT CREATE ON DATABASE tldw TO other", "DROP OWNED BY other", "DROP ROLE other"},
+	false: {"CREATE USER other@127.0.0.1 IDENTIFIED BY 'x'", "GRANT SELECT ON tldw.* TO other@127.0.0.1", "DROP USER other@127.0.0.1"},
+}
 
 func TestStartAndStop(t *testing.T) {
 	t.Parallel()
@@ -32,6 +39,17 @@ func TestStartAndStop(t *testing.T) {
 			}
 			if err := identify(t.Context(), e, s.URL); err != nil {
 				t.Error(err)
+			}
+			err = withPool(t.Context(), e, s.URL, func(ctx context.Context, pool *sql.DB) error {
+				for _, statement := range accountStatements[e == Postgres] {
+					if _, err := pool.ExecContext(ctx, statement); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				t.Errorf("the account may not make others: %v", err)
 			}
 			if err := s.Stop(); err != nil {
 				t.Error(err)
