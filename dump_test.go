@@ -141,7 +141,15 @@ func TestDumpMariaDB(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			original := testdb.New(t, testdb.MariaDB)
-			fill(t, original.AdminDB(t), "rich_mysql.sql", "rich_mariadb.sql")
+			admin := original.AdminDB(t)
+			fill(t, admin, "rich_mysql.sql", "rich_mariadb.sql")
+			var major, minor int
+			if _, err := fmt.Sscanf(column(t, admin, "SELECT VERSION()")[0], "%d.%d", &major, &minor); err != nil {
+				t.Fatal(err)
+			}
+			if major > 10 || minor >= 7 {
+				fill(t, admin, "rich_mariadb107.sql")
+			}
 			roundTrip(t, original, mariadbDump.run(t, original, args...))
 		})
 	}

@@ -1,9 +1,9 @@
 -- What only MariaDB has.
 CREATE SEQUENCE tickets START WITH 100 INCREMENT BY 5 MINVALUE 100 MAXVALUE 100000 CACHE 3 CYCLE;
 SELECT NEXTVAL(tickets);
-CREATE TABLE kinds (id uuid NOT NULL DEFAULT uuid() PRIMARY KEY, address inet6, visible int, hidden_one int INVISIBLE DEFAULT 7, packed text COMPRESSED);
-INSERT INTO kinds (id, address, visible, hidden_one) VALUES ('123e4567-e89b-12d3-a456-426655440000', '::1', 1, 2);
-INSERT INTO kinds (id, visible) VALUES ('123e4567-e89b-12d3-a456-426655440001', NULL);
+CREATE TABLE kinds (id int NOT NULL PRIMARY KEY, address inet6, visible int, hidden_one int INVISIBLE DEFAULT 7, packed text COMPRESSED);
+INSERT INTO kinds (id, address, visible, hidden_one) VALUES (1, '::1', 1, 2);
+INSERT INTO kinds (id, visible) VALUES (2, NULL);
 CREATE FUNCTION summed(a int) RETURNS int RETURN (SELECT COUNT(*) FROM `user` WHERE id > a);
 SET sql_mode = 'ORACLE';
 CREATE PROCEDURE oracle_one (a INT) AS
