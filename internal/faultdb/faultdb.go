@@ -65,6 +65,10 @@ const (
 	// open on both sides, as behind a firewall that has forgotten it. Neither side learns of the
 	// other's end before the proxy is closed.
 	Silence
+	// Vanish delivers the message, which is the last that is heard of a host that has lost its power:
+	// what comes to it, it does not even acknowledge, and so the other side learns of it from its own
+	// timeouts. It needs Linux, see [CanVanish].
+	Vanish
 )
 
 // Fault is what goes wrong, and when. The zero value never happens.
@@ -80,7 +84,8 @@ type Fault struct {
 	All bool
 	// For is how long a Delay takes.
 	For time.Duration
-	// Call is called first, if it is set, before the message is delivered or lost.
+	// Call is called first, if it is set, before the message is delivered or lost. Connections that
+	// shall be silent are so by then.
 	Call func()
 }
 
@@ -193,7 +198,7 @@ func (l *link) end(hard bool) {
 func (p *Proxy) serve(client net.Conn) {
 	l := &link{proxy: p, ends: [2]net.Conn{Client: client}}
 	p.mu.Lock()
-	refused := p.closed || p.gone && p.fault.Kind != Silence
+	refused := p.closed || p.gone && p.fault.Kind != Silence && p.fault.Kind != Vanish
 	l.mute = p.gone
 	p.mu.Unlock()
 	if !refused && !l.mute {
@@ -302,11 +307,14 @@ func (l *link) pass(from Side, message []byte, to net.Conn) error {
 		_, err := to.Write(message)
 		return err
 	}
+	if p.fault.Kind == Silence || p.fault.Kind == Vanish {
+		p.affected(l, p.silence)
+	}
 	if p.fault.Call != nil {
 		p.fault.Call()
 	}
 	switch p.fault.Kind {
-	case Pass:
+	case Pass, Vanish:
 	case Delay:
 		timer := time.NewTimer(p.fault.For)
 		defer timer.Stop()
@@ -315,7 +323,6 @@ func (l *link) pass(from Side, message []byte, to net.Conn) error {
 		case <-p.done:
 		}
 	case Silence:
-		p.affected(l, func(o *link) { o.mute = true })
 		return nil
 	case Heard:
 		p.affected(l, func(o *link) { o.mute = true }) // the answer may be quick
@@ -330,6 +337,18 @@ func (l *link) pass(from Side, message []byte, to net.Conn) error {
 	}
 	_, err := to.Write(message)
 	return err
+}
+
+// silence makes a connection mute, and deaf as well where its host is to vanish.
+func (p *Proxy) silence(l *link) {
+	l.mute = true
+	for _, c := range l.ends {
+		if tcp, ok := c.(*net.TCPConn); ok && p.fault.Kind == Vanish {
+			if err := deafen(tcp); err != nil {
+				p.tb.Errorf("faultdb: %v", err)
+			}
+		}
+	}
 }
 
 // affected does something to the connections that the fault is about.
