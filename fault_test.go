@@ -36,6 +36,8 @@ type fault struct {
 	call  func() // called instead of dying
 	dead  bool
 	conns []net.Conn
+
+	beforeDial func(context.Context) error // may hold a dial up, or fail it; may be nil
 }
 
 // request is told of every request. It reports whether the program has died
@@ -110,6 +112,11 @@ func (w *wire) Read(p []byte) (int, error) {
 }
 
 func (f *fault) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	if f.beforeDial != nil {
+		if err := f.beforeDial(ctx); err != nil {
+			return nil, err
+		}
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.dead {

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -275,5 +276,49 @@ func (m *matrix) crashed(t *testing.T) {
 				own.boot(t, name, tdb, res, err)
 			})
 		}
+	}
+}
+
+// unanswered dials into nowhere at the n-th connect, as when the name server is
+// gone: the dial ends with its context. The service has a bound for each dial,
+// and the run one for the connection that proves the lock.
+func (m *matrix) unanswered(t *testing.T) {
+	const name = "silent name server"
+	for n := 1; n <= 2; n++ {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			t.Parallel()
+			if n > 1 && !wholeMatrix() {
+				t.Skip("it takes as long as the run waits for a second connection")
+			}
+			tdb := m.prepare(t)
+			var dials atomic.Int32
+			f := &fault{beforeDial: func(ctx context.Context) error {
+				if int(dials.Add(1)) != n {
+					return nil
+				}
+				<-ctx.Done()
+				return ctx.Err()
+			}}
+			pool := f.pool(t, tdb)
+			pool.SetMaxOpenConns(2)
+			ctx, cancel := context.WithTimeout(t.Context(), bound)
+			defer cancel()
+			db, err := tldwdb.Attach(ctx, pool, tldwdb.Config{Migrations: m.files.fs(), PoolTimeout: time.Second})
+			if err != nil {
+				t.Fatal(err)
+			}
+			res, err := db.Migrate(ctx, m.way.request())
+			if n == 1 && !errors.Is(err, tldwdb.ErrPoolTimeout) || n == 2 && err != nil {
+				t.Errorf("at the %d. connect: %v", n, err)
+			}
+			if err := pool.Close(); err != nil {
+				t.Error(err)
+			}
+			if int(dials.Load()) < n {
+				m.results.add(name, m.engine, missed)
+				return
+			}
+			m.boot(t, name, tdb, res, err)
+		})
 	}
 }

@@ -159,6 +159,7 @@ func TestTorture(t *testing.T) {
 						t.Run(k.name, func(t *testing.T) { m.wire(t, k) })
 					}
 					t.Run("wrong password", m.refused)
+					t.Run("silent name server", m.unanswered)
 					if d == upwards {
 						m.killed(t)
 						t.Run("one of a crowd", m.crowd)
