@@ -249,7 +249,7 @@ func (r *run) sessionFor(j *job) dialect.Session {
 	if j.directives.StatementTimeout > 0 {
 		s.StatementTimeout = j.directives.StatementTimeout
 	}
-	if j.code != nil && s.Idle > 0 { // it may think between two statements for longer than a lease lasts
+	if j.code != nil { // it may think between two statements for longer than the servers and a lease allow
 		s.Idle = -1
 	}
 	return s

@@ -165,6 +165,7 @@ func TestTorture(t *testing.T) {
 						t.Run("one of a crowd", m.crowd)
 						t.Run("pause", m.paused)
 						t.Run("crash", m.crashed)
+						t.Run("power lost", m.vanished)
 					}
 				})
 			}

@@ -203,8 +203,13 @@ func (d *mysqlDialect) Inspect(ctx context.Context, c *sql.Conn, _ string) (Fact
 // On a node of a Galera cluster every statement first waits for what was committed
 // anywhere before it: the fence of a [Lease] then knows of a takeover on another
 // node.
+//
+// The server ends the session after five idle minutes. It has no keepalives of its
+// own that a session could set, and by default waits for eight hours for the next
+// word of a host that lost its power, with the migration lock in its hand. Between
+// two statements of a run are seconds; only a Go migration may take its time.
 func (d *mysqlDialect) Prepare(ctx context.Context, c *sql.Conn, s Session) error {
-	settings := append([]string{d.Autocommit(false)}, lockWaits(s)...)
+	settings := append([]string{d.Autocommit(false), "wait_timeout = 300"}, lockWaits(s)...)
 	if s.Facts.Cluster == ClusterGalera {
 		settings = append(settings, "wsrep_sync_wait = 15")
 	}
@@ -221,12 +226,16 @@ func (d *mysqlDialect) Timeouts(s Session) []string {
 	return []string{"SET SESSION " + strings.Join(settings, ", ")}
 }
 
-// idle ends a transaction in which nothing happens: MariaDB only.
-func (d *mysqlDialect) idle(s Session) []string {
-	if s.Idle == 0 || !d.mariaDB.Load() {
-		return nil
+// idle limits how long nothing may happen in a transaction, which only MariaDB
+// can, or takes the limits away.
+func (d *mysqlDialect) idle(s Session) (settings []string) {
+	if s.Idle < 0 {
+		settings = append(settings, "wait_timeout = 28800") // the servers' default
 	}
-	return []string{fmt.Sprintf("idle_transaction_timeout = %d", int(math.Ceil(max(0, s.Idle).Seconds())))}
+	if s.Idle != 0 && d.mariaDB.Load() {
+		settings = append(settings, fmt.Sprintf("idle_transaction_timeout = %d", int(math.Ceil(max(0, s.Idle).Seconds()))))
+	}
+	return settings
 }
 
 // lockWaits are the settings for rows and for a table's metadata. Both take

@@ -160,13 +160,15 @@ func proxied(c *sql.Conn, session int64) (yes bool, err error) {
 
 // session are the settings of a migration connection; none where it is shared
 // with others. Keepalives do for a host that vanished what watching does for a
-// process.
+// process, in 25 s, but only where no answer to it is on its way: for that the
+// system would try again for a quarter of an hour, were it not for
+// tcp_user_timeout.
 func (p *postgres) session(s Session) []string {
 	if s.Pooled {
 		return nil
 	}
 	list := []string{
-		"SET tcp_keepalives_idle = 10", "SET tcp_keepalives_interval = 5", "SET tcp_keepalives_count = 3",
+		"SET tcp_keepalives_idle = 10", "SET tcp_keepalives_interval = 5", "SET tcp_keepalives_count = 3", "SET tcp_user_timeout = 25000",
 	}
 	return slices.Concat(list, p.watch("SET", s), pgTimeouts("SET", s))
 }

@@ -1,0 +1,75 @@
+//go:build unix
+
+package tldwdb_test
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"testing"
+
+	"github.com/tldw/tldwdb"
+	"github.com/tldw/tldwdb/internal/faultdb"
+	"github.com/tldw/tldwdb/internal/testdb"
+)
+
+// A server that hears no more of a migrating host has to find out by itself, for
+// it has the migration lock. What it is told about that is seen from inside a
+// migration: the waiting itself takes half a minute and more.
+func TestServerLooksForItsClient(t *testing.T) {
+	t.Parallel()
+	queries := map[testdb.Engine]string{
+		testdb.Postgres: "SELECT current_setting('tcp_keepalives_idle') || ' ' || current_setting('tcp_user_timeout')",
+		testdb.MariaDB:  "SELECT @@SESSION.wait_timeout",
+		testdb.MySQL:    "SELECT @@SESSION.wait_timeout",
+	}
+	want := map[testdb.Engine]string{testdb.Postgres: "10 25000", testdb.MariaDB: "300", testdb.MySQL: "300"}
+	forEachServer(t, func(t *testing.T, tdb *testdb.Database) {
+		var got string
+		look := func(ctx context.Context, c tldwdb.Conn) error {
+			return c.GetContext(ctx, &got, queries[tdb.Engine])
+		}
+		code := func(cfg *tldwdb.Config) {
+			cfg.GoMigrations = []tldwdb.GoMigration{{Version: 2, Name: "look", Up: look}}
+		}
+		// A file that sets something is cleaned up after, and that must leave these.
+		f := files{"1_set.up.sql": "SET " + pick(tdb, "", "search_path = public", "@x = 1") + ";"}
+		if _, err := open(t, tdb, f, code).Up(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got != want[tdb.Engine] {
+			t.Errorf("the server was told %q, want %q", got, want[tdb.Engine])
+		}
+	})
+}
+
+// vanished takes a worker's host away when the server has its n-th message. The
+// next one waits for as long as the server takes to notice, and no longer. On
+// MySQL that is minutes: see [TestServerLooksForItsClient].
+func (m *matrix) vanished(t *testing.T) {
+	const name = "power lost"
+	if !faultdb.CanVanish || !wholeMatrix() || m.engine != testdb.Postgres {
+		t.Skip("it takes a server half a minute to notice")
+	}
+	for _, from := range []faultdb.Side{faultdb.Client, faultdb.Server} {
+		for _, n := range places(m.messages[from], 4, m.messages[from]/4) {
+			t.Run(from.String()+"/"+strconv.Itoa(n), func(t *testing.T) {
+				t.Parallel()
+				tdb := m.prepare(t)
+				var victim *worker
+				dead := make(chan struct{})
+				f := faultdb.Fault{From: from, At: n, Kind: faultdb.Vanish, All: true, Call: func() { victim.kill(); close(dead) }}
+				_, through := faultdb.Through(t, tdb.URL, f)
+				workers, release := startWorkers(t, 1, job{URL: through, Files: m.files})
+				victim = workers[0]
+				release()
+				select {
+				case <-dead:
+				case <-t.Context().Done():
+					t.Fatal("it was not reached")
+				}
+				m.boot(t, name, tdb, &tldwdb.Result{}, errors.New("vanished"))
+			})
+		}
+	}
+}
