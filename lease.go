@@ -24,6 +24,9 @@ type lease interface {
 	// Guard is a statement that comes first in each transaction that writes to the
 	// history, and has to change one row; empty where Fence is enough.
 	Guard() string
+	// Unsettled reports whether a statement of the holder before may still be at
+	// work somewhere.
+	Unsettled() bool
 	// Beat is the sign of life. held is false when the lease is another's.
 	Beat(ctx context.Context, second *sql.Conn) (held bool, err error)
 }
@@ -131,6 +134,26 @@ func (r *run) keep(ctx context.Context, l lease) (context.Context, *heartbeat, e
 	h := &heartbeat{run: r, lease: l, second: second, done: done, last: time.Now(), lost: cancel, ending: make(chan struct{}), ended: make(chan struct{})}
 	go h.beat(kept)
 	return kept, h, nil
+}
+
+// grace gives a statement that the holder before had on its way the time to show
+// itself: between its entry in the journal and the statement nothing in the
+// database speaks of it.
+func (r *run) grace(ctx context.Context, l lease) error {
+	if !l.Unsettled() {
+		return nil
+	}
+	pause := r.cfg.LeaseTime / beatsPerTerm
+	r.log.LogAttrs(ctx, slog.LevelInfo, "the session of the holder before cannot be seen from here, waiting for what it may have on its way", slog.Duration("for", pause))
+	return sleep(ctx, pause)
+}
+
+// inDoubt reports whether a statement that seems not to have run may be running:
+// its session cannot be seen. A Galera cluster runs DDL in one order on all nodes,
+// and reads behind it.
+func (r *run) inDoubt() bool {
+	l, ok := r.lock.(lease)
+	return ok && l.Unsettled() && !r.d.TransactionalDDL() && r.facts.Cluster != dialect.ClusterGalera
 }
 
 // heartbeat gives the signs of life of one lease.

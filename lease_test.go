@@ -154,3 +154,41 @@ func TestHeartbeat(t *testing.T) {
 		}
 	})
 }
+
+// TestLeaseUnsettled: where the dead holder's session cannot be seen, nobody
+// knows whether a statement that seems not to have run is running.
+func TestLeaseUnsettled(t *testing.T) {
+	t.Parallel()
+	for _, engine := range []testdb.Engine{testdb.MariaDB, testdb.MySQL} {
+		t.Run(string(engine), func(t *testing.T) {
+			t.Parallel()
+			tdb := testdb.New(t, engine)
+			f := files{"1_a.up.sql": "CREATE TABLE a (id integer);\nCREATE TABLE b (id integer);"}
+			ft := &fault{match: "CREATE TABLE b", after: true}
+			pool := ft.pool(t, tdb)
+			pool.SetMaxOpenConns(2)
+			cfg := configFor(tdb, f, leased)
+			cfg.URL, cfg.LeaseTime = "", time.Hour
+			dying, err := tldwdb.Attach(t.Context(), pool, cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := dying.Up(t.Context()); err == nil {
+				t.Fatal("the program did not die")
+			}
+			ft.die()
+			execute(t, tdb.AdminDB(t), "DROP TABLE b") // as it is while the server is at it
+			lapse(t, tdb, "server = 'another:3306'")
+			db := open(t, tdb, f, leased, func(cfg *tldwdb.Config) { cfg.LeaseTime = time.Second })
+			for range 2 { // the first run gives the lease back, and the doubt stays
+				if _, err := db.Up(t.Context()); !errors.Is(err, tldwdb.ErrAmbiguous) {
+					t.Errorf("with a session on another server: %v", err)
+				}
+			}
+			if _, err := db.Repair(t.Context(), tldwdb.Fix{Migration: tldwdb.ID{Version: 1}, Kind: tldwdb.FixRetry}); err != nil {
+				t.Fatal(err)
+			}
+			succeed(t, "up 0001_a; 0 → 1")(db.Up(t.Context()))
+		})
+	}
+}

@@ -328,7 +328,11 @@ func (r *run) underLock(ctx context.Context, workLeft func(*history) (bool, erro
 		return err
 	}
 	r.result.Locked = true
+	settled := true
 	defer func() {
+		if !settled {
+			return // who comes next has to be as careful: the lease runs out
+		}
 		if unlockErr := r.unlock(ctx); unlockErr != nil {
 			if err == nil {
 				err = unlockErr
@@ -343,6 +347,10 @@ func (r *run) underLock(ctx context.Context, workLeft func(*history) (bool, erro
 		}
 		ctx = kept
 		defer func() { err = heart.stop(kept, err) }()
+		if err := r.grace(ctx, l); err != nil {
+			settled = false
+			return err
+		}
 	}
 	// Look again, before anything that costs more than a round trip: of a fleet
 	// that waited together each one comes by here.

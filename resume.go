@@ -98,10 +98,15 @@ func (g *journalRun) interrupted(ctx context.Context, in intent, done int) (int,
 	if err != nil {
 		return 0, err
 	}
-	if now == in.Fingerprint || now == dialect.FingerprintInvalid {
-		return done, nil // Rerun cleans up before it runs
+	if now != in.Fingerprint && now != dialect.FingerprintInvalid {
+		return done + 1, nil
 	}
-	return done + 1, nil
+	if g.inDoubt() {
+		// Without its fingerprint the statement stays in doubt until somebody decides.
+		g.record(ctx, g.store.owned(g.store.progress(g.j.id, done, g.literal(intent{Prefix: in.Prefix, Next: in.Next}))))
+		return 0, g.ambiguous(done)
+	}
+	return done, nil // Rerun cleans up before it runs
 }
 
 func (g *journalRun) fingerprint(ctx context.Context, expression string) (now string, err error) {

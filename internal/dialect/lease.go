@@ -41,6 +41,9 @@ type leaser interface {
 	// leaseAlive is a condition: the holder's session is there, on the server
 	// that is asked, and not the one that asks. working: and it is at a statement.
 	leaseAlive(h leaseHolder, working bool) string
+	// leaseKnown is a condition: whether that session is there can be seen from
+	// here, and ended.
+	leaseKnown(h leaseHolder) string
 	// leaseKill ends a session.
 	leaseKill(session int64) string
 	// leaseNotKilled reports whether an error of leaseKill means that there was
@@ -54,6 +57,7 @@ type leaseHolder struct {
 	session int64 // 0: given back, or not to be found by its number
 	server  string
 	peer    string
+	owner   string  // empty: given back
 	busy    bool    // it has not expired
 	age     float64 // milliseconds since it was taken
 }
@@ -76,6 +80,8 @@ type Lease struct {
 	owner string
 	term  time.Duration
 	token int64
+	// unsettled: see Unsettled
+	unsettled bool
 }
 
 // newLease is [Dialect.Lease] of an engine that has one.
@@ -149,8 +155,8 @@ func (l *Lease) try(ctx context.Context, c *sql.Conn) (bool, error) {
 
 // read reads the beat. lock ends the statement.
 func (l *Lease) read(ctx context.Context, q queryer, lock string) (h leaseHolder, err error) {
-	err = queryRow(ctx, q, fmt.Sprintf("SELECT token, session, server, peer, expires_at > %s, %s FROM %s WHERE id = %d %s",
-		l.d.Now(), l.d.ElapsedMS("taken_at"), l.table, leaseBeat, lock), l.d.QueryArgs(), &h.token, &h.session, &h.server, &h.peer, &h.busy, &h.age)
+	err = queryRow(ctx, q, fmt.Sprintf("SELECT token, owner, session, server, peer, expires_at > %s, %s FROM %s WHERE id = %d %s",
+		l.d.Now(), l.d.ElapsedMS("taken_at"), l.table, leaseBeat, lock), l.d.QueryArgs(), &h.token, &h.owner, &h.session, &h.server, &h.peer, &h.busy, &h.age)
 	return h, err
 }
 
@@ -194,6 +200,12 @@ func (l *Lease) take(ctx context.Context, c *sql.Conn) (_ bool, err error) {
 	if gone, err := l.settle(ctx, tx, beat); err != nil || !gone {
 		return false, err
 	}
+	known := true
+	if beat.owner != "" {
+		if err := queryRow(ctx, tx, "SELECT "+l.d.leaseKnown(beat), l.d.QueryArgs(), &known); err != nil {
+			return false, err
+		}
+	}
 	var fence int64
 	if err := queryRow(ctx, tx, fmt.Sprintf("SELECT token FROM %s WHERE id = %d FOR UPDATE NOWAIT", l.table, leaseFence), l.d.QueryArgs(), &fence); err != nil {
 		return false, err
@@ -207,9 +219,15 @@ func (l *Lease) take(ctx context.Context, c *sql.Conn) (_ bool, err error) {
 	if err := tx.Commit(); err != nil {
 		return false, err
 	}
-	l.token = token
+	l.token, l.unsettled = token, !known
 	return true, nil
 }
+
+// Unsettled reports whether the lease was taken from a holder that had not given
+// it back, and whose session can neither be seen nor ended from here. A statement
+// that commits by itself, such as DDL on MySQL, may then still be on its way, or
+// at work: the fence holds no such statement back.
+func (l *Lease) Unsettled() bool { return l.unsettled }
 
 // settle ends the session of a holder that has not given the lease back: where
 // DDL commits by itself the server may be at work on its last statement long
@@ -345,12 +363,16 @@ func (l *Lease) Excludes(ctx context.Context, second *sql.Conn) (bool, error) {
 	})
 }
 
-// Abandon ends our own session, where its number is known, and gives the lease
-// back. What that session may still have open behind a pooler keeps the fence,
-// and the next holder waits for its end.
+// Abandon ends our own session and gives the lease back. Where that session
+// cannot be found, as behind a pooler, the lease is left to run out: the server
+// may still be at work for us.
 func (l *Lease) Abandon(ctx context.Context, second *sql.Conn) error {
 	h, err := l.read(ctx, second, "")
-	if err != nil || h.token != l.token {
+	if err != nil || h.token != l.token || h.session == 0 {
+		return err
+	}
+	var known bool
+	if err := queryRow(ctx, second, "SELECT "+l.d.leaseKnown(h), l.d.QueryArgs(), &known); err != nil || !known {
 		return err
 	}
 	for gone := false; !gone; { // until ctx ends

@@ -2,6 +2,7 @@ package dialect
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -60,6 +61,12 @@ func (d *mysqlDialect) leaseAlive(h leaseHolder, working bool) string {
 	started := fmt.Sprintf("(SELECT VARIABLE_VALUE FROM %s WHERE VARIABLE_NAME = 'UPTIME') * 1000 + 2000 > %.0f", status, h.age)
 	return fmt.Sprintf("%s = %s AND %s AND EXISTS (SELECT 1 FROM %s p WHERE p.ID = %d AND p.ID <> CONNECTION_ID() AND CONCAT(p.USER, '@', p.HOST) = %s%s)",
 		leaseServer, d.Literal(h.server), started, d.processlist(), h.session, d.Literal(h.peer), command)
+}
+
+// leaseKnown: one's own sessions can be seen and ended without a privilege.
+func (d *mysqlDialect) leaseKnown(h leaseHolder) string {
+	user, _, _ := strings.Cut(h.peer, "@")
+	return leaseServer + " = " + d.Literal(h.server) + " AND SUBSTRING_INDEX(USER(), '@', 1) = " + d.Literal(user)
 }
 
 func (*mysqlDialect) leaseKill(session int64) string {

@@ -2,6 +2,7 @@ package dialect
 
 import (
 	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -48,6 +49,10 @@ func (p *postgres) leaseAlive(h leaseHolder, working bool) string {
 	return fmt.Sprintf("CASE WHEN pg_catalog.pg_stat_clear_snapshot() IS NULL THEN false ELSE EXISTS (SELECT 1 FROM pg_catalog.pg_stat_activity a WHERE a.pid = %d AND a.pid <> pg_backend_pid() AND a.usename = current_user AND %s = %s%s) END",
 		h.session, p.TimeText("a.backend_start"), p.Literal(h.peer), state)
 }
+
+// leaseKnown: what a transaction holds, the fence does, and the statements that
+// want none are told apart by the names of what they make.
+func (*postgres) leaseKnown(h leaseHolder) string { return strconv.FormatBool(h.session != 0) }
 
 func (*postgres) leaseKill(session int64) string {
 	return fmt.Sprintf("SELECT pg_catalog.pg_terminate_backend(%d)", session)
