@@ -9,7 +9,7 @@ TOOL     := $(GO) tool -modfile=internal/tools/go.mod
 WITH     := $(GO) run ./internal/testdb/with --
 
 .DEFAULT_GOAL := help
-.PHONY: help fmt format vet lint quick engines test race fuzz bench cover cross tidy check clean
+.PHONY: help fmt format vet lint quick engines test race fuzz model bench cover cross tidy check clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ fuzz: ## each fuzz target for FUZZTIME (30s)
 	    $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "$$pkg" </dev/null; \
 	  done; \
 	done
+
+model: ## check the model of the boot protocol (docs/model; needs spin and gcc)
+	@docs/model/check
 
 bench: engines ## benchmarks into bench.out, then their summary (BENCH=regexp, COUNT=6)
 	$(WITH) $(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) -timeout 60m ./... >bench.out || { cat bench.out; exit 1; }

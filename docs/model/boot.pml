@@ -14,8 +14,9 @@
  *
  * What is checked is chosen by macros:
  *
- *   LEASE        the lease row; without it the session lock
- *   TX           a migration is one transaction; without it the journal
+ *   LEASE        the lock is the lease row; SESSION: it is the session's own
+ *   TX           a migration is one transaction; JOURNAL: it runs statement by
+ *                statement
  *   ALONE        journal whose entries commit before the statement is sent, for
  *                statements that no transaction takes
  *   POOLED       (lease) the session of an old holder cannot be named or killed
@@ -34,6 +35,10 @@
  * Statements: DDL, rows in migration 0; rows, DDL in migration 1. */
 #define IS_DDL(m, k) ((m) == (k))
 #define EFFECT(m, k) effect[(m) * S + (k)]
+
+#if (defined(LEASE) + defined(SESSION) != 1) || (defined(TX) + defined(JOURNAL) != 1)
+#error one lock and one way to apply
+#endif
 
 mtype = { absent, changed, running, applied }; /* state of a history row */
 mtype = { idle, committing, ddl, ddl_runs };   /* what a session executes */
@@ -106,6 +111,7 @@ byte faults = N - 1; /* still to come */
 
 inline take_effect(i) {
 	effect[i]++;
+	printf("    statement %d of migration %d has taken effect\n", (i) % S + 1, (i) / S + 1);
 	assert(effect[i] <= 1) /* never twice */
 }
 
@@ -122,6 +128,7 @@ inline commit_tx(w) {
 		row[tx[w].m].next = tx[w].next;
 		row[tx[w].m].print = tx[w].print;
 		row[tx[w].m].actor = w;
+		printf("    the row of migration %d is %e now, %d done, intent %d\n", tx[w].m + 1, tx[w].state, tx[w].done, tx[w].next);
 		if :: tx[w].rows & 1 -> take_effect(tx[w].m * S) :: else fi;
 		if :: tx[w].rows & 2 -> take_effect(tx[w].m * S + 1) :: else fi;
 		assert(tx[w].state != applied || (EFFECT(tx[w].m, 0) == 1 && EFFECT(tx[w].m, 1) == 1)); /* never lost */
@@ -131,7 +138,8 @@ inline commit_tx(w) {
 }
 
 inline raise_token(w) {
-	token++; mine[w] = token; owner = w; holds[w] = 1; released = 0; expired = 0
+	token++; mine[w] = token; owner = w; holds[w] = 1; released = 0; expired = 0;
+	printf("worker %d takes the lease, token %d\n", w, token)
 }
 
 /*
@@ -140,14 +148,14 @@ inline raise_token(w) {
  */
 proctype World(byte w) {
 end:	do
-	:: d_step { cmd[w] == committing -> commit_tx(w); cmd[w] = idle }
+	:: d_step { cmd[w] == committing -> printf("session %d commits\n", w); commit_tx(w); cmd[w] = idle }
 	/* DDL commits what is open before it begins. That is the entry. */
-	:: d_step { cmd[w] == ddl -> commit_tx(w); cmd[w] = ddl_runs }
-	:: d_step { cmd[w] == ddl_runs -> take_effect(target[w]); target[w] = 0; cmd[w] = idle }
+	:: d_step { cmd[w] == ddl -> printf("session %d commits before its DDL\n", w); commit_tx(w); cmd[w] = ddl_runs }
+	:: d_step { cmd[w] == ddl_runs -> printf("session %d ends its DDL\n", w); take_effect(target[w]); target[w] = 0; cmd[w] = idle }
 
 	/* The process is killed, or its context is cancelled. */
 	:: d_step { faults > 0 && result[w] == busy && !dead[w] ->
-			faults--; dead[w] = 1; told[w] = 1;
+			faults--; dead[w] = 1; told[w] = 1; printf("worker %d is killed\n", w);
 #ifdef MUTATE_NO_WAIT
 			if :: lock == w + 1 -> lock = 0 :: else fi; /* although its statement still runs */
 #endif
@@ -157,31 +165,32 @@ end:	do
 		}
 #ifdef LEASE
 	/* Its machine is gone without a word, or it is paused for ever. */
-	:: d_step { faults > 0 && result[w] == busy && !dead[w] -> faults--; dead[w] = 1 }
+	:: d_step { faults > 0 && result[w] == busy && !dead[w] -> faults--; dead[w] = 1; printf("worker %d is silent for ever\n", w) }
 #endif
 
 	/* The server ends the session of a client that left: at once, but for DDL
 	 * that runs. A killed one ends inside it. */
 	:: d_step { !gone[w] && (killed[w] || (dead[w] && told[w] && cmd[w] != ddl_runs)) ->
+			printf("session %d has ended\n", w);
 			rollback_tx(w); cmd[w] = idle; target[w] = 0; gone[w] = 1;
 			if :: lock == w + 1 -> lock = 0 :: else fi }
 
 #ifdef LEASE
 	/* A beat comes too late: the holder is dead, or it is paused, or cut off. */
-	:: d_step { !released && !expired && owner == w && dead[w] -> expired = 1 }
-	:: d_step { !released && !expired && owner == w && !dead[w] && faults > 0 -> faults--; expired = 1 }
+	:: d_step { !released && !expired && owner == w && dead[w] -> expired = 1; printf("the lease of worker %d lapses\n", w) }
+	:: d_step { !released && !expired && owner == w && !dead[w] && faults > 0 -> faults--; expired = 1; printf("the lease of worker %d lapses, and it lives\n", w) }
 	/* It comes after all, before anybody has noticed. */
-	:: d_step { !released && expired && owner == w && !dead[w] -> expired = 0 }
+	:: d_step { !released && expired && owner == w && !dead[w] -> expired = 0; printf("worker %d renews its lease\n", w) }
 	/* It says that the lease is another's: the run is cancelled. */
-	:: d_step { mine[w] > 0 && mine[w] != token && result[w] == busy && !dead[w] -> dead[w] = 1; told[w] = 1 }
+	:: d_step { mine[w] > 0 && mine[w] != token && result[w] == busy && !dead[w] -> dead[w] = 1; told[w] = 1; printf("worker %d learns that it has lost the lease\n", w) }
 #endif
 #if defined(POOLED) && !defined(MUTATE_NO_IDLE_TIMEOUT)
 	/* The server does not let a transaction stand idle for longer than a lease. */
-	:: d_step { tx[w].open && cmd[w] == idle && expired && owner == w -> rollback_tx(w); gone[w] = 1 }
+	:: d_step { tx[w].open && cmd[w] == idle && expired && owner == w -> rollback_tx(w); gone[w] = 1; printf("the server aborts the transaction of session %d\n", w) }
 #endif
 #ifdef CLUSTER
 	/* Applying the new token on the old holder's node aborts its transaction. */
-	:: d_step { tx[w].open && cmd[w] == idle && mine[w] < token -> rollback_tx(w); gone[w] = 1 }
+	:: d_step { tx[w].open && cmd[w] == idle && mine[w] < token -> rollback_tx(w); gone[w] = 1; printf("the server aborts the transaction of session %d\n", w) }
 #endif
 	od
 }
@@ -206,7 +215,8 @@ inline forget(x) {
 /* Whoever ends well finds everything applied. */
 inline ends_well() {
 	assert(CURRENT && effect[0] == 1 && effect[1] == 1 && effect[2] == 1 && effect[3] == 1);
-	result[w] = well
+	result[w] = well;
+	printf("worker %d ends well\n", w)
 }
 
 /* Waits for the lock. A waiter looks again between two tries. */
@@ -214,7 +224,7 @@ inline acquire() {
 	if
 	:: CURRENT -> goto ready
 #ifndef LEASE
-	:: atomic { lock == 0 && TURN(w) -> lock = w + 1; holds[w] = 1 }
+	:: atomic { lock == 0 && TURN(w) -> lock = w + 1; holds[w] = 1; printf("worker %d has the lock\n", w) }
 #else
 	:: atomic { released && TURN(w) && FENCE_IS_FREE(w) -> raise_token(w) }
 #if defined(POOLED)
@@ -224,18 +234,19 @@ inline acquire() {
 #ifndef MUTATE_NO_GRACE
 		/* The old session may stand between its implicit commit and the order
 		 * of its DDL, where nothing can be seen of it. */
-		atomic { !SOME_OTHER(w, UNSETTLED) && mine[w] == token -> settled = token }
+		atomic { !SOME_OTHER(w, UNSETTLED) && mine[w] == token -> settled = token; printf("worker %d has waited for what was under way\n", w) }
 #endif
 #elif defined(MUTATE_NO_WAIT)
 	:: atomic { !released && TURN(w) && expired && FENCE_IS_FREE(w) -> raise_token(w) }
 #elif defined(MUTATE_SETTLE_LATE)
 	:: atomic { !released && TURN(w) && expired && FENCE_IS_FREE(w) -> i = owner; raise_token(w) };
 		killed[i] = 1;
+		printf("worker %d kills session %d\n", w, i);
 		atomic { gone[i] -> i = 0 }
 #else
 	/* First the end of the old session, then its lease. The other way round a
 	 * taker that dies between the two leaves a lease that names only itself. */
-	:: atomic { !released && expired -> i = owner; killed[i] = 1 };
+	:: atomic { !released && expired -> i = owner; killed[i] = 1; printf("worker %d kills session %d\n", w, i) };
 		gone[i];
 		if
 		:: atomic { !released && TURN(w) && expired && owner == i && FENCE_IS_FREE(w) -> i = 0; raise_token(w) }
@@ -259,6 +270,7 @@ inline write(s, d, n, p) {
 		:: !begun && seen[m].state == absent && row[m].state != absent -> goto raced
 		:: else
 		fi;
+		printf("worker %d writes the row of migration %d\n", w, m + 1);
 		tx[w].open = 1; tx[w].m = m; tx[w].state = s; tx[w].done = d; tx[w].next = n; tx[w].print = p;
 		begun = 1
 	}
@@ -266,7 +278,7 @@ inline write(s, d, n, p) {
 
 /* Sends a command, and waits for the answer. */
 inline execute(c) {
-	cmd[w] = c;
+	atomic { cmd[w] = c; printf("worker %d sends %e\n", w, c) };
 	cmd[w] == idle
 }
 
@@ -277,6 +289,7 @@ inline resume() {
 	:: seen[m].next && EFFECT(m, seen[m].done) != seen[m].print -> k = seen[m].done + 1
 	:: else -> k = seen[m].done
 	fi;
+	printf("worker %d goes on with migration %d at statement %d\n", w, m + 1, k + 1);
 	atomic {
 		!SOME_OTHER(w, HAS_ROW);
 		if
@@ -320,7 +333,7 @@ wait:	{
 #ifdef MUTATE_NO_LOOK_AGAIN
 		goto apply;
 #endif
-raced:		atomic { begun = 0; m = 0; k = 0; look() }
+raced:		atomic { begun = 0; m = 0; k = 0; look(); printf("worker %d looks again\n", w) }
 apply:		do
 		:: m == M -> break
 		:: m < M && seen[m].state == applied -> m++
@@ -355,7 +368,7 @@ apply:		do
 ready:		atomic { ends_well(); goto over };
 lost:		atomic { dead[w] = 1; told[w] = 1 } /* ErrLockLost; the session is closed */
 	} unless { atomic { result[w] == busy && (dead[w] || gone[w]) -> dead[w] = 1; told[w] = told[w] | gone[w]; result[w] = failed } };
-over:	m = 0; k = 0; i = 0; begun = 0
+over:	atomic { m = 0; k = 0; i = 0; begun = 0; forget(0); forget(1) } /* fewer states */
 }
 
 init {
