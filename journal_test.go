@@ -736,3 +736,25 @@ func TestValuesOfASession(t *testing.T) {
 		})
 	}
 }
+
+// TestRepeatableStartsAgain: a repeatable file that stopped half-way may be edited
+// as one likes, and runs from its beginning then.
+func TestRepeatableStartsAgain(t *testing.T) {
+	t.Parallel()
+	testdb.ForEach(t, func(t *testing.T, tdb *testdb.Database) {
+		f := files{"1_a.up.sql": "CREATE TABLE log (what varchar(10));", "R__r.sql": "-- tldwdb: no-transaction\nINSERT INTO log VALUES ('old');\nDROP TABLE IF EXISTS r;\nCREATE TABLE r (id integer);\nDROP TABLE nosuch;"}
+		if _, err := open(t, tdb, f).Up(t.Context()); err == nil {
+			t.Fatal("it did not fail")
+		}
+		f["R__r.sql"] = "-- tldwdb: no-transaction\nINSERT INTO log VALUES ('new');\nDROP TABLE IF EXISTS r;\nCREATE TABLE r (id integer);"
+		db := open(t, tdb, f)
+		if findings, err := db.Repair(t.Context()); err != nil || len(findings) != 1 || !findings[0].Automatic {
+			t.Errorf("Repair finds %+v, %v", findings, err)
+		}
+		succeed(t, "up R__r; 1 → 1")(db.Up(t.Context()))
+		succeed(t, "; 1 → 1")(db.Up(t.Context()))
+		if got := rowsOf(t, tdb.AdminDB(t), "SELECT what FROM log ORDER BY what"); got != "new\nold" {
+			t.Errorf("what ran is %q", got)
+		}
+	})
+}

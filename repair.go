@@ -137,6 +137,10 @@ func (r *run) findings(ctx context.Context, hist *history) ([]Finding, error) {
 			if err != nil {
 				return nil, err
 			}
+			if row.id.Repeatable && row.direction == DirectionUp && r.src.find(row.id) != nil && !f.Automatic {
+				f.Automatic = true
+				f.Evidence = append(f.Evidence, "it may always run from its beginning, and will")
+			}
 			list = append(list, f)
 		}
 	}

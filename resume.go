@@ -42,9 +42,25 @@ func (g *journalRun) takeOver(ctx context.Context) error {
 	return err
 }
 
-// resume decides where an interrupted migration goes on. It runs again what
-// earlier statements set in the session.
+// resume decides where an interrupted migration goes on. A repeatable one may
+// always run from its beginning, and does so where nobody can say more.
 func (g *journalRun) resume(ctx context.Context) (int, error) {
+	start, err := g.startOf(ctx)
+	if g.j.id.Repeatable && g.j.direction == DirectionUp && (errors.Is(err, ErrHalfApplied) || errors.Is(err, ErrAmbiguous)) {
+		g.begun, start, err = false, 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	g.log.LogAttrs(ctx, slog.LevelWarn, "resuming an interrupted migration", slog.String("migration", g.j.id.String()),
+		slog.Int("done", start), slog.Int("of", len(g.j.statements)))
+	return start, nil
+}
+
+// startOf finds out at which statement the last run died, and runs again what
+// earlier statements set in the session.
+func (g *journalRun) startOf(ctx context.Context) (int, error) {
+	g.begun = true
 	in, err := parseIntent(g.j.row)
 	if err != nil {
 		return 0, g.halfApplied(err.Error())
@@ -53,17 +69,12 @@ func (g *journalRun) resume(ctx context.Context) (int, error) {
 		return 0, g.resumeGo(in)
 	}
 	done := g.j.row.done
-	mended := done > len(g.j.statements) || prefixHash(g.j.statements, done) != in.Prefix
-	cut := in.Next != "" && (done >= len(g.j.statements) || textHash(g.j.statements[done]) != in.Next)
 	switch {
-	case g.j.id.Repeatable && (mended || cut):
-		return 0, nil // it may always run from its beginning, and has another text now
-	case mended:
+	case done > len(g.j.statements) || prefixHash(g.j.statements, done) != in.Prefix:
 		return 0, g.halfApplied(fmt.Sprintf("its first %d statements have been run, and the file has other ones now: restore them", done))
-	case cut:
+	case in.Next != "" && (done >= len(g.j.statements) || textHash(g.j.statements[done]) != in.Next):
 		return 0, g.halfApplied(fmt.Sprintf("statement %d was being run when the run was interrupted, and it has another text now: restore it", done+1))
 	}
-	g.begun = true
 	// The session comes first: where a name leads, to a search_path or after a
 	// USE, decides what the catalogue says about it.
 	lost, again := g.carried(done)
@@ -80,8 +91,6 @@ func (g *journalRun) resume(ctx context.Context) (int, error) {
 	if why := g.stranded(start); why != "" {
 		return 0, g.halfApplied(why)
 	}
-	g.log.LogAttrs(ctx, slog.LevelWarn, "resuming an interrupted migration", slog.String("migration", g.j.id.String()),
-		slog.Int("done", start), slog.Int("of", len(g.j.statements)))
 	return start, nil
 }
 
@@ -296,7 +305,6 @@ func (g *journalRun) ambiguous(k int) error {
 }
 
 func (g *journalRun) resumeGo(in intent) error {
-	g.begun = true
 	if in.Next == goStep && !g.j.idempotent {
 		return &MigrationError{Migration: g.j.id, Direction: g.j.direction,
 			Err: fmt.Errorf("%w: a run died inside the Go function, or it returned an error", ErrAmbiguous),
