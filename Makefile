@@ -9,7 +9,7 @@ TOOL     := $(GO) tool -modfile=internal/tools/go.mod
 WITH     := $(GO) run ./internal/testdb/with --
 
 .DEFAULT_GOAL := help
-.PHONY: help fmt format vet lint quick engines test race fuzz model bench cover cross tidy check clean
+.PHONY: help fmt format vet lint quick engines test race torture fuzz model bench cover cross tidy check clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,10 @@ test: engines ## the whole suite, on every engine
 
 race: engines ## the whole suite under the race detector
 	$(WITH) $(GO) test -race ./...
+
+# Without the name of a package, so that go test shows the table of a run that passed.
+torture: engines ## every kind of fault at every place of a run, and a table (an hour; TLDWDB_TORTURE_SEED=n)
+	TLDWDB_TORTURE=all $(WITH) $(GO) test -count=1 -run '^TestTorture$$' -timeout 2h
 
 fuzz: ## each fuzz target for FUZZTIME (30s)
 	@set -e; $(GO) list ./... | while read -r pkg; do \

@@ -18,6 +18,6 @@ func deafen(c *net.TCPConn) error {
 	}
 	drop := []syscall.SockFilter{{Code: syscall.BPF_RET | syscall.BPF_K, K: 0}}
 	var attached error
-	err = raw.Control(func(fd uintptr) { attached = syscall.AttachLsf(int(fd), drop) }) //nolint:staticcheck // the replacement is a module more, for one test
+	err = raw.Control(func(fd uintptr) { attached = syscall.AttachLsf(int(fd), drop) }) //nolint:staticcheck // its successor is in a module of its own
 	return errors.Join(err, attached)
 }
