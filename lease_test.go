@@ -92,26 +92,33 @@ func TestLeaseLost(t *testing.T) {
 	}
 }
 
+// dieLeased runs Up in a program that dies, with a lease of an hour, at the request
+// that holds the text.
+func dieLeased(t *testing.T, tdb *testdb.Database, f files, text string, after bool) {
+	t.Helper()
+	ft := &fault{match: text, after: after}
+	pool := ft.pool(t, tdb)
+	pool.SetMaxOpenConns(2) // one for the signs of life
+	cfg := configFor(tdb, f, leased)
+	cfg.URL, cfg.LeaseTime = "", time.Hour
+	db, err := tldwdb.Attach(t.Context(), pool, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Up(t.Context()); err == nil {
+		t.Fatal("the program did not die")
+	}
+	ft.die()
+}
+
 // TestLeaseCrash: the lease of a process that died is free when it has run out,
 // and not before.
 func TestLeaseCrash(t *testing.T) {
 	t.Parallel()
 	forEachServer(t, func(t *testing.T, tdb *testdb.Database) {
 		f := files{"1_a.up.sql": "-- tldwdb: no-transaction\nCREATE TABLE a (id integer);\nINSERT INTO a VALUES (1);"}
-		ft := &fault{match: "INSERT INTO a"}
-		pool := ft.pool(t, tdb)
-		pool.SetMaxOpenConns(2) // one for the signs of life
-		cfg := configFor(tdb, f, leased)
-		cfg.URL, cfg.LeaseTime = "", time.Hour
-		dying, err := tldwdb.Attach(t.Context(), pool, cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := dying.Up(t.Context()); err == nil {
-			t.Fatal("the program did not die")
-		}
-		ft.die()
-		_, err = open(t, tdb, f, leased, func(cfg *tldwdb.Config) { cfg.LockWait = -1 }).Up(t.Context())
+		dieLeased(t, tdb, f, "INSERT INTO a", false)
+		_, err := open(t, tdb, f, leased, func(cfg *tldwdb.Config) { cfg.LockWait = -1 }).Up(t.Context())
 		if !errors.Is(err, tldwdb.ErrLockTimeout) || !strings.Contains(err.Error(), "its lease ends in") {
 			t.Errorf("while it lasts: %v", err)
 		}
@@ -164,19 +171,7 @@ func TestLeaseUnsettled(t *testing.T) {
 			t.Parallel()
 			tdb := testdb.New(t, engine)
 			f := files{"1_a.up.sql": "CREATE TABLE a (id integer);\nCREATE TABLE b (id integer);"}
-			ft := &fault{match: "CREATE TABLE b", after: true}
-			pool := ft.pool(t, tdb)
-			pool.SetMaxOpenConns(2)
-			cfg := configFor(tdb, f, leased)
-			cfg.URL, cfg.LeaseTime = "", time.Hour
-			dying, err := tldwdb.Attach(t.Context(), pool, cfg)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := dying.Up(t.Context()); err == nil {
-				t.Fatal("the program did not die")
-			}
-			ft.die()
+			dieLeased(t, tdb, f, "CREATE TABLE b", true)
 			execute(t, tdb.AdminDB(t), "DROP TABLE b") // as it is while the server is at it
 			lapse(t, tdb, "server = 'another:3306'")
 			db := open(t, tdb, f, leased, func(cfg *tldwdb.Config) { cfg.LeaseTime = time.Second })

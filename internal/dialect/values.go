@@ -1,6 +1,7 @@
 package dialect
 
 import (
+	"iter"
 	"slices"
 	"strings"
 
@@ -41,6 +42,23 @@ func codeOf(st sqlscan.Statement, opts sqlscan.Options) head {
 		}
 	}
 	return h
+}
+
+// outside are the tokens that stand in no brackets, with their indexes.
+func (h head) outside() iter.Seq2[int, sqlscan.Token] {
+	return func(yield func(int, sqlscan.Token) bool) {
+		depth := 0
+		for i, t := range h.tokens {
+			switch {
+			case h.punct(i, "("):
+				depth++
+			case h.punct(i, ")"):
+				depth--
+			case depth == 0 && !yield(i, t):
+				return
+			}
+		}
+	}
 }
 
 // calls reports whether token i is the name of one of the functions, called.
@@ -171,15 +189,8 @@ func (*mysqlDialect) known(h head, i int, v *Values) {
 
 // setsMore reports whether a SET is about more than user variables.
 func (d *mysqlDialect) setsMore(h head) bool {
-	depth := 0
-	for i, t := range h.tokens {
-		switch t.Text {
-		case "(":
-			depth++
-		case ")":
-			depth--
-		}
-		if i > 0 && depth == 0 && (i == 1 || h.punct(i-1, ",")) {
+	for i := range h.outside() {
+		if i == 1 || i > 0 && h.punct(i-1, ",") {
 			if _, is := h.userVariable(i); !is {
 				return true
 			}
@@ -204,15 +215,8 @@ func (d *mysqlDialect) behindSet(st sqlscan.Statement) sqlscan.Statement {
 	if !h.is(1, "STATEMENT") {
 		return st
 	}
-	depth := 0
-	for i, t := range h.tokens {
-		switch t.Text {
-		case "(":
-			depth++
-		case ")":
-			depth--
-		}
-		if depth == 0 && t.Is("FOR") && i+1 < len(h.tokens) {
+	for i, t := range h.outside() {
+		if t.Is("FOR") && i+1 < len(h.tokens) {
 			st.Text, st.Verb = st.Text[h.tokens[i+1].Offset:], h.word(i+1)
 			return d.behindSet(st)
 		}
