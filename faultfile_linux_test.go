@@ -41,7 +41,7 @@ func TestReadOnlyFileSystem(t *testing.T) {
 		t.Fatal(err)
 	}
 	// A file with a log needs two more files beside it, even to be read.
-	if _, err := boot(); err == nil || !strings.Contains(err.Error(), "immutable=1") {
+	if _, err := boot(); err == nil || !strings.Contains(tldwdb.Hint(err), "immutable=1") {
 		t.Errorf("a file whose log cannot be made: %v", err)
 	}
 	cfg.URL += "?immutable=1"

@@ -3,7 +3,6 @@
 package tldwdb_test
 
 import (
-	"context"
 	"errors"
 	"strconv"
 	"testing"
@@ -25,18 +24,15 @@ func TestServerLooksForItsClient(t *testing.T) {
 	}
 	want := map[testdb.Engine]string{testdb.Postgres: "10 25000", testdb.MariaDB: "300", testdb.MySQL: "300"}
 	forEachServer(t, func(t *testing.T, tdb *testdb.Database) {
-		var got string
-		look := func(ctx context.Context, c tldwdb.Conn) error {
-			return c.GetContext(ctx, &got, queries[tdb.Engine])
-		}
-		code := func(cfg *tldwdb.Config) {
-			cfg.GoMigrations = []tldwdb.GoMigration{{Version: 2, Name: "look", Up: look}}
-		}
 		// A file that sets something is cleaned up after, and that must leave these.
-		f := files{"1_set.up.sql": "SET " + pick(tdb, "", "search_path = public", "@x = 1") + ";"}
-		if _, err := open(t, tdb, f, code).Up(t.Context()); err != nil {
+		f := files{
+			"1_set.up.sql":  "SET " + pick(tdb, "", "search_path = public", "@x = 1") + ";",
+			"2_look.up.sql": "CREATE TABLE told (what varchar(100));\nINSERT INTO told " + queries[tdb.Engine] + ";",
+		}
+		if _, err := open(t, tdb, f).Up(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+		got := rowsOf(t, tdb.AdminDB(t), "SELECT what FROM told")
 		if got != want[tdb.Engine] {
 			t.Errorf("the server was told %q, want %q", got, want[tdb.Engine])
 		}

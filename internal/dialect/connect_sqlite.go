@@ -104,9 +104,6 @@ func sqliteOpenError(path string, err error) error {
 		return fmt.Errorf("SQLite file %s: %s is not a folder: %w", path, folder, err)
 	case errors.Is(statErr, fs.ErrNotExist):
 		return fmt.Errorf("SQLite file %s: does not exist and could not be made: %w", path, err)
-	case statErr == nil && strings.HasPrefix(err.Error(), "unable to open database file"):
-		// SQLite's text goes on with the system's "no such file", which is about another one.
-		return fmt.Errorf("SQLite file %s: it is there, but the files of its log cannot be made beside it; where nothing can be written, put immutable=1 into the URL: %w", path, err)
 	}
 	return fmt.Errorf("SQLite file %s: %w", path, err)
 }
