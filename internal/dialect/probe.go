@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // The clusters that have a way with locks of their own.
@@ -111,44 +112,56 @@ func mysqlCluster(variables map[string]string) string {
 	return ""
 }
 
-// shareRounds is how often SharesSessions looks. One is enough for a pooler that
-// nobody else uses; a busy one may give the same connection back by chance.
-const shareRounds = 3
+const (
+	// shareRounds is how often SharesSessions asks. Once is enough for a pooler that
+	// nobody else uses; a busy one may give the same connection back by chance.
+	shareRounds = 3
+	// shareWait is how long a session of one's own may take to answer. A slow server
+	// may take longer: it is then taken for a pooler, and the lock is a lease.
+	shareWait = 2 * time.Second
+)
 
 // SharesSessions reports whether two connections to a PostgreSQL server may be
 // served by one session, now the one and now the other, as a pooler in
-// transaction mode does it. A transaction pooler shows itself when second opens a
-// transaction: either it gets the session that first had a moment ago, or first
-// has to go on with another one. Neither connection may be in a transaction.
+// transaction mode does it: both get the same session, or one of them has to go on
+// with another. Neither connection may be in a transaction. second may be broken
+// afterwards.
+//
+// It does not wait for the pooler while it keeps a session busy: a fleet that
+// starts at one instant would have them all, and everybody would wait for the next.
 func SharesSessions(ctx context.Context, d Dialect, first, second *sql.Conn) (shared bool, err error) {
 	if d.Name() != NamePostgres {
 		return false, nil
 	}
-	session := func(q queryer) (pid int64, err error) {
+	session := func(ctx context.Context, q queryer) (pid int64, err error) {
 		err = queryRow(ctx, q, "SELECT pg_catalog.pg_backend_pid()", d.QueryArgs(), &pid)
 		return pid, err
 	}
-	for range shareRounds {
-		before, err := session(first)
+	var firsts, seconds int64
+	for round := range shareRounds {
+		one, err := session(ctx, first)
 		if err != nil {
 			return false, err
 		}
-		if shared, err = sharesDuring(ctx, first, second, before, session); err != nil || shared {
-			return shared, err
+		other, err := session(ctx, second)
+		if err != nil {
+			return false, err
 		}
-		after, err := session(first)
-		if err != nil || after != before {
-			return err == nil, err
+		if one == other || round > 0 && (one != firsts || other != seconds) {
+			return true, nil
 		}
+		firsts, seconds = one, other
 	}
-	return false, nil
+	// A pooler may try to give a client the session that it had before. It cannot
+	// while somebody else is in a transaction there, and second had that of first
+	// in no round; so it is first that has to be crowded out of its own.
+	return sharesDuring(ctx, first, second, seconds, session)
 }
 
-// sharesDuring looks while second is in a transaction. first is asked only when
-// it does not share its session with that: with a pool of one it would wait for
-// the end of the transaction.
-func sharesDuring(ctx context.Context, first, second *sql.Conn, before int64, session func(queryer) (int64, error)) (shared bool, err error) {
-	tx, err := second.BeginTx(ctx, nil)
+// sharesDuring asks by second while first is in a transaction, which may be where
+// second was served until now.
+func sharesDuring(ctx context.Context, first, second *sql.Conn, before int64, session func(context.Context, queryer) (int64, error)) (shared bool, err error) {
+	tx, err := first.BeginTx(ctx, nil)
 	if err != nil {
 		return false, err
 	}
@@ -157,11 +170,15 @@ func sharesDuring(ctx context.Context, first, second *sql.Conn, before int64, se
 			err = rollbackErr
 		}
 	}()
-	other, err := session(tx)
-	if err != nil || other == before {
-		return err == nil, err
+	if _, err := session(ctx, tx); err != nil {
+		return false, err
 	}
-	during, err := session(first)
+	limited, cancel := context.WithTimeout(ctx, shareWait)
+	defer cancel()
+	during, err := session(limited, second)
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		return true, nil
+	}
 	return err == nil && during != before, err
 }
 
