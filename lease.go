@@ -38,7 +38,7 @@ const beatsPerTerm = 3
 // chooseLock sets r.lock by what is at the other end of the connection.
 func (r *run) chooseLock(ctx context.Context) error {
 	shared := false
-	if r.facts.Proxied && r.cfg.Lock == LockAuto {
+	if r.facts.Proxied && r.cfg.Lock != LockSession {
 		var err error
 		if shared, err = r.sharesSessions(ctx); err != nil {
 			return err
@@ -101,12 +101,13 @@ func (c lockChoice) String() string {
 
 // sharesSessions asks by a second connection whether a proxy gives a session to
 // several clients in turn. Without a second connection that cannot be known, and
-// a lease could not be kept alive either.
+// neither could a lease be kept alive; a session's lock that is taken on trust
+// would stay on the pooler's connection, where nobody can give it back.
 func (r *run) sharesSessions(ctx context.Context) (bool, error) {
 	second, done, err := r.secondConnection(ctx)
 	if err != nil {
-		r.log.LogAttrs(ctx, slog.LevelWarn, "something stands between here and the server, and without a second connection it cannot be told whether it shares sessions", slog.String("error", err.Error()))
-		return false, nil
+		return false, withHint(fmt.Errorf("%w: something stands between here and the server, and it takes a second connection to tell whether that shares sessions: %w", ErrLockUnproved, err),
+			"allow the pool two connections, or set Config.URL beside the pool that Attach borrows, or Config.MigrateURL (TLDWDB_MIGRATE_URL) to a direct connection; if every client has a session of its own, set Config.Lock (TLDWDB_LOCK) to session")
 	}
 	defer done()
 	shared, err := dialect.SharesSessions(ctx, r.d, r.conn.Conn, second)

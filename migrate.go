@@ -306,6 +306,7 @@ func (r *run) locked(ctx context.Context, workLeft func(*history) (bool, error),
 	}
 	err = r.underLock(ctx, workLeft, work)
 	if errors.Is(err, ErrLockUnproved) && r.cfg.Lock == LockAuto && r.choice.kind == dialect.LockSession && r.d.Name() != dialect.NameSQLite {
+		r.session.Pooled = r.facts.Proxied // in a way that the questions have not shown
 		if err := r.useLock(lockChoice{dialect.LockLease, "a second connection could take the " + r.lock.Kind()}); err != nil {
 			return err
 		}
