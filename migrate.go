@@ -524,6 +524,9 @@ func (r *run) applyOnce(ctx context.Context, req Request, hist *history, wantPla
 	if err != nil {
 		return err
 	}
+	if err := r.keptByPooler(jobs); err != nil {
+		return err
+	}
 	if r.cfg.SingleTransaction {
 		if err := r.singleTransactionPossible(jobs); err != nil {
 			return err

@@ -41,6 +41,24 @@ func (j *job) touchesSession() bool {
 	})
 }
 
+// keptByPooler refuses a file that sets something in its session and needs more
+// than one transaction: a pooler that shares its connections gives the next
+// statement another session, and what was set to somebody else.
+func (r *run) keptByPooler(jobs []*job) error {
+	for _, j := range jobs {
+		if !r.session.Pooled || !j.journaled || j.code != nil {
+			continue
+		}
+		for k, class := range j.classes {
+			if class == dialect.ClassSession || class == dialect.ClassTemporary {
+				return hinted(j.fail(r.d, k, errors.New("behind a pooler that shares its connections, this lasts no longer than its statement in a file without a transaction")),
+					"set Config.MigrateURL (TLDWDB_MIGRATE_URL) to a direct connection, or put the statement into a migration that has a transaction")
+			}
+		}
+	}
+	return nil
+}
+
 // firstEffect is the index of the first statement that does more than set the
 // session, or the number of statements when there is none.
 func (j *job) firstEffect() int {
