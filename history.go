@@ -114,6 +114,16 @@ func (h *history) current() (int64, bool) {
 	return 0, false
 }
 
+// done is how many migrations are there.
+func (h *history) done() (n int) {
+	for _, r := range h.rows {
+		if r.state.done() {
+			n++
+		}
+	}
+	return n
+}
+
 // after takes a migration that was just committed into account and returns the
 // highest applied version.
 func (h *history) after(id ID, direction Direction) int64 {

@@ -248,3 +248,34 @@ func TestOneConnectionBehindPooler(t *testing.T) {
 		checkEffects(t, tdb, 2)
 	})
 }
+
+// Two runs whose locks do not keep them apart go side by side, and meet at every
+// migration: as at a pooler's first run, where one comes past it.
+func TestSideBySide(t *testing.T) {
+	t.Parallel()
+	tdb := testdb.New(t, testdb.Postgres)
+	const migrations = 12
+	f := files(fleetFiles(migrations))
+	for name, text := range f {
+		if strings.HasSuffix(name, ".up.sql") {
+			f[name] = text + "SELECT pg_sleep(0.03);\n"
+		}
+	}
+	ended := make(chan error, 2)
+	for _, kind := range []tldwdb.LockKind{tldwdb.LockSession, tldwdb.LockLease} {
+		db := open(t, tdb, f, func(cfg *tldwdb.Config) { cfg.Lock = kind })
+		go func() {
+			res, err := db.Up(t.Context())
+			if err == nil && res.After != migrations {
+				err = fmt.Errorf("it ended at %d", res.After)
+			}
+			ended <- err
+		}()
+	}
+	for range 2 {
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+	checkEffects(t, tdb, migrations)
+}
