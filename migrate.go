@@ -596,6 +596,9 @@ func (r *run) ensureTable(ctx context.Context, hist *history) error {
 		return nil
 	}
 	err := r.inOneTransaction(ctx, list)
+	if r.d.IsDuplicate(err) { // IF NOT EXISTS does not help two that create it at one instant
+		return fmt.Errorf("%w: %w", errRaced, err)
+	}
 	if err != nil {
 		return r.advise(fmt.Errorf("creating the history table %s: %w", r.store.table, err))
 	}
