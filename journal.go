@@ -78,15 +78,13 @@ func (r *run) journal(ctx context.Context, j *job) error {
 	if j.code != nil {
 		return g.runGo(ctx)
 	}
-	if err := g.statements(ctx, start); err != nil {
-		return err
-	}
-	return g.finish(ctx)
+	return g.statements(ctx, start)
 }
 
-// statements runs the file from statement start on. When a statement does not
-// get its lock, or loses a deadlock, what is open is rolled back and the
-// journal is asked where that leaves us.
+// statements runs the file from statement start on, and closes its account. When
+// a statement does not get its lock, or loses a deadlock, what is open is rolled
+// back and the journal is asked where that leaves us. In a cluster it may be the
+// last commit that loses, against one of another node.
 func (g *journalRun) statements(ctx context.Context, start int) error {
 	if g.j.directives.LockTimeout > 0 || g.j.directives.StatementTimeout > 0 {
 		if err := g.timeouts(ctx, g.sessionFor(g.j)); err != nil {
@@ -96,6 +94,10 @@ func (g *journalRun) statements(ctx context.Context, start int) error {
 	patience := g.patience()
 	for {
 		failed, err := g.from(ctx, start)
+		end := err == nil
+		if end {
+			err = g.finish(ctx)
+		}
 		if err == nil {
 			return nil
 		}
@@ -111,6 +113,9 @@ func (g *journalRun) statements(ctx context.Context, start int) error {
 		var entry entryError
 		if failed < len(g.j.classes) && g.j.classes[failed] == dialect.ClassOpaque && !errors.As(err, &entry) {
 			return g.doubtful(ctx, failed, err)
+		}
+		if end && !g.d.IsLockTimeout(err) {
+			return g.unsettled(err)
 		}
 		if !g.d.IsLockTimeout(err) {
 			return g.failed(ctx, failed, err)
@@ -486,7 +491,7 @@ func (g *journalRun) finish(ctx context.Context) error {
 			err = g.enter(ctx, settle)
 		}
 		if err != nil {
-			return g.unsettled(ctx, err)
+			return entryError{err}
 		}
 		list = nil
 	}
@@ -499,16 +504,13 @@ func (g *journalRun) finish(ctx context.Context) error {
 		list = append(list, "COMMIT")
 	}
 	if _, err := g.d.ExecScript(ctx, g.conn.Conn, plain(list), 0); err != nil {
-		return g.unsettled(ctx, err)
+		return entryError{err}
 	}
 	return nil
 }
 
 // unsettled is the error of an account that could not be closed.
-func (g *journalRun) unsettled(ctx context.Context, err error) error {
-	if lost := g.disowned(ctx, entryError{err}); lost != nil {
-		return lost
-	}
+func (g *journalRun) unsettled(err error) error {
 	return g.j.fail(g.d, -1, fmt.Errorf("writing the end of the migration: %w", err))
 }
 
@@ -551,5 +553,11 @@ func (g *journalRun) runGo(ctx context.Context) error {
 		g.record(ctx, g.store.owned(g.store.note(g.j.id, err.Error())))
 		return g.j.fail(g.d, -1, err)
 	}
-	return g.finish(ctx)
+	if err := g.finish(ctx); err != nil {
+		if lost := g.disowned(ctx, err); lost != nil {
+			return lost
+		}
+		return g.unsettled(err)
+	}
+	return nil
 }

@@ -195,7 +195,8 @@ func (g *journalRun) stranded(start int) string {
 func (g *journalRun) line(k int) string { return fmt.Sprintf("line %d", g.j.statements[k].Line) }
 
 // rewind takes back what went with statement failed, which did not get its lock,
-// and returns where to go on.
+// and returns where to go on. failed is the number of statements when it was the
+// end of the account.
 func (g *journalRun) rewind(ctx context.Context, failed int, cause error) (int, error) {
 	g.rollback(ctx)
 	if g.d.TransactionalDDL() {
@@ -213,7 +214,8 @@ func (g *journalRun) rewind(ctx context.Context, failed int, cause error) (int, 
 	// No rollback undoes a USE or a SET: the statements from start on would not
 	// mean what they meant at first.
 	undone := *g.j
-	undone.statements, undone.classes = g.j.statements[start:failed+1], g.j.classes[start:failed+1]
+	tried := min(failed+1, len(g.j.statements))
+	undone.statements, undone.classes = g.j.statements[start:tried], g.j.classes[start:tried]
 	if undone.touchesSession() {
 		if err := g.restoreSession(ctx, &undone); err != nil {
 			return 0, err
@@ -235,7 +237,7 @@ func (g *journalRun) rewind(ctx context.Context, failed int, cause error) (int, 
 func (g *journalRun) overwritten(start, failed int) (lost map[string]int, again []int, stale bool) {
 	before, again := g.carried(start)
 	lost = map[string]int{}
-	for k := start; k <= failed; k++ {
+	for k := start; k <= min(failed, len(g.j.statements)-1); k++ {
 		for _, name := range g.d.Values(g.j.statements[k]).Writes {
 			lost[name] = k
 		}
