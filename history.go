@@ -191,16 +191,16 @@ func (s *store) readColumns(ctx context.Context, q queryer, withDetails bool) (*
 		columns += fmt.Sprintf(", COALESCE(%s, ''), COALESCE(duration_ms, 0), tool_version, COALESCE(error, '')", s.d.TimeText("started_at"))
 	}
 	query := fmt.Sprintf("SELECT %s FROM %s WHERE set_name IN (%s, %s)", columns, s.table, s.d.Literal(metaSet), s.d.Literal(s.set))
-	rows, err := q.QueryContext(ctx, query, s.d.QueryArgs()...)
-	if err != nil {
-		if s.d.IsNoTable(err) {
-			return &history{}, nil
+	h, err := s.query(ctx, q, query, withDetails)
+	// A Galera node ends whoever looks at a table that another node creates or
+	// alters at that instant. Nothing is lost by looking again.
+	for tries := 1; tries < readTries && s.d.IsLockTimeout(err) && ctx.Err() == nil; tries++ {
+		if err := sleep(ctx, pollFirst+rand.N(pollFirst)); err != nil {
+			return nil, err
 		}
-		return nil, fmt.Errorf("reading the history table: %w", err)
+		h, err = s.query(ctx, q, query, withDetails)
 	}
-	h := &history{}
-	err = h.scan(rows, withDetails)
-	if s.d.IsNoTable(err) { // pgx reports the error of a query with its rows
+	if s.d.IsNoTable(err) {
 		return &history{}, nil
 	}
 	if err != nil {
@@ -210,6 +210,19 @@ func (s *store) readColumns(ctx context.Context, q queryer, withDetails bool) (*
 		return nil, fmt.Errorf("the history table has layout %d, and this version of tldwdb knows layouts up to %d: use a newer tldwdb", h.format, historyFormat)
 	}
 	return h, nil
+}
+
+// readTries is how often the history is read before a deadlock is an error.
+const readTries = 10
+
+// query is one try of readColumns. pgx reports the error of a query with its rows.
+func (s *store) query(ctx context.Context, q queryer, query string, withDetails bool) (*history, error) {
+	rows, err := q.QueryContext(ctx, query, s.d.QueryArgs()...)
+	if err != nil {
+		return nil, err
+	}
+	h := &history{}
+	return h, h.scan(rows, withDetails)
 }
 
 func (h *history) scan(rows *sql.Rows, withDetails bool) (err error) {

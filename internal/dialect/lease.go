@@ -315,8 +315,21 @@ func (l *Lease) Unlock(ctx context.Context, c *sql.Conn) (bool, error) {
 	return l.write(ctx, c, l.back())
 }
 
+// writeTries is how often the beat is written before a deadlock is an error: a
+// node of a cluster ends whoever meets what another node commits.
+const writeTries = 5
+
 // write changes the beat while it is ours.
 func (l *Lease) write(ctx context.Context, c *sql.Conn, set string) (ours bool, err error) {
+	for range writeTries {
+		if ours, err = l.writeOnce(ctx, c, set); !l.d.IsLockTimeout(err) || ctx.Err() != nil {
+			break
+		}
+	}
+	return ours, err
+}
+
+func (l *Lease) writeOnce(ctx context.Context, c *sql.Conn, set string) (ours bool, err error) {
 	// A transaction of its own, because the connection may not have autocommit.
 	tx, err := c.BeginTx(ctx, nil)
 	if err != nil {
