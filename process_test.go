@@ -20,6 +20,7 @@ import (
 	"syscall"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 
@@ -47,6 +48,8 @@ type job struct {
 	// Thread puts all of SQLite on one thread; it is what follows the file's name in
 	// the driver's DSN, and needs Path. See thread_test.go.
 	Thread string `json:"thread"`
+	// Lease is Config.LeaseTime.
+	Lease time.Duration `json:"lease"`
 }
 
 // report is the last line that a worker prints.
@@ -122,7 +125,7 @@ func (j job) config() tldwdb.Config {
 	for name, text := range j.Files {
 		files[name] = &fstest.MapFile{Data: []byte(text)}
 	}
-	return tldwdb.Config{URL: j.URL, Migrations: files}
+	return tldwdb.Config{URL: j.URL, Migrations: files, LeaseTime: j.Lease}
 }
 
 // worker is a process that does a job.

@@ -148,12 +148,20 @@ func NewAt(tb TB, e Engine, server string) *Database {
 // of the same cluster, or a pooler.
 func (db *Database) At(tb TB, server string) *sql.DB {
 	tb.Helper()
+	return db.Seen(tb, server).AdminDB(tb)
+}
+
+// Seen returns the same database by way of another server, such as a node of the same cluster, or a
+// standby. It is neither checked nor dropped at the test's end by itself.
+func (db *Database) Seen(tb TB, server string) *Database {
+	tb.Helper()
 	there := *db
+	there.server = server
 	var err error
 	if there.URL, err = withDatabase(server, db.name); err != nil {
 		tb.Fatalf("testdb: %v", err)
 	}
-	return there.AdminDB(tb)
+	return &there
 }
 
 // Through returns the database's URL on a pooler that stands before its server. At the test's end
