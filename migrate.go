@@ -161,20 +161,57 @@ func (r *run) options() planOptions {
 }
 
 // migrate is the boot protocol. wantPlan is the ID of the plan to run, or empty.
+//
+// It goes through it again, for Config.LockWait, while the server cannot write and
+// may be able to later. After a run that has begun only where a second one cannot
+// do more than the first was to: another Down is one step more.
 func (db *DB) migrate(ctx context.Context, req Request, wantPlan string) (*Result, error) {
 	wait := db.newWait()
+	var before *Result
 	for {
 		result, err := db.migrateOnce(ctx, req, wantPlan)
-		if !errors.Is(err, ErrReadOnly) || !db.cfg.WaitOnReadOnly || !wait.left() {
+		result.follows(before)
+		message := ""
+		switch {
+		case errors.Is(err, ErrReadOnly) && db.cfg.WaitOnReadOnly:
+			message = "waiting for a server that takes writes, or for the migrations to arrive"
+		case errors.Is(err, errCutOff) && (!result.Locked || !req.destructive() && wantPlan == ""):
+			message = "waiting for this node to be in its cluster again"
+		}
+		if message == "" || !wait.left() {
 			return result, err
 		}
 		if wait.say() {
-			db.log.LogAttrs(ctx, slog.LevelInfo, "waiting for a server that takes writes, or for the migrations to arrive", slog.String("state", err.Error()))
+			db.log.LogAttrs(ctx, slog.LevelInfo, message, slog.String("state", err.Error()))
 		}
 		if err := wait.pause(ctx); err != nil {
 			return result, err
 		}
+		before = result
 	}
+}
+
+// follows adds what an earlier attempt of the same run did.
+func (r *Result) follows(before *Result) {
+	if before == nil {
+		return
+	}
+	r.Applied = append(before.Applied, r.Applied...)
+	r.Before = before.Before
+	r.Locked = r.Locked || before.Locked
+	r.Waited += before.Waited
+}
+
+// errCutOff is the kind of an error of a node that has lost its cluster.
+var errCutOff = errors.New("this node is cut off from its cluster")
+
+// cutOff names that kind where the server's own words do not.
+func (r *run) cutOff(err error) error {
+	if node, ok := r.d.(dialect.ClusterNode); ok && node.IsCutOff(err) {
+		return withHint(fmt.Errorf("%w: %w", errCutOff, err),
+			"it takes neither reads nor writes until it is in the part of its cluster that has the majority: look at its network and its log, or point the URL at another node; a longer Config.LockWait (TLDWDB_LOCK_WAIT) waits for it")
+	}
+	return err
 }
 
 func (db *DB) migrateOnce(ctx context.Context, req Request, wantPlan string) (*Result, error) {
@@ -187,7 +224,7 @@ func (db *DB) migrateOnce(ctx context.Context, req Request, wantPlan string) (*R
 		err = r.refusedWrite(ctx, err)
 	}
 	r.release(ctx)
-	return r.result, ended(ctx, err)
+	return r.result, ended(ctx, r.cutOff(err))
 }
 
 // refusedWrite tells a database that takes no writes from a file that forbade

@@ -233,6 +233,13 @@ type ForeignKeyGuard interface {
 	Violations(ctx context.Context, c *sql.Conn) (map[string]int, error)
 }
 
+// ClusterNode is implemented by an engine whose server may be a node that loses
+// its cluster, answers all the same, and comes back.
+type ClusterNode interface {
+	// IsCutOff reports whether an error means that the node has lost its cluster.
+	IsCutOff(err error) bool
+}
+
 // SessionKeeper is implemented by an engine whose session settings cannot be
 // reset as a whole: they are compared and set back one by one.
 type SessionKeeper interface {

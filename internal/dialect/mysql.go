@@ -150,6 +150,19 @@ func (*mysqlDialect) IsReadOnly(err error) bool {
 	return false
 }
 
+// IsCutOff knows what a Galera node says that is not in the part of its cluster
+// that has the majority: 1047, and 1180 from a commit that meets the separation.
+// Both numbers have other meanings elsewhere.
+func (*mysqlDialect) IsCutOff(err error) bool {
+	switch mysqlNumber(err) {
+	case 1047:
+		return strings.Contains(err.Error(), "WSREP")
+	case 1180:
+		return strings.Contains(err.Error(), "Primary Component")
+	}
+	return false
+}
+
 var mysqlLine = regexp.MustCompile(` at line (\d+)$`)
 
 // Position reads the line from a syntax error's text: MySQL gives no offset.
