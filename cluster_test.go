@@ -129,17 +129,6 @@ func TestKilledInCluster(t *testing.T) {
 	}
 }
 
-// hook calls once before a statement that contains text is sent.
-func hook(proxy *wiretap.Proxy, text string, call func()) {
-	var once sync.Once
-	proxy.SetHook(func(w wiretap.Turn) wiretap.Verdict {
-		if strings.Contains(w.Statement, text) {
-			once.Do(call)
-		}
-		return wiretap.Pass
-	})
-}
-
 // Another node commits a change of the same row between a migration's statement
 // and its commit: the migration is the one that gives way, and tries again.
 func TestClusterConflict(t *testing.T) {
@@ -180,10 +169,127 @@ func TestClusterConflict(t *testing.T) {
 	}
 }
 
-// collide commits a change on another node, and waits until it has arrived at
-// none in particular: the node that it meets kills the transaction in its way.
+// collide commits a change on another node: when it arrives, it ends the
+// transaction that is in its way.
 func collide(t *testing.T, other *sql.DB) {
 	if _, err := other.ExecContext(t.Context(), "UPDATE counter SET n = n + 10"); err != nil {
 		t.Error(err)
+	}
+}
+
+// isolation cuts the last node off, and takes it back. It needs the right to set
+// variables of the server, which TLDWDB_TEST_GALERA_ADMIN_URL has.
+func isolation(t *testing.T, c cluster) (node *testdb.Database, cut, rejoin func()) {
+	t.Helper()
+	last := len(c.nodes) - 1
+	admin := c.Seen(t, testdb.Extra(t, "GALERA_ADMIN")[last]).AdminDB(t)
+	set := func(value int, ready string) {
+		if _, err := admin.Exec(fmt.Sprintf("SET GLOBAL wsrep_provider_options = 'gmcast.isolate=%d'", value)); err != nil { //nolint:noctx // also after the test's end
+			t.Error(err)
+			return
+		}
+		tick := time.NewTicker(50 * time.Millisecond)
+		defer tick.Stop()
+		for range 1200 {
+			var name, state string
+			if err := admin.QueryRow("SHOW GLOBAL STATUS LIKE 'wsrep_ready'").Scan(&name, &state); err == nil && state == ready { //nolint:noctx // as above
+				return
+			}
+			<-tick.C
+		}
+		t.Errorf("the node did not become %s", ready)
+	}
+	cut, rejoin = func() { set(1, "OFF") }, sync.OnceFunc(func() { set(0, "ON") })
+	t.Cleanup(rejoin)
+	return c.nodes[last], cut, rejoin
+}
+
+// A node that has lost its cluster answers with an error 1047. Up says what that
+// means, or waits until the node is back; meanwhile the others go on.
+//
+// This test is not parallel: it takes a node away that others use.
+func TestNodeCutOff(t *testing.T) {
+	c := newCluster(t)
+	node, cut, rejoin := isolation(t, c)
+	const migrations = 3
+	waiting := make(chan struct{})
+	book := &logbook{}
+	var once sync.Once
+	book.watched = func(line string) {
+		if strings.Contains(line, "waiting for this node") {
+			once.Do(func() { close(waiting) })
+		}
+	}
+	patient := open(t, node, fleetFiles(migrations), func(cfg *tldwdb.Config) { cfg.Logger = book.logger() })
+	hasty := open(t, node, fleetFiles(migrations), func(cfg *tldwdb.Config) { cfg.LockWait = -1 })
+	cut()
+	if res, err := hasty.Up(t.Context()); err == nil || !strings.Contains(err.Error(), "cut off from its cluster") || !strings.Contains(tldwdb.Hint(err), "TLDWDB_LOCK_WAIT") {
+		t.Errorf("%s, %v, hint %q", outcome(res), err, tldwdb.Hint(err))
+	}
+	ended := make(chan error, 1)
+	go func() {
+		res, err := patient.Up(t.Context())
+		if err == nil && (len(res.Applied) > 0 || res.After != migrations) {
+			err = fmt.Errorf("%s", outcome(res))
+		}
+		ended <- err
+	}()
+	<-waiting
+	succeed(t, "up 0001_t1, up 0002_t2, up 0003_t3; 0 → 3")(open(t, c.Database, fleetFiles(migrations)).Up(t.Context()))
+	rejoin()
+	if err := <-ended; err != nil {
+		t.Errorf("the one that waited: %v", err)
+	}
+	checkEffects(t, c.Database, migrations)
+	c.alike(t)
+}
+
+// The node of the one that migrates is cut off in the middle of it. Another one
+// takes the lease over when it has run out; the first one wakes up to find the work
+// done, with nothing of its own behind it.
+//
+// This test is not parallel: it takes a node away that others use.
+func TestHolderCutOff(t *testing.T) {
+	for _, at := range []string{"ALTER TABLE t2", "COMMIT"} {
+		t.Run(at, func(t *testing.T) {
+			c := newCluster(t)
+			node, cut, rejoin := isolation(t, c)
+			const migrations = 3
+			lease := func(cfg *tldwdb.Config) { cfg.LeaseTime = 2 * time.Second }
+			proxy, through := wiretap.Through(t, node.URL)
+			var once sync.Once
+			reached := make(chan struct{})
+			second := false
+			proxy.SetHook(func(w wiretap.Turn) wiretap.Verdict {
+				second = second || strings.Contains(w.Statement, "t2")
+				if second && strings.HasPrefix(w.Statement, at) {
+					once.Do(func() { cut(); close(reached) })
+				}
+				return wiretap.Pass
+			})
+			ended := make(chan error, 1)
+			holder := open(t, node, fleetFiles(migrations), lease, func(cfg *tldwdb.Config) { cfg.URL = through })
+			go func() {
+				res, err := holder.Up(t.Context())
+				if err == nil && res.After != migrations {
+					err = fmt.Errorf("%s", outcome(res))
+				}
+				ended <- err
+			}()
+			select {
+			case <-reached:
+			case err := <-ended:
+				t.Fatalf("it was not reached: %v", err)
+			}
+			if res, err := open(t, c.Database, fleetFiles(migrations), lease).Up(t.Context()); err != nil || res.After != migrations {
+				t.Errorf("its successor: %s, %v", outcome(res), err)
+			}
+			rejoin()
+			if err := <-ended; err != nil {
+				t.Errorf("the first one: %v", err)
+			}
+			checkEffects(t, c.Database, migrations)
+			c.alike(t)
+		})
 	}
 }
