@@ -168,8 +168,8 @@ type Config struct {
 	// by themselves; the application's pool cannot in time. PostgreSQL only.
 	Pooler bool
 
-	// WaitOnReadOnly makes [DB.Up] wait, at most for LockWait, when migrations are
-	// pending on a server that takes no writes, such as a standby, until they have
+	// WaitOnReadOnly makes [DB.Up], and every other call that migrates, wait, at
+	// most for LockWait, when migrations are pending on a server that takes no writes, such as a standby, until they have
 	// arrived from its primary or the server is promoted. The default is to return
 	// [ErrReadOnly] at once.
 	WaitOnReadOnly bool

@@ -151,24 +151,39 @@ type Disagreement struct {
 	Detail    string // what was found, and what to do
 }
 
+// disagreementWords are the kinds in JSON.
+var disagreementWords = map[string]error{"changed": ErrChanged, "out_of_order": ErrOutOfOrder, "newer": ErrNewer, "missing": ErrMissing}
+
+// disagreementJSON is a Disagreement in JSON.
+type disagreementJSON struct {
+	Kind      string `json:"kind"`
+	Migration ID     `json:"migration"`
+	Detail    string `json:"detail"`
+}
+
 // MarshalJSON writes the kind as a word: changed, out_of_order, newer or missing.
 func (d Disagreement) MarshalJSON() ([]byte, error) {
-	words := []struct {
-		kind error
-		word string
-	}{{ErrChanged, "changed"}, {ErrOutOfOrder, "out_of_order"}, {ErrNewer, "newer"}, {ErrMissing, "missing"}}
-	var out struct {
-		Kind      string `json:"kind"`
-		Migration ID     `json:"migration"`
-		Detail    string `json:"detail"`
-	}
-	out.Migration, out.Detail = d.Migration, d.Detail
-	for _, w := range words {
-		if errors.Is(d.Kind, w.kind) {
-			out.Kind = w.word
+	out := disagreementJSON{Migration: d.Migration, Detail: d.Detail}
+	for word, kind := range disagreementWords {
+		if errors.Is(d.Kind, kind) {
+			out.Kind = word
 		}
 	}
 	return json.Marshal(out)
+}
+
+// UnmarshalJSON reads what MarshalJSON writes, for a [Plan] that was stored.
+func (d *Disagreement) UnmarshalJSON(text []byte) error {
+	var in disagreementJSON
+	if err := json.Unmarshal(text, &in); err != nil {
+		return err
+	}
+	kind, ok := disagreementWords[in.Kind]
+	if !ok {
+		return fmt.Errorf("unknown kind of disagreement %q", in.Kind)
+	}
+	*d = Disagreement{Kind: kind, Migration: in.Migration, Detail: in.Detail}
+	return nil
 }
 
 // String gives "0003_users: detail".

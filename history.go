@@ -88,6 +88,14 @@ func (r *row) when() string {
 	return "on " + r.finished.UTC().Format("2006-01-02 15:04:05 UTC")
 }
 
+// standing says how far the migration has come, for messages.
+func (r *row) standing() string {
+	if r.state.done() {
+		return "applied " + r.when()
+	}
+	return fmt.Sprintf("%s, with %d of %d statements done", r.state, r.done, r.steps)
+}
+
 // history is what the table says about one set of migrations.
 type history struct {
 	rows        []row // in running order

@@ -283,9 +283,11 @@ func (g *journalRun) together(ctx context.Context, entry string, st sqlscan.Stat
 		}
 		return g.exec(ctx, st.Text)
 	}
-	list := append(plain(append(g.d.Begin(g.sessionFor(g.j)), entry)), st)
+	session := g.sessionFor(g.j)
+	session.Kept = true // statements sets the limits, once
+	list := append(plain(append(g.d.Begin(session), entry)), st)
 	own := len(list) - 1
-	done, err := g.d.ExecScript(ctx, g.conn.Conn, append(list, plain([]string{"COMMIT"})...), g.sessionFor(g.j).StatementTimeout)
+	done, err := g.d.ExecScript(ctx, g.conn.Conn, append(list, plain([]string{"COMMIT"})...), session.StatementTimeout)
 	if err != nil && done < own {
 		return entryError{err}
 	}

@@ -662,7 +662,7 @@ func TestTemporaryIsGone(t *testing.T) {
 			}
 			late := testdb.New(t, engine)
 			die(t, late, f, "id + 1 FROM", false)
-			if _, err := open(t, late, f).Up(t.Context()); !errors.Is(err, tldwdb.ErrHalfApplied) || !strings.Contains(err.Error(), "line 2 makes a temporary object") {
+			if _, err := open(t, late, f).Up(t.Context()); !errors.Is(err, tldwdb.ErrHalfApplied) || !strings.Contains(err.Error(), "line 2 makes the temporary table scratch") {
 				t.Errorf("resumed behind a temporary table: %v", err)
 			}
 		})

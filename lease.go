@@ -50,7 +50,6 @@ func (r *run) chooseLock(ctx context.Context) error {
 		// not keep them out.
 		kind, why = recorded.kind, recorded.why
 	}
-	r.session.Pooled = shared
 	return r.useLock(lockChoice{kind, why})
 }
 
@@ -66,6 +65,7 @@ func (r *run) useLock(choice lockChoice) error {
 		return err
 	}
 	r.lock, r.store.fence, r.leaseGuard, r.session.Idle = l, l.Fence, l.Guard, r.cfg.LeaseTime
+	r.session.Pooled = r.facts.Proxied // whoever has a lease there has no session to himself
 	return nil
 }
 
@@ -224,10 +224,14 @@ func (h *heartbeat) beat(ctx context.Context) {
 }
 
 // once sends one sign of life, and waits no longer for the answer than until the
-// lease has run out.
+// lease has run out. On Galera it waits as long as it takes: DDL in total order
+// holds up every write of the cluster, and whoever would take the lease too.
 func (h *heartbeat) once(ctx context.Context) (held bool, err error) {
-	ctx, cancel := context.WithDeadline(ctx, h.last.Add(h.cfg.LeaseTime))
-	defer cancel()
+	if h.facts.Cluster != dialect.ClusterGalera {
+		limited, cancel := context.WithDeadline(ctx, h.last.Add(h.cfg.LeaseTime))
+		defer cancel()
+		ctx = limited
+	}
 	if h.second == nil {
 		if h.second, h.done, err = h.secondConnection(ctx); err != nil {
 			return false, err

@@ -48,7 +48,8 @@ type Applied struct {
 // Errors: *[LoadError] for faulty files, *[HistoryError] when files and
 // database disagree, *[MigrationError] when a migration fails, [ErrLockTimeout],
 // [ErrAmbiguous] or [ErrHalfApplied] after a crash that cannot be resumed,
-// [ErrReadOnly].
+// [ErrLockLost] or [ErrLockUnproved] when the lock does not keep others out,
+// [ErrReadOnly], [PoolTimeoutError].
 func (db *DB) Up(ctx context.Context) (*Result, error) {
 	return db.migrate(ctx, Request{Goal: GoalUp}, "")
 }
@@ -84,6 +85,9 @@ func (db *DB) Migrate(ctx context.Context, req Request) (*Result, error) {
 // [ErrPlanChanged] when database or files are no longer what the plan was made
 // for; the check is made under the lock.
 func (db *DB) Apply(ctx context.Context, plan *Plan) (*Result, error) {
+	if plan == nil || plan.ID == "" {
+		return &Result{}, withHint(fmt.Errorf("%w: it is empty", ErrPlanChanged), "make it with DB.Plan")
+	}
 	return db.migrate(ctx, plan.Request, plan.ID)
 }
 
@@ -171,7 +175,7 @@ func (db *DB) migrate(ctx context.Context, req Request, wantPlan string) (*Resul
 	for {
 		result, err := db.migrateOnce(ctx, req, wantPlan)
 		result.follows(before)
-		message := ""
+		var message string
 		switch {
 		case errors.Is(err, ErrReadOnly) && db.cfg.WaitOnReadOnly:
 			message = "waiting for a server that takes writes, or for the migrations to arrive"

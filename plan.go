@@ -113,7 +113,7 @@ func decide(src *source, hist *history, req Request, opt planOptions) ([]step, [
 	}
 	// A way back that was interrupted is one of those asked for: whoever calls
 	// Down again after a crash does not want one more taken back.
-	takenBack := p.finishInterrupted()
+	takenBack := p.finishInterrupted(req.Goal)
 	left := max(max(req.Steps, 1)-len(takenBack), 0)
 
 	switch req.Goal {
@@ -175,9 +175,9 @@ func compare(src *source, hist *history) []Disagreement {
 		m := src.find(r.id)
 		switch {
 		case m == nil && (!known || r.id.Version > head):
-			add(ErrNewer, r.id, "applied %s, and newer than this binary", r.when())
+			add(ErrNewer, r.id, "%s, and newer than this binary", r.standing())
 		case m == nil:
-			add(ErrMissing, r.id, "applied %s, but there is no file for it", r.when())
+			add(ErrMissing, r.id, "%s, but there is no file for it", r.standing())
 		case r.state.done() && r.checksum != "" && m.checksum() != "" && r.checksum != m.checksum():
 			add(ErrChanged, r.id, "%s was changed after it was applied %s: restore the text that was applied and put the change into a new migration", m.up.file, r.when())
 		}
@@ -202,10 +202,10 @@ type planner struct {
 // finishInterrupted ends first what an earlier run began, in its direction:
 // only then is the schema one of those that the files describe. It returns the
 // versions whose way back it ends.
-func (p *planner) finishInterrupted() (takenBack []int64) {
+func (p *planner) finishInterrupted(goal Goal) (takenBack []int64) {
 	for i := range p.hist.rows {
 		r := p.hist.rows[i]
-		if r.state.done() {
+		if r.state.done() || goal == GoalUp && p.newer(r) {
 			continue
 		}
 		p.steps = append(p.steps, step{
@@ -220,6 +220,16 @@ func (p *planner) finishInterrupted() (takenBack []int64) {
 		}
 	}
 	return takenBack
+}
+
+// newer reports whether an unfinished row is that of a newer binary, which is at it
+// or will go on with it. In a rollout the old one serves meanwhile.
+func (p *planner) newer(r row) bool {
+	if r.direction == DirectionDown || p.src.find(r.id) != nil {
+		return false
+	}
+	head, known := p.src.head()
+	return r.id.Repeatable || !known || r.id.Version > head
 }
 
 // up adds the versions that want accepts and that are not applied, at most

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -240,6 +241,9 @@ func (r *run) split(j *job, text []byte) error {
 		case class == dialect.ClassTransaction:
 			problems = append(problems, Problem{File: j.file, Line: st.Line, Column: st.Column,
 				Msg: st.Verb + " is not allowed here: a migration runs in a transaction of its own where the engine has that; take it out, or use '-- tldwdb: no-transaction' with one statement per step"})
+		case j.journaled && takesRole(r.d, st):
+			problems = append(problems, Problem{File: j.file, Line: st.Line, Column: st.Column,
+				Msg: "the journal of a file without a transaction would be written as that role: put it into a migration without the no-transaction directive, or migrate as that role with Config.MigrateURL (TLDWDB_MIGRATE_URL)"})
 		case st.CopyIn && j.journaled && r.d.Name() == dialect.NamePostgres:
 			problems = append(problems, Problem{File: j.file, Line: st.Line, Column: st.Column,
 				Msg: "COPY FROM STDIN needs a transaction: put it into a migration without the no-transaction directive"})
@@ -249,6 +253,14 @@ func (r *run) split(j *job, text []byte) error {
 		return &LoadError{Problems: problems}
 	}
 	return nil
+}
+
+var setRole = regexp.MustCompile(`(?i)^SET\s+(SESSION\s+|LOCAL\s+)?(ROLE|SESSION\s+AUTHORIZATION)\b`)
+
+// takesRole reports whether a PostgreSQL statement makes its session another
+// role's.
+func takesRole(d dialect.Dialect, st sqlscan.Statement) bool {
+	return d.Name() == dialect.NamePostgres && st.Verb == "SET" && setRole.MatchString(st.Text)
 }
 
 // dropTransactionMarks takes out the forms of transaction control that mean

@@ -196,7 +196,7 @@ func (r *run) unfinished(ctx context.Context, row *row) (Finding, error) {
 	}
 	st := j.statements[row.done]
 	say("a run died inside statement %d, %s:%d: %s", row.done+1, j.file, st.Line, shorten(st.Text, 300))
-	if err := r.lookWhereItRan(ctx, j, in); err != nil {
+	if err := r.lookWhereItRan(ctx, g, row.done); err != nil {
 		return f, err
 	}
 	if err := r.compareFingerprints(ctx, &f, j, st, in); err != nil {
@@ -241,22 +241,13 @@ func (r *run) compareFingerprints(ctx context.Context, f *Finding, j *job, st sq
 	return nil
 }
 
-// lookWhereItRan goes where the file had gone before the statement in doubt, so
-// that its names lead to the same objects. The connection is closed afterwards.
-func (r *run) lookWhereItRan(ctx context.Context, j *job, in intent) error {
-	for k, st := range j.statements {
-		if textHash(st) == in.Next && prefixHash(j.statements, k) == in.Prefix {
-			break
-		}
-		if st.Verb != "USE" && (st.Verb != "SET" || !strings.Contains(strings.ToLower(st.Text), "search_path")) {
-			continue
-		}
-		r.dirty = true
-		if _, err := r.conn.ExecContext(ctx, st.Text); err != nil {
-			return fmt.Errorf("going where %s had gone: %w", j.id, err)
-		}
-	}
-	return nil
+// lookWhereItRan sets what the file had set before the statement in doubt, so that
+// its names lead to the same objects. The connection is closed afterwards.
+func (r *run) lookWhereItRan(ctx context.Context, g *journalRun, done int) error {
+	r.dirty = true
+	_, again := g.carried(done)
+	again = slices.DeleteFunc(again, func(k int) bool { return g.j.statements[k].Verb == "LOCK" })
+	return g.replay(ctx, again)
 }
 
 // fix carries one decision out.
@@ -292,6 +283,9 @@ func (r *run) fixStatements(ctx context.Context, row *row, fix Fix) ([]string, e
 		}
 		if fix.Kind == FixApplied && !row.state.done() && row.direction == DirectionDown {
 			return nil, unfit("it was being taken back, and a part of it is gone")
+		}
+		if fix.Kind == FixApplied && row.state.done() {
+			return nil, unfit("it is applied; checksum takes the edited file for its text")
 		}
 		if fix.Kind == FixApplied {
 			return []string{r.store.finish(row.id, m.checksum(), row.steps)}, nil

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/tldw/tldwdb/internal/dialect"
 )
@@ -137,12 +138,14 @@ func (g *journalRun) fingerprint(ctx context.Context, expression string) (now st
 
 // carried follows what the first done statements left in their session. lost are
 // the values that running a statement again does not bring back, with the index
-// of the statement that left them; again are the statements that bring the
-// others back.
+// of the statement that left them; again are the statements that bring back the
+// others, as far as what is left of the file needs them.
 func (g *journalRun) carried(done int) (lost map[string]int, again []int) {
 	lost = map[string]int{}
+	values := make([]dialect.Values, done)
 	for k, st := range g.j.statements[:done] {
 		v := g.d.Values(st)
+		values[k] = v
 		fixed := v.Fixed && g.j.classes[k] == dialect.ClassSession &&
 			!slices.ContainsFunc(v.Reads, func(name string) bool { _, is := lost[name]; return is })
 		if fixed {
@@ -155,8 +158,42 @@ func (g *journalRun) carried(done int) (lost map[string]int, again []int) {
 				lost[name] = k
 			}
 		}
+		for _, name := range v.Ends {
+			delete(lost, name)
+		}
 	}
-	return lost, again
+	// Backwards: what nobody reads any more may not even be possible any more, such
+	// as to lock a table that has been renamed.
+	needed := g.read(done)
+	var kept []int
+	for _, k := range slices.Backward(again) {
+		v := values[k]
+		if !slices.ContainsFunc(v.Writes, func(name string) bool { return needed[name] }) {
+			continue
+		}
+		kept = append(kept, k)
+		for _, name := range v.Writes {
+			if name != dialect.SettingsValue { // one setting does not stand for all
+				delete(needed, name)
+			}
+		}
+		for _, name := range v.Reads {
+			needed[name] = true
+		}
+	}
+	slices.Reverse(kept)
+	return lost, kept
+}
+
+// read are the values that the statements from start on may read.
+func (g *journalRun) read(start int) map[string]bool {
+	names := map[string]bool{dialect.SettingsValue: true, dialect.LocksValue: true, dialect.DatabaseValue: true}
+	for _, st := range g.j.statements[start:] {
+		for _, name := range g.d.Values(st).Reads {
+			names[name] = true
+		}
+	}
+	return names
 }
 
 // needed finds a statement, from start on, that reads one of the lost values
@@ -180,10 +217,12 @@ func (g *journalRun) needed(lost map[string]int, start int) (reader int, name st
 // stranded says why the migration cannot go on at start in another session than
 // that in which it began; empty when it can.
 func (g *journalRun) stranded(start int) string {
-	if k := slices.Index(g.j.classes[:start], dialect.ClassTemporary); k >= 0 {
-		return g.line(k) + " makes a temporary object, which ended with the run that was interrupted"
-	}
 	lost, _ := g.carried(start)
+	for _, name := range slices.Sorted(maps.Keys(lost)) {
+		if strings.HasPrefix(name, dialect.TemporaryValue) && start < len(g.j.statements) {
+			return fmt.Sprintf("%s makes %s, which ended with the run that was interrupted", g.line(lost[name]), name)
+		}
+	}
 	if reader, name, is := g.needed(lost, start); is {
 		return fmt.Sprintf("%s leaves %s in its session, which ended with the run that was interrupted, and %s uses it: write the value itself there",
 			g.line(lost[name]), name, g.line(reader))

@@ -155,6 +155,8 @@ type Session struct {
 	// think between two statements. MySQL has no such limit; there the next holder
 	// ends the session.
 	Idle time.Duration
+	// Kept says that Begin leaves the session's limits as a file has set them.
+	Kept bool
 	// Pooled says that the server's connection is others' too between two
 	// transactions: no setting of ours may stay on it.
 	Pooled bool

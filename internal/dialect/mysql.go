@@ -23,7 +23,9 @@ import (
 
 // mysqlDialect is MySQL 8 and later, and MariaDB 10.5 and later.
 type mysqlDialect struct {
-	mariaDB atomic.Bool // Inspect has seen MariaDB
+	mariaDB     atomic.Bool // Inspect has seen MariaDB
+	noBackslash atomic.Bool // Inspect has seen sql_mode NO_BACKSLASH_ESCAPES
+	ansiQuotes  atomic.Bool // Inspect has seen sql_mode ANSI_QUOTES
 }
 
 func (*mysqlDialect) Name() string { return NameMySQL }
@@ -43,7 +45,7 @@ func (*mysqlDialect) Rerun(context.Context, *sql.Conn, sqlscan.Statement) (bool,
 // ScanOptions knows only after Inspect which of the two servers it is: each has
 // comments that are code to it and not to the other.
 func (d *mysqlDialect) ScanOptions() sqlscan.Options {
-	return sqlscan.Options{Dialect: sqlscan.MySQL, MariaDB: d.mariaDB.Load()}
+	return sqlscan.Options{Dialect: sqlscan.MySQL, MariaDB: d.mariaDB.Load(), NoBackslashEscapes: d.noBackslash.Load(), ANSIQuotes: d.ansiQuotes.Load()}
 }
 
 // Literal writes hexadecimal digits: they mean the same in every sql_mode and
@@ -190,7 +192,8 @@ func (*mysqlDialect) Hint(err error) string {
 func (d *mysqlDialect) Inspect(ctx context.Context, c *sql.Conn, _ string) (Facts, error) {
 	var f Facts
 	var database sql.NullString
-	if err := queryRow(ctx, c, "SELECT DATABASE(), VERSION(), CONNECTION_ID()", nil, &database, &f.Server, &f.Session); err != nil {
+	var mode string
+	if err := queryRow(ctx, c, "SELECT DATABASE(), VERSION(), CONNECTION_ID(), @@SESSION.sql_mode", nil, &database, &f.Server, &f.Session, &mode); err != nil {
 		return Facts{}, err
 	}
 	if !database.Valid {
@@ -198,6 +201,9 @@ func (d *mysqlDialect) Inspect(ctx context.Context, c *sql.Conn, _ string) (Fact
 	}
 	f.Database, f.Schema = database.String, database.String
 	d.mariaDB.Store(strings.Contains(f.Server, "MariaDB"))
+	modes := strings.Split(mode, ",")
+	d.noBackslash.Store(slices.Contains(modes, "NO_BACKSLASH_ESCAPES"))
+	d.ansiQuotes.Store(slices.Contains(modes, "ANSI_QUOTES"))
 	if !d.mariaDB.Load() {
 		f.Server = "MySQL " + f.Server
 	}
@@ -319,10 +325,12 @@ func (d *mysqlDialect) Class(st sqlscan.Statement) Class {
 		return ClassSchema
 	case "GRANT", "REVOKE", "FLUSH", "ANALYZE", "OPTIMIZE", "REPAIR", "CHECK", "CACHE", "RESET", "STOP", "CHANGE":
 		return ClassRepeatable
-	case "CALL", "EXECUTE", "DO":
-		return ClassOpaque
+	case "INSERT", "REPLACE", "UPDATE", "DELETE", "SELECT", "WITH", "VALUES", "TABLE", "LOAD", "HANDLER", "SHOW", "DESCRIBE", "DESC", "EXPLAIN", "HELP", "(":
+		return ClassData
 	}
-	return ClassData
+	// CALL, EXECUTE, DO, MariaDB's IF, LOOP and the like outside of routines, and
+	// whatever comes with a later version: it may commit what it has done so far.
+	return ClassOpaque
 }
 
 // Autocommit turns autocommit on or off.

@@ -193,7 +193,10 @@ func pgTimeouts(set string, s Session) []string {
 
 // local are the settings of one transaction.
 func (p *postgres) local(s Session) []string {
-	list := pgTimeouts("SET LOCAL", s)
+	var list []string
+	if s.Pooled || !s.Kept {
+		list = pgTimeouts("SET LOCAL", s)
+	}
 	if s.Pooled {
 		list = append(list, p.watch("SET LOCAL", s)...)
 	}

@@ -17,13 +17,61 @@ import (
 type Values struct {
 	Reads  []string
 	Writes []string
+	// Ends are values that are not there any more.
+	Ends []string
 	// Fixed says that the statement leaves the same values whenever it runs, if
 	// those that it reads are the same.
 	Fixed bool
 }
 
+// TemporaryValue begins the names of what ends with a session even if nobody
+// reads it by name: a statement that is left would mean another table.
+const TemporaryValue = "the temporary "
+
+// temporaryMade is the name of the temporary object that a CREATE makes.
+func temporaryMade(h head) string {
+	i := h.skip(1, "OR REPLACE", "GLOBAL", "LOCAL", "TEMP", "TEMPORARY", "RECURSIVE")
+	kind := strings.ToLower(h.word(i))
+	n, _, _ := h.nameAt(h.skip(i+1, "IF NOT EXISTS"))
+	return TemporaryValue + kind + " " + strings.ToLower(n.object)
+}
+
+// dropped are the objects that a DROP takes away, in case they are temporary.
+func dropped(h head) (names []string) {
+	i := h.skip(1, "TEMPORARY")
+	kind := strings.ToLower(h.word(i))
+	for i = h.skip(i+1, "IF EXISTS"); ; i++ {
+		n, next, ok := h.nameAt(i)
+		if !ok {
+			return names
+		}
+		names = append(names, TemporaryValue+kind+" "+strings.ToLower(n.object))
+		if i = next; !h.punct(i, ",") {
+			return names
+		}
+	}
+}
+
+// temporaries notes what a statement makes or drops that ends with its session.
+func (v *Values) temporaries(st sqlscan.Statement, class Class, h head) {
+	switch {
+	case st.Verb == "CREATE" && class == ClassTemporary:
+		v.Writes = append(v.Writes, temporaryMade(h))
+	case st.Verb == "DROP":
+		v.Ends = append(v.Ends, dropped(h)...)
+	case class == ClassTemporary: // SELECT INTO TEMP, DECLARE: nothing says so easily where it ends
+		v.Writes = append(v.Writes, TemporaryValue+"object")
+	}
+}
+
 // SettingsValue stands for all settings of a session. Every statement reads it.
 const SettingsValue = "the session's settings"
+
+// What every statement reads as well.
+const (
+	LocksValue    = "the tables that are locked"
+	DatabaseValue = "the default database"
+)
 
 // The values that engines keep by themselves.
 const (
@@ -135,7 +183,11 @@ func (d *mysqlDialect) Values(st sqlscan.Statement) Values {
 			v.Writes = append(v.Writes, SettingsValue)
 		}
 		return v
-	case "USE", "LOCK", "UNLOCK":
+	case "USE":
+		v.Writes = append(v.Writes, DatabaseValue)
+		return v
+	case "LOCK", "UNLOCK":
+		v.Writes = append(v.Writes, LocksValue)
 		return v
 	case "PREPARE":
 		v.Writes = append(v.Writes, prepared(h, 1))
@@ -143,10 +195,11 @@ func (d *mysqlDialect) Values(st sqlscan.Statement) Values {
 		v.Fixed = v.Fixed && !slices.ContainsFunc(h.tokens, func(t sqlscan.Token) bool { return t.Kind == sqlscan.String && strings.Contains(t.Text, "@") })
 		return v
 	case "DEALLOCATE":
-		return Values{Reads: []string{prepared(h, 2)}, Writes: []string{prepared(h, 2)}, Fixed: true}
+		return Values{Ends: []string{prepared(h, 2)}, Fixed: true}
 	case "EXECUTE":
 		v.Reads = append(v.Reads, prepared(h, 1))
 	}
+	v.temporaries(st, d.Class(st), h)
 	v.Writes = append(v.Writes, lastCount)
 	switch st.Verb {
 	case "INSERT", "REPLACE", "LOAD", "CALL", "EXECUTE":
@@ -228,6 +281,7 @@ func (d *mysqlDialect) behindSet(st sqlscan.Statement) sqlscan.Statement {
 func (p *postgres) Values(st sqlscan.Statement) Values {
 	h := codeOf(st, p.ScanOptions())
 	v := Values{Fixed: p.Class(st) == ClassSession}
+	v.temporaries(st, p.Class(st), h)
 	for i, t := range h.tokens {
 		switch {
 		case h.calls(i, "LASTVAL", "CURRVAL"):
@@ -241,6 +295,12 @@ func (p *postgres) Values(st sqlscan.Statement) Values {
 	switch st.Verb {
 	case "SET", "RESET", "DISCARD", "LOAD":
 		v.Writes = append(v.Writes, SettingsValue)
+	case "PREPARE":
+		v.Writes = append(v.Writes, prepared(h, 1))
+	case "EXECUTE":
+		v.Reads = append(v.Reads, prepared(h, 1))
+	case "DEALLOCATE":
+		v.Ends = append(v.Ends, prepared(h, 1))
 	case "INSERT", "CALL", "DO", "MERGE", "WITH":
 		v.Writes = append(v.Writes, lastValue)
 	}
@@ -271,6 +331,7 @@ func setsLiterally(h head) bool {
 func (s *sqlite) Values(st sqlscan.Statement) Values {
 	h := codeOf(st, s.ScanOptions())
 	v := Values{Fixed: s.Class(st) == ClassSession}
+	v.temporaries(st, s.Class(st), h)
 	for i := range h.tokens {
 		switch {
 		case h.calls(i, "LAST_INSERT_ROWID"):

@@ -2,6 +2,7 @@ package dialect
 
 import (
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -36,7 +37,8 @@ func TestValues(t *testing.T) {
 		{mySQL, "PREPARE s FROM @q", []string{"@q"}, []string{"PREPARE s"}, true},
 		{mySQL, "PREPARE s FROM 'SELECT 1 INTO @x'", nil, []string{"PREPARE s"}, false},
 		{mySQL, "EXECUTE S USING @a", []string{"@a", "PREPARE s"}, []string{lastCount, lastKey, lastValue}, false},
-		{mySQL, "DEALLOCATE PREPARE s", []string{"PREPARE s"}, []string{"PREPARE s"}, true},
+		{mySQL, "DEALLOCATE PREPARE s", nil, nil, true},
+		{mySQL, "CREATE TEMPORARY TABLE IF NOT EXISTS d.T (id int)", nil, []string{"the temporary table t", lastCount}, false},
 		{mySQL, "SET STATEMENT max_statement_time = 5 FOR INSERT INTO t VALUES (@a)", []string{"@a"}, []string{lastCount, lastKey, lastValue}, false},
 		{mySQL, "SELECT NEXT VALUE FOR s", nil, []string{lastValue, lastCount, lastFound}, false},
 		{mySQL, "INSERT INTO t VALUES (LASTVAL(s))", []string{lastValue}, []string{lastCount, lastKey, lastValue}, false},
@@ -50,6 +52,14 @@ func TestValues(t *testing.T) {
 		got := c.d.Values(one(t, c.d, c.text))
 		if !slices.Equal(got.Reads, c.reads) || !slices.Equal(got.Writes, c.writes) || got.Fixed != c.fixed {
 			t.Errorf("%s:\n got %q, %q, %v\nwant %q, %q, %v", c.text, got.Reads, got.Writes, got.Fixed, c.reads, c.writes, c.fixed)
+		}
+	}
+	for text, want := range map[string]string{
+		"DEALLOCATE PREPARE s": "PREPARE s", "DROP TEMPORARY TABLE IF EXISTS a, d.B": "the temporary table a, the temporary table b",
+		"DROP TABLE a": "the temporary table a",
+	} {
+		if got := strings.Join(mySQL.Values(one(t, mySQL, text)).Ends, ", "); got != want {
+			t.Errorf("%s ends %q, want %q", text, got, want)
 		}
 	}
 }
