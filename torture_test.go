@@ -74,6 +74,13 @@ func (y *tally) add(kind string, e testdb.Engine, verdict string) {
 	y.cells[key][verdict]++
 }
 
+// cell is what is known of a kind on an engine, by verdict.
+func (y *tally) cell(kind string, e testdb.Engine) map[string]int {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	return maps.Clone(y.cells[[2]string{kind, string(e)}])
+}
+
 func (y *tally) note(format string, args ...any) {
 	y.mu.Lock()
 	defer y.mu.Unlock()
@@ -229,6 +236,12 @@ func (m *matrix) run(ctx context.Context, rawURL string, edits ...func(*tldwdb.C
 
 // wire goes through all places of a kind.
 func (m *matrix) wire(t *testing.T, k kind) {
+	if wholeMatrix() { // an hour without a word is long
+		start := time.Now()
+		t.Cleanup(func() {
+			fmt.Printf("%s %s %s, %v: %v so far\n", m.engine, m.way.name, k.name, time.Since(start).Round(time.Second), m.results.cell(k.name, m.engine))
+		})
+	}
 	for _, n := range places(m.messages[k.fault.From], k.some, max(1, k.stride)) {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
