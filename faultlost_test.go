@@ -5,7 +5,9 @@ package tldwdb_test
 import (
 	"errors"
 	"strconv"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/tldw/tldwdb"
 	"github.com/tldw/tldwdb/internal/faultdb"
@@ -67,5 +69,34 @@ func (m *matrix) vanished(t *testing.T) {
 				m.boot(t, name, tdb, &tldwdb.Result{}, errors.New("vanished"))
 			})
 		}
+	}
+}
+
+// The server gives the lock, and the answer does not arrive: the caller's time is
+// over first. The next worker finds the lock free although the connection, as
+// far as the server knows, is still there.
+func TestLockAnswerLost(t *testing.T) {
+	t.Parallel()
+	for _, e := range servers() {
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			m := &matrix{engine: e, way: upwards, files: faultLoad(e)}
+			tdb := m.prepare(t)
+			for n := 1; ; n++ { // nothing changes before the lock is had
+				ctx, cancel := context.WithCancel(t.Context())
+				_, through := faultdb.Through(t, tdb.URL, faultdb.Fault{From: faultdb.Server, At: n, Kind: faultdb.Silence, Call: cancel})
+				res, err := m.run(ctx, through)
+				cancel()
+				if err == nil || res.Locked {
+					t.Fatalf("no answer to the lock before message %d: %+v, %v", n, res, err)
+				}
+				if strings.Contains(err.Error(), "taking the migration lock") {
+					break
+				}
+			}
+			if _, err := m.run(t.Context(), tdb.URL, func(cfg *tldwdb.Config) { cfg.LockWait = 5 * time.Second }); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }

@@ -366,6 +366,9 @@ func (r *run) underLock(ctx context.Context, workLeft func(*history) (bool, erro
 		r.result.After, _ = hist.current()
 		return workLeft(hist)
 	})
+	if err != nil && !errors.Is(err, ErrLockTimeout) {
+		r.abandon(ctx) // the answer that was lost may have been yes
+	}
 	if err != nil || !got {
 		return err
 	}
