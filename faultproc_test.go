@@ -69,7 +69,7 @@ func (m *matrix) killed(t *testing.T) {
 			name = "kill, heard"
 		}
 		t.Run(name, func(t *testing.T) {
-			for _, n := range places(m.messages[faultdb.Client], 6, 1) {
+			for _, n := range places(m.messages[faultdb.Client], 3, 1) {
 				t.Run(fmt.Sprint(n), func(t *testing.T) {
 					t.Parallel()
 					tdb := m.prepare(t)
@@ -99,7 +99,7 @@ func (m *matrix) killed(t *testing.T) {
 // moment that the seed decides. The others do not notice.
 func (m *matrix) crowd(t *testing.T) {
 	const name = "one of a crowd"
-	for _, seed := range seeds(t, 3) {
+	for _, seed := range seeds(t, 2) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			tdb := m.prepare(t)
@@ -140,7 +140,7 @@ func (m *matrix) crowd(t *testing.T) {
 // who has it.
 func (m *matrix) paused(t *testing.T) {
 	const name = "pause"
-	for _, n := range places(m.messages[faultdb.Client], 3, 4) {
+	for _, n := range places(m.messages[faultdb.Client], 2, 4) {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
 			tdb := m.prepare(t)
@@ -251,7 +251,7 @@ func (m *matrix) crashed(t *testing.T) {
 		if working {
 			name = "server killed, working"
 		}
-		for _, n := range places(m.messages[faultdb.Client], 2, 2) {
+		for _, n := range places(m.messages[faultdb.Client], 1, 2) {
 			t.Run(fmt.Sprintf("%s/%d", name, n), func(t *testing.T) {
 				tdb := server.New(t)
 				back := make(chan error, 1)
