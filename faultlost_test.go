@@ -3,6 +3,7 @@
 package tldwdb_test
 
 import (
+	"context"
 	"errors"
 	"strconv"
 	"strings"

@@ -86,7 +86,7 @@ type Conn interface {
 //
 // On PostgreSQL and SQLite it runs in a transaction with its history row,
 // unless NoTransaction is set. On MySQL and MariaDB conn must not lie unused for
-// five minutes: the server ends it then, for it cannot tell a migration that
+// eight hours: the server ends it then, for it cannot tell a migration that
 // thinks from a host that lost its power. They commit at every DDL statement:
 // there a run that dies inside Up ends in [ErrAmbiguous], unless Idempotent
 // says that Up may simply run again. The same goes for an Up that returns an
