@@ -13,6 +13,8 @@ type Server struct {
 	Engine Engine
 	// URL names the server and its account.
 	URL string
+	// AdminURL names an account that may do everything on the server.
+	AdminURL string
 }
 
 // Start fails on this system: the watchdog that guarantees a server's end is a Unix shell.
@@ -28,3 +30,12 @@ func (s *Server) Crash(context.Context) error { return errors.ErrUnsupported }
 
 // Stop does nothing: no server was started.
 func (s *Server) Stop() error { return errors.ErrUnsupported }
+
+// StartPair fails as Start does.
+func StartPair(ctx context.Context) (primary, standby *Server, err error) {
+	_, err = Start(ctx, Postgres)
+	return nil, nil, err
+}
+
+// Kill fails: no server was started.
+func (*Server) Kill() error { return errors.ErrUnsupported }

@@ -58,17 +58,39 @@ type Server struct {
 	// superuser, so that what a service may not do fails here too: in the form that the engine's
 	// URL variable takes.
 	URL string
+	// AdminURL names an account that may do everything on the server.
+	AdminURL string
 
-	dir   string
-	alive *os.File // our end of the watchdog's pipe
-	ended chan struct{}
-	log   *os.File
+	dir      string
+	password string   // of both accounts
+	alive    *os.File // our end of the watchdog's pipe
+	ended    chan struct{}
+	log      *os.File
 }
 
 // Crash kills the server with SIGKILL, as a system does that runs out of memory, and returns when it
 // has been started again on its data and answers. What was committed before is there: only
 // [StartDurable] makes such servers.
 func (s *Server) Crash(ctx context.Context) error {
+	again := filepath.Join(s.dir, "again")
+	if err := os.WriteFile(again, nil, 0o644); err != nil {
+		return err
+	}
+	if err := s.kill(); err != nil {
+		return err
+	}
+	return errors.Join(waitReady(ctx, s.Engine, s.URL, s.ended), os.Remove(again))
+}
+
+// Kill ends the server with SIGKILL, for good: its data goes with it.
+func (s *Server) Kill() error {
+	if err := s.kill(); err != nil {
+		return err
+	}
+	return s.Stop()
+}
+
+func (s *Server) kill() error {
 	text, err := os.ReadFile(filepath.Join(s.dir, "pid-of-server"))
 	if err != nil {
 		return err
@@ -77,14 +99,19 @@ func (s *Server) Crash(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	again := filepath.Join(s.dir, "again")
-	if err := os.WriteFile(again, nil, 0o644); err != nil {
-		return err
+	return syscall.Kill(pid, syscall.SIGKILL)
+}
+
+// StartPair starts a PostgreSQL server that keeps what was committed when it is killed, and a standby
+// that follows it, one or a few messages behind.
+func StartPair(ctx context.Context) (primary, standby *Server, err error) {
+	if primary, err = start(ctx, instance{engine: Postgres, durable: true, replicates: true}); err != nil {
+		return nil, nil, err
 	}
-	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-		return err
+	if standby, err = start(ctx, instance{engine: Postgres, durable: true, replicates: true, follows: primary}); err != nil {
+		return nil, nil, errors.Join(err, primary.Stop())
 	}
-	return errors.Join(waitReady(ctx, s.Engine, s.URL, s.ended), os.Remove(again))
+	return primary, standby, nil
 }
 
 // launch is what differs between the engines.
@@ -94,23 +121,28 @@ type launch struct {
 	command     []string                    // the server
 	signal      string                      // ends it at once: its data has no future
 	url         string                      // of the account for the tests
+	admin       string                      // of the account that may do everything
 	accountsNow func(context.Context) error // makes that account, where the command did not
 }
 
 // Start starts a server of the engine and waits until it answers. The caller's end, however it
 // comes about, is the server's end too. A *[MissingError] means that the machine has no such server.
-func Start(ctx context.Context, e Engine) (*Server, error) { return start(ctx, e, false) }
+func Start(ctx context.Context, e Engine) (*Server, error) {
+	return start(ctx, instance{engine: e})
+}
 
 // StartDurable is [Start] for a server that keeps what was committed when it is killed itself, if
 // not when the machine is: see [Server.Crash].
-func StartDurable(ctx context.Context, e Engine) (*Server, error) { return start(ctx, e, true) }
+func StartDurable(ctx context.Context, e Engine) (*Server, error) {
+	return start(ctx, instance{engine: e, durable: true})
+}
 
-func start(ctx context.Context, e Engine, durable bool) (*Server, error) {
+func start(ctx context.Context, wanted instance) (*Server, error) {
 	var err error
 	// The port is picked before the server takes it, and another process may come between.
 	for range 3 {
 		var s *Server
-		if s, err = startOnce(ctx, e, durable); err == nil {
+		if s, err = startOnce(ctx, wanted); err == nil {
 			return s, nil
 		}
 		if !errors.Is(err, errEnded) {
@@ -120,7 +152,8 @@ func start(ctx context.Context, e Engine, durable bool) (*Server, error) {
 	return nil, err
 }
 
-func startOnce(ctx context.Context, e Engine, durable bool) (_ *Server, err error) {
+func startOnce(ctx context.Context, wanted instance) (_ *Server, err error) {
+	e := wanted.engine
 	plan, find := (*instance).postgres, func() (string, error) { return findPostgres() }
 	if e != Postgres {
 		plan, find = (*instance).mysql, func() (string, error) { return findMySQL(ctx, e) }
@@ -129,7 +162,11 @@ func startOnce(ctx context.Context, e Engine, durable bool) (_ *Server, err erro
 	if err != nil {
 		return nil, err
 	}
-	in := &instance{engine: e, program: program, password: randomText(), durable: durable}
+	in := &wanted
+	in.program, in.password = program, randomText()
+	if in.follows != nil {
+		in.password = in.follows.password
+	}
 	if in.port, err = freePort(ctx); err != nil {
 		return nil, err
 	}
@@ -161,7 +198,7 @@ func startOnce(ctx context.Context, e Engine, durable bool) (_ *Server, err erro
 		return nil, err
 	}
 	if l.accountsNow != nil {
-		if err = waitReady(ctx, e, in.url("postgres", "postgres"), s.ended); err == nil {
+		if err = waitReady(ctx, e, l.admin, s.ended); err == nil {
 			err = l.accountsNow(ctx)
 		}
 	}
@@ -197,6 +234,9 @@ type instance struct {
 	port     int
 	password string // of the superuser and of the account
 	durable  bool   // what is committed is the system's, and no longer the process's
+
+	replicates bool    // PostgreSQL: a standby may follow
+	follows    *Server // PostgreSQL: what this one is the standby of
 }
 
 func (in *instance) path(name string) string { return filepath.Join(in.dir, name) }
@@ -228,6 +268,21 @@ func (in *instance) postgres() (*launch, error) {
 		command: []string{filepath.Join(in.program, "postgres"), "-D", data},
 		signal:  "QUIT", // immediate shutdown; SIGKILL would leave its shared memory
 		url:     in.url("tldw", "tldw"),
+		admin:   in.url("postgres", "postgres"),
+	}
+	if in.follows != nil {
+		program, err := exec.LookPath(filepath.Join(in.program, "pg_basebackup"))
+		if real, linkErr := filepath.EvalSymlinks(filepath.Join(in.program, "postgres")); err != nil && linkErr == nil {
+			program, err = findBeside(real, "pg_basebackup")
+		}
+		if err != nil {
+			return nil, &MissingError{Engine: Postgres, Looked: "pg_basebackup beside postgres", Get: "install PostgreSQL whole"}
+		}
+		l.prepare = [][]string{{program, "-D", data, "-R", "-X", "stream", "-c", "fast", "--no-sync", "-d", in.follows.AdminURL}}
+	}
+	level, senders := "minimal", 0
+	if in.replicates {
+		level, senders = "replica", 4
 	}
 	commit := "synchronous_commit=off"
 	if in.durable {
@@ -235,14 +290,16 @@ func (in *instance) postgres() (*launch, error) {
 	}
 	for _, setting := range []string{
 		"listen_addresses=127.0.0.1", "port=" + strconv.Itoa(in.port), "unix_socket_directories=" + in.dir,
-		"fsync=off", commit, "full_page_writes=off", "wal_level=minimal", "max_wal_senders=0",
+		"fsync=off", commit, "full_page_writes=off", "wal_level=" + level, "max_wal_senders=" + strconv.Itoa(senders),
 		"max_connections=300", "shared_buffers=32MB", "log_min_duration_statement=-1",
 	} {
 		l.command = append(l.command, "-c", setting)
 	}
+	if in.follows != nil {
+		return l, nil // its accounts are the primary's
+	}
 	l.accountsNow = func(ctx context.Context) error {
-		admin := in.url("postgres", "postgres")
-		return withPool(ctx, Postgres, admin, func(ctx context.Context, pool *sql.DB) error {
+		return withPool(ctx, Postgres, l.admin, func(ctx context.Context, pool *sql.DB) error {
 			for _, statement := range []string{
 				"CREATE ROLE tldw LOGIN CREATEDB CREATEROLE PASSWORD '" + in.password + "'",
 				"CREATE DATABASE tldw OWNER tldw",
@@ -264,6 +321,8 @@ func (in *instance) mysql() (*launch, error) {
 		"CREATE USER IF NOT EXISTS 'tldw'@'127.0.0.1' IDENTIFIED BY '" + in.password + "';\n" +
 		"GRANT ALL PRIVILEGES ON `tldw%`.* TO 'tldw'@'127.0.0.1' WITH GRANT OPTION;\n" +
 		"GRANT CREATE USER ON *.* TO 'tldw'@'127.0.0.1';\n" +
+		"CREATE USER IF NOT EXISTS 'admin'@'127.0.0.1' IDENTIFIED BY '" + in.password + "';\n" +
+		"GRANT ALL PRIVILEGES ON *.* TO 'admin'@'127.0.0.1' WITH GRANT OPTION;\n" +
 		"ALTER USER 'root'@'localhost' IDENTIFIED BY '" + in.password + "';\n" +
 		"DROP USER IF EXISTS 'root'@'127.0.0.1', 'root'@'::1', ''@'localhost';\n"
 	if err := os.WriteFile(in.path("accounts.sql"), []byte(accounts), 0o600); err != nil {
@@ -283,6 +342,7 @@ func (in *instance) mysql() (*launch, error) {
 		},
 		signal: "KILL", // an orderly shutdown takes seconds and saves what is about to be deleted
 		url:    in.url("tldw", "tldw"),
+		admin:  in.url("admin", "tldw"),
 	}
 	if in.engine == MySQL {
 		l.command = append(l.command, "--mysqlx=0", "--skip-log-bin")
@@ -357,7 +417,7 @@ func (in *instance) run(l *launch, attr *syscall.SysProcAttr) (*Server, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, errors.Join(err, log.Close(), read.Close(), write.Close())
 	}
-	s := &Server{Engine: in.engine, URL: l.url, dir: in.dir, alive: write, ended: make(chan struct{}), log: log}
+	s := &Server{Engine: in.engine, URL: l.url, AdminURL: l.admin, dir: in.dir, password: in.password, alive: write, ended: make(chan struct{}), log: log}
 	go func() {
 		_ = cmd.Wait() // the status is the killed server's: no news
 		close(s.ended)

@@ -155,6 +155,56 @@ func TestServerEndsWithItsStarter(t *testing.T) {
 	}
 }
 
+// A standby has what its primary has committed, takes no writes, and is a server of its own when the
+// primary is gone.
+func TestPair(t *testing.T) {
+	t.Parallel()
+	primary, standby, err := StartPair(t.Context())
+	if missing, ok := errors.AsType[*MissingError](err); ok {
+		t.Skip(missing)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []*Server{primary, standby} {
+		t.Cleanup(func() {
+			if err := s.Stop(); err != nil {
+				t.Error(err)
+			}
+			if what := remains(context.WithoutCancel(t.Context()), s.URL, s.dir); what != "" {
+				t.Errorf("after Stop there is still %s", what)
+			}
+		})
+	}
+	db := primary.New(t)
+	if _, err := db.AdminDB(t).ExecContext(t.Context(), "CREATE TABLE a (i int)"); err != nil {
+		t.Fatal(err)
+	}
+	there := db.Seen(t, standby.URL).AdminDB(t)
+	arrived := func() ([]string, error) {
+		if _, err := there.ExecContext(t.Context(), "SELECT * FROM a"); err != nil {
+			return []string{err.Error()}, nil
+		}
+		return nil, nil
+	}
+	if missing, err := settle(t.Context(), arrived); err != nil || len(missing) > 0 {
+		t.Fatal(missing, err)
+	}
+	if _, err := there.ExecContext(t.Context(), "CREATE TABLE b (i int)"); err == nil {
+		t.Error("the standby takes writes")
+	}
+	if err := primary.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	db.Move(t, standby.URL)
+	if _, err := db.Seen(t, standby.AdminURL).AdminDB(t).ExecContext(t.Context(), "SELECT pg_promote()"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := there.ExecContext(t.Context(), "CREATE TABLE b (i int)"); err != nil {
+		t.Error(err)
+	}
+}
+
 // remains names what is left of a server.
 func remains(ctx context.Context, at, dir string) string {
 	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {

@@ -164,6 +164,13 @@ func (db *Database) Seen(tb TB, server string) *Database {
 	return &there
 }
 
+// Move says that the database is on another server from now on, such as a standby that was promoted:
+// the check at the test's end is made there.
+func (db *Database) Move(tb TB, server string) {
+	tb.Helper()
+	*db = *db.Seen(tb, server)
+}
+
 // Through returns the database's URL on a pooler that stands before its server. At the test's end
 // the connections that the pooler keeps are closed, except those that hold a lock or have a
 // transaction open: the check finds them.
