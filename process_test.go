@@ -341,7 +341,7 @@ func TestFleetOnFreshDatabase(t *testing.T) {
 func TestFleetWithNothingPending(t *testing.T) {
 	t.Parallel()
 	testdb.ForEach(t, func(t *testing.T, db *testdb.Database) {
-		const n = 20
+		const n = 50
 		j := job{URL: db.URL, Files: fleetFiles(5)}
 		if _, err := j.run(t.Context()); err != nil {
 			t.Fatal(err)
