@@ -217,6 +217,53 @@ func TestTableIsLocked(t *testing.T) {
 	})
 }
 
+// TestReadersPass: while a long transaction keeps a migration from its table, other
+// readers of the table get their answers. They stand behind the migration no
+// longer than it waits, and then it lets them pass.
+func TestReadersPass(t *testing.T) {
+	t.Parallel()
+	forEachServer(t, func(t *testing.T, tdb *testdb.Database) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // for the case that they stand for ever
+		defer cancel()
+		admin := tdb.AdminDB(t)
+		execute(t, admin, "CREATE TABLE a (id integer)", "INSERT INTO a VALUES (1)")
+		long, err := admin.BeginTx(ctx, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = long.Rollback() }() // where the test ends early
+		var id int
+		if err := long.QueryRowContext(ctx, "SELECT id FROM a").Scan(&id); err != nil {
+			t.Fatal(err)
+		}
+		queued := pick(tdb, "", "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%ALTER TABLE a%'",
+			"SELECT count(*) FROM "+tdb.Processlist()+" WHERE db = DATABASE() AND state = 'Waiting for table metadata lock' AND info LIKE 'ALTER TABLE a%'")
+		ended := upped(ctx, open(t, tdb, files{"1_a.up.sql": "ALTER TABLE a ADD COLUMN v integer;"}, func(cfg *tldwdb.Config) { cfg.LockTimeout = time.Second }), "up 0001_a; 0 → 1")
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		for range 2 { // twice, since it comes back
+			for rowsOf(t, admin, queued) != "1" {
+				select {
+				case err := <-ended:
+					t.Fatalf("it did not wait for the table: %v", err)
+				case <-ctx.Done():
+					t.Fatal("it is not seen waiting")
+				case <-tick.C:
+				}
+			}
+			if err := admin.QueryRowContext(ctx, "SELECT id FROM a").Scan(&id); err != nil {
+				t.Fatalf("a reader behind the migration: %v", err)
+			}
+		}
+		if err := long.Rollback(); err != nil { // until here it had the table
+			t.Fatal(err)
+		}
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestCancelAnywhere ends the context at each request. The lock is free
 // afterwards, the pool whole, and the next Up ends at the same schema.
 func TestCancelAnywhere(t *testing.T) {
