@@ -4,10 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"math/rand/v2"
 	"regexp"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // The clusters that have a way with locks of their own.
@@ -112,74 +112,40 @@ func mysqlCluster(variables map[string]string) string {
 	return ""
 }
 
-const (
-	// shareRounds is how often SharesSessions asks. Once is enough for a pooler that
-	// nobody else uses; a busy one may give the same connection back by chance.
-	shareRounds = 3
-	// shareWait is how long a session of one's own may take to answer. A slow server
-	// may take longer: it is then taken for a pooler, and the lock is a lease.
-	shareWait = 2 * time.Second
-)
+// shareQuestions is how often SharesSessions asks. Two are enough for a pooler that
+// nobody else uses. One with two connections to the server and a crowd of clients
+// may hand them out in turn, so that the answers look right by chance.
+const shareQuestions = 16
 
-// SharesSessions reports whether two connections to a PostgreSQL server may be
-// served by one session, now the one and now the other, as a pooler in
-// transaction mode does it: both get the same session, or one of them has to go on
-// with another. Neither connection may be in a transaction. second may be broken
-// afterwards.
+// SharesSessions reports whether two connections to a PostgreSQL server are served
+// by one session, now the one and now the other, as a pooler in transaction mode
+// does it: both get the same session, or one of them has to go on with another.
+// Neither connection may be in a transaction.
 //
-// It does not wait for the pooler while it keeps a session busy: a fleet that
-// starts at one instant would have them all, and everybody would wait for the next.
-func SharesSessions(ctx context.Context, d Dialect, first, second *sql.Conn) (shared bool, err error) {
+// It opens none either, which would show more: a fleet that starts at one instant
+// would so keep all the connections of the pooler, each of its processes waiting
+// for one more.
+func SharesSessions(ctx context.Context, d Dialect, first, second *sql.Conn) (bool, error) {
 	if d.Name() != NamePostgres {
 		return false, nil
 	}
-	session := func(ctx context.Context, q queryer) (pid int64, err error) {
-		err = queryRow(ctx, q, "SELECT pg_catalog.pg_backend_pid()", d.QueryArgs(), &pid)
-		return pid, err
-	}
-	var firsts, seconds int64
-	for round := range shareRounds {
-		one, err := session(ctx, first)
-		if err != nil {
+	clients := [2]*sql.Conn{first, second}
+	var sessions [2]int64
+	for n := range shareQuestions {
+		i := n
+		if n >= len(clients) {
+			i = rand.IntN(len(clients)) // no order that could keep step with the pooler's
+		}
+		var pid int64
+		if err := queryRow(ctx, clients[i], "SELECT pg_catalog.pg_backend_pid()", d.QueryArgs(), &pid); err != nil {
 			return false, err
 		}
-		other, err := session(ctx, second)
-		if err != nil {
-			return false, err
-		}
-		if one == other || round > 0 && (one != firsts || other != seconds) {
+		if pid == sessions[1-i] || sessions[i] != 0 && pid != sessions[i] {
 			return true, nil
 		}
-		firsts, seconds = one, other
+		sessions[i] = pid
 	}
-	// A pooler may try to give a client the session that it had before. It cannot
-	// while somebody else is in a transaction there, and second had that of first
-	// in no round; so it is first that has to be crowded out of its own.
-	return sharesDuring(ctx, first, second, seconds, session)
-}
-
-// sharesDuring asks by second while first is in a transaction, which may be where
-// second was served until now.
-func sharesDuring(ctx context.Context, first, second *sql.Conn, before int64, session func(context.Context, queryer) (int64, error)) (shared bool, err error) {
-	tx, err := first.BeginTx(ctx, nil)
-	if err != nil {
-		return false, err
-	}
-	defer func() {
-		if rollbackErr := tx.Rollback(); err == nil {
-			err = rollbackErr
-		}
-	}()
-	if _, err := session(ctx, tx); err != nil {
-		return false, err
-	}
-	limited, cancel := context.WithTimeout(ctx, shareWait)
-	defer cancel()
-	during, err := session(limited, second)
-	if err != nil && limited.Err() != nil && ctx.Err() == nil {
-		return true, nil
-	}
-	return err == nil && during != before, err
+	return false, nil
 }
 
 // showVariables reads some of the server's variables.
