@@ -28,7 +28,7 @@ func newCluster(t *testing.T) cluster {
 	servers := testdb.Extra(t, "GALERA")
 	c := cluster{Database: testdb.NewAt(t, testdb.MariaDB, servers[0])}
 	for _, server := range servers {
-		c.nodes = append(c.nodes, c.Database.Seen(t, server))
+		c.nodes = append(c.nodes, c.Seen(t, server))
 	}
 	c.caughtUp(t)
 	return c

@@ -59,7 +59,7 @@ func (m *matrix) vanished(t *testing.T) {
 				dead := make(chan struct{})
 				f := faultdb.Fault{From: from, At: n, Kind: faultdb.Vanish, All: true, Call: func() { victim.kill(); close(dead) }}
 				_, through := faultdb.Through(t, tdb.URL, f)
-				workers, release := startWorkers(t, 1, job{URL: through, Files: m.files})
+				workers, release := startWorkers(t, 1, m.job(through))
 				victim = workers[0]
 				release()
 				select {

@@ -80,7 +80,7 @@ func (m *matrix) killed(t *testing.T) {
 						f.Kind = faultdb.Heard
 					}
 					_, through := faultdb.Through(t, tdb.URL, f)
-					workers, release := startWorkers(t, 1, job{URL: through, Files: m.files})
+					workers, release := startWorkers(t, 1, m.job(through))
 					victim = workers[0]
 					release()
 					select {
@@ -111,7 +111,7 @@ func (m *matrix) crowd(t *testing.T) {
 			f := faultdb.Fault{At: 1 + r.IntN(m.messages[faultdb.Client]*(size+1)/2), Call: func() { workers[victim].kill() }}
 			proxy, through := faultdb.Through(t, tdb.URL, f)
 			var release func()
-			workers, release = startWorkers(t, size, job{URL: through, Files: m.files})
+			workers, release = startWorkers(t, size, m.job(through))
 			release()
 			var all sync.WaitGroup
 			for i, w := range workers {
@@ -127,7 +127,7 @@ func (m *matrix) crowd(t *testing.T) {
 			}
 			all.Wait()
 			if !proxy.Happened() {
-				m.results.add(name, m.engine, missed)
+				m.results.add(name, m.label(), missed)
 				return
 			}
 			m.boot(t, name, tdb, &tldwdb.Result{}, errors.New("killed"))
@@ -148,7 +148,7 @@ func (m *matrix) paused(t *testing.T) {
 			stopped := make(chan error, 1)
 			f := faultdb.Fault{At: n, Call: func() { stopped <- sleeper.cmd.Process.Signal(syscall.SIGSTOP) }}
 			_, through := faultdb.Through(t, tdb.URL, f)
-			workers, release := startWorkers(t, 1, job{URL: through, Files: m.files})
+			workers, release := startWorkers(t, 1, m.job(through))
 			sleeper = workers[0]
 			release()
 			select {
@@ -177,6 +177,48 @@ func (m *matrix) paused(t *testing.T) {
 	}
 }
 
+// outslept stops the holder of a lease at its n-th message until another worker
+// has taken its place and done its work. What it does when it wakes up changes
+// nothing.
+func (m *matrix) outslept(t *testing.T) {
+	const name = "pause"
+	for _, n := range places(m.messages[faultdb.Client], 4, 2) {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			t.Parallel()
+			tdb := m.prepare(t)
+			var sleeper *worker
+			stopped := make(chan error, 1)
+			f := faultdb.Fault{At: n, Call: func() { stopped <- sleeper.cmd.Process.Signal(syscall.SIGSTOP) }}
+			_, through := faultdb.Through(t, tdb.URL, f)
+			workers, release := startWorkers(t, 1, m.job(through))
+			sleeper = workers[0]
+			release()
+			select {
+			case err := <-stopped:
+				if err != nil {
+					t.Fatal(err)
+				}
+			case <-t.Context().Done():
+				t.Fatal("it was not reached")
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), bound)
+			defer cancel()
+			if _, err := m.run(ctx, tdb.URL); err != nil {
+				t.Errorf("the one that takes its place: %v\nhint: %s", err, tldwdb.Hint(err))
+			}
+			before := everything(t, tdb.AdminDB(t))
+			if err := sleeper.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+				t.Fatal(err)
+			}
+			r := sleeper.report(t)
+			if after := everything(t, tdb.AdminDB(t)); after != before {
+				t.Errorf("the one that woke up (%q) changed something:\n%s\nwas\n%s", r.Error, after, before)
+			}
+			m.boot(t, name, tdb, &tldwdb.Result{}, errors.New("paused "+r.Error))
+		})
+	}
+}
+
 // refused gives a wrong password at the n-th connect.
 func (m *matrix) refused(t *testing.T) {
 	const name = "wrong password"
@@ -201,7 +243,7 @@ func (m *matrix) refused(t *testing.T) {
 			defer cancel()
 			res, err := m.run(ctx, tdb.URL, rotating)
 			if asked < n {
-				m.results.add(name, m.engine, missed)
+				m.results.add(name, m.label(), missed)
 				return
 			}
 			if err != nil && strings.Contains(err.Error(), "wrong-") {
@@ -267,7 +309,7 @@ func (m *matrix) crashed(t *testing.T) {
 				defer cancel()
 				res, err := own.run(ctx, through)
 				if !proxy.Happened() {
-					m.results.add(name, m.engine, missed)
+					m.results.add(name, m.label(), missed)
 					return
 				}
 				if err := <-back; err != nil {
@@ -315,7 +357,7 @@ func (m *matrix) unanswered(t *testing.T) {
 				t.Error(err)
 			}
 			if int(dials.Load()) < n {
-				m.results.add(name, m.engine, missed)
+				m.results.add(name, m.label(), missed)
 				return
 			}
 			m.boot(t, name, tdb, res, err)

@@ -41,6 +41,8 @@ const jobVariable = "TLDWDB_TEST_JOB"
 type job struct {
 	URL   string            `json:"url"`
 	Files map[string]string `json:"files"` // name to text
+	// Lock is Config.Lock.
+	Lock tldwdb.LockKind `json:"lock"`
 	// Halt is a point at which the worker says so and stops for ever, to be
 	// killed there; it needs Path, the file of a SQLite database. See crash_test.go.
 	Halt string `json:"halt"`
@@ -125,7 +127,7 @@ func (j job) config() tldwdb.Config {
 	for name, text := range j.Files {
 		files[name] = &fstest.MapFile{Data: []byte(text)}
 	}
-	return tldwdb.Config{URL: j.URL, Migrations: files, LeaseTime: j.Lease}
+	return tldwdb.Config{URL: j.URL, Migrations: files, Lock: j.Lock, LeaseTime: j.Lease}
 }
 
 // worker is a process that does a job.

@@ -158,10 +158,20 @@ func TestTorture(t *testing.T) {
 	for _, e := range servers() {
 		t.Run(string(e), func(t *testing.T) {
 			t.Parallel()
+			t.Run("lease", func(t *testing.T) {
+				t.Parallel()
+				m := newMatrix(t, e, upwards, true, results)
+				for _, k := range kinds {
+					t.Run(k.name, func(t *testing.T) { m.wire(t, k) })
+				}
+				m.killed(t)
+				t.Run("one of a crowd", m.crowd)
+				t.Run("pause", m.outslept)
+			})
 			for _, d := range []direction{upwards, downwards} {
 				t.Run(d.name, func(t *testing.T) {
 					t.Parallel()
-					m := newMatrix(t, e, d, results)
+					m := newMatrix(t, e, d, false, results)
 					for _, k := range kinds {
 						t.Run(k.name, func(t *testing.T) { m.wire(t, k) })
 					}
@@ -184,16 +194,37 @@ func TestTorture(t *testing.T) {
 type matrix struct {
 	engine   testdb.Engine
 	way      direction
+	leased   bool // the migration lock is a lease, of leaseOfMatrix
 	files    files
 	want     state
 	messages [2]int // by faultdb.Side
 	results  *tally
 }
 
+// leaseOfMatrix is so short because whoever boots after a crash waits for its end.
+const leaseOfMatrix = time.Second
+
+// label names the engine in the table.
+func (m *matrix) label() testdb.Engine {
+	if m.leased {
+		return m.engine + ", lease"
+	}
+	return m.engine
+}
+
+// job is that of a worker process.
+func (m *matrix) job(rawURL string) job {
+	j := job{URL: rawURL, Files: m.files}
+	if m.leased {
+		j.Lock, j.Lease = tldwdb.LockLease, leaseOfMatrix
+	}
+	return j
+}
+
 // newMatrix makes an undisturbed run and remembers what came of it.
-func newMatrix(t *testing.T, e testdb.Engine, d direction, results *tally) *matrix {
+func newMatrix(t *testing.T, e testdb.Engine, d direction, leased bool, results *tally) *matrix {
 	t.Helper()
-	m := &matrix{engine: e, way: d, files: faultLoad(e), results: results}
+	m := &matrix{engine: e, way: d, leased: leased, files: faultLoad(e), results: results}
 	tdb := m.prepare(t)
 	proxy, through := faultdb.Through(t, tdb.URL, faultdb.Fault{})
 	if _, err := m.run(t.Context(), through); err != nil {
@@ -201,7 +232,7 @@ func newMatrix(t *testing.T, e testdb.Engine, d direction, results *tally) *matr
 	}
 	m.messages[faultdb.Client], m.messages[faultdb.Server] = proxy.Messages()
 	m.want = look(t, tdb, tdb.AdminDB(t))
-	m.results.note("%s %s: %d messages of the client, %d of the server", e, d.name, m.messages[faultdb.Client], m.messages[faultdb.Server])
+	m.results.note("%s %s: %d messages of the client, %d of the server", m.label(), d.name, m.messages[faultdb.Client], m.messages[faultdb.Server])
 	if len(m.want.effects) < 3 || m.messages[faultdb.Client] < 10 {
 		t.Fatalf("%+v", m)
 	}
@@ -223,6 +254,9 @@ func (m *matrix) prepare(t *testing.T) *testdb.Database {
 // run is a boot.
 func (m *matrix) run(ctx context.Context, rawURL string, edits ...func(*tldwdb.Config)) (*tldwdb.Result, error) {
 	cfg := tldwdb.Config{URL: rawURL, Migrations: m.files.fs(), PoolSize: 4, ConnectTimeout: 2 * time.Second, ConnectWait: 3 * time.Second, LockWait: time.Minute}
+	if m.leased {
+		cfg.Lock, cfg.LeaseTime = tldwdb.LockLease, leaseOfMatrix
+	}
 	for _, edit := range edits {
 		edit(&cfg)
 	}
@@ -239,7 +273,7 @@ func (m *matrix) wire(t *testing.T, k kind) {
 	if wholeMatrix() { // an hour without a word is long
 		start := time.Now()
 		t.Cleanup(func() {
-			fmt.Printf("%s %s %s, %v: %v so far\n", m.engine, m.way.name, k.name, time.Since(start).Round(time.Second), m.results.cell(k.name, m.engine))
+			fmt.Printf("%s %s %s, %v: %v so far\n", m.engine, m.way.name, k.name, time.Since(start).Round(time.Second), m.results.cell(k.name, m.label()))
 		})
 	}
 	for _, n := range places(m.messages[k.fault.From], k.some, max(1, k.stride)) {
@@ -279,7 +313,7 @@ func (m *matrix) struck(t *testing.T, k kind, n int) {
 	}
 	rivals.Wait()
 	if !proxy.Happened() {
-		m.results.add(k.name, m.engine, missed)
+		m.results.add(k.name, m.label(), missed)
 		return
 	}
 	if k.fault.All { // the host is away until somebody comes and finds its connections broken
@@ -296,7 +330,7 @@ func (m *matrix) boot(t *testing.T, kind string, tdb *testdb.Database, first *tl
 	for try := range 3 {
 		if try > 0 {
 			m.results.note("%s: again after: %v", t.Name(), err)
-			m.results.add(kind, m.engine, again)
+			m.results.add(kind, m.label(), again)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), bound)
 		res, err = m.run(ctx, tdb.URL)
@@ -347,7 +381,7 @@ func shortLine(where *tldwdb.MigrationError) string {
 // see it again.
 func (m *matrix) verdict(t *testing.T, kind string, tdb *testdb.Database, verdict, detail string) {
 	t.Helper()
-	m.results.add(kind, m.engine, verdict)
+	m.results.add(kind, m.label(), verdict)
 	if verdict == survived || verdict == ambiguous && tdb.Engine != testdb.Postgres && tdb.Engine != testdb.SQLite {
 		return
 	}

@@ -41,6 +41,9 @@ type leaser interface {
 	// leaseAlive is a condition: the holder's session is there, on the server
 	// that is asked, and not the one that asks. working: and it is at a statement.
 	leaseAlive(h leaseHolder, working bool) string
+	// leaseHurry is a statement for the beginning of a transaction that ends it when
+	// the client falls silent for a term; empty where there is none that ends with it.
+	leaseHurry(term time.Duration) string
 	// leaseKnown is a condition: whether that session is there can be seen from
 	// here, and ended.
 	leaseKnown(h leaseHolder) string
@@ -193,6 +196,11 @@ func (l *Lease) take(ctx context.Context, c *sql.Conn) (_ bool, err error) {
 			err = rollbackErr
 		}
 	}()
+	if hurry := l.d.leaseHurry(l.term); hurry != "" {
+		if _, err := tx.ExecContext(ctx, hurry); err != nil {
+			return false, err
+		}
+	}
 	beat, err := l.read(ctx, tx, "FOR UPDATE NOWAIT")
 	if err != nil || beat.busy {
 		return false, err

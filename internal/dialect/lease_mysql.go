@@ -63,6 +63,9 @@ func (d *mysqlDialect) leaseAlive(h leaseHolder, working bool) string {
 		leaseServer, d.Literal(h.server), started, d.processlist(), h.session, d.Literal(h.peer), command)
 }
 
+// leaseHurry has nothing: what MariaDB has for it would stay in the session.
+func (*mysqlDialect) leaseHurry(time.Duration) string { return "" }
+
 // leaseKnown: one's own sessions can be seen and ended without a privilege.
 func (d *mysqlDialect) leaseKnown(h leaseHolder) string {
 	user, _, _ := strings.Cut(h.peer, "@")

@@ -50,6 +50,12 @@ func (p *postgres) leaseAlive(h leaseHolder, working bool) string {
 		h.session, p.TimeText("a.backend_start"), p.Literal(h.peer), state)
 }
 
+// leaseHurry: a client that is cut off in the middle would keep the rows from
+// everybody for as long as the server does not notice.
+func (*postgres) leaseHurry(term time.Duration) string {
+	return fmt.Sprintf("SET LOCAL idle_in_transaction_session_timeout = %d", term.Milliseconds())
+}
+
 // leaseKnown: what a transaction holds, the fence does, and the statements that
 // want none are told apart by the names of what they make.
 func (*postgres) leaseKnown(h leaseHolder) string { return strconv.FormatBool(h.session != 0) }

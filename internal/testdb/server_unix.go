@@ -272,8 +272,8 @@ func (in *instance) postgres() (*launch, error) {
 	}
 	if in.follows != nil {
 		program, err := exec.LookPath(filepath.Join(in.program, "pg_basebackup"))
-		if real, linkErr := filepath.EvalSymlinks(filepath.Join(in.program, "postgres")); err != nil && linkErr == nil {
-			program, err = findBeside(real, "pg_basebackup")
+		if target, linkErr := filepath.EvalSymlinks(filepath.Join(in.program, "postgres")); err != nil && linkErr == nil {
+			program, err = findBeside(target, "pg_basebackup")
 		}
 		if err != nil {
 			return nil, &MissingError{Engine: Postgres, Looked: "pg_basebackup beside postgres", Get: "install PostgreSQL whole"}
