@@ -44,6 +44,9 @@ type intent struct {
 	// Fingerprint is what the catalogue said before Next; empty when that says
 	// nothing about it.
 	Fingerprint string `json:"fingerprint,omitempty"`
+	// Hidden says that one of the statements that are done has changed the session
+	// in a way that its text does not show: a routine did.
+	Hidden bool `json:"hidden,omitempty"`
 }
 
 // goStep stands for the one step of a Go migration.
@@ -58,6 +61,7 @@ type journalRun struct {
 	// to the last one that committed by itself. Their proof, the next entry, may
 	// be rolled back with a statement that fails behind them.
 	durable int
+	hidden  bool // see intent
 }
 
 // journal runs or resumes a migration statement by statement.
@@ -202,9 +206,12 @@ func (g *journalRun) one(ctx context.Context, k int) error {
 	if class == dialect.ClassSession || class == dialect.ClassTemporary {
 		return g.exec(ctx, text)
 	}
+	if class == dialect.ClassData && g.d.TransactionalDDL() && g.d.MayHide(st) {
+		return g.watched(ctx, k)
+	}
 	together := class == dialect.ClassData || class == dialect.ClassSchema && g.d.TransactionalDDL()
 	if together {
-		entry := g.entry(k+1, g.literal(intent{Prefix: prefixHash(g.j.statements, k+1)}))
+		entry := g.entry(k+1, g.literal(intent{Prefix: prefixHash(g.j.statements, k+1), Hidden: g.hidden}))
 		if err := g.together(ctx, entry, st); err != nil {
 			return err
 		}
@@ -233,17 +240,60 @@ func (g *journalRun) one(ctx context.Context, k int) error {
 		err = g.autocommitted(ctx, engine, text)
 	case class == dialect.ClassAlone:
 		err = g.alone(ctx, st)
+	case class == dialect.ClassOpaque:
+		if err = g.opaque(ctx, text); err == nil {
+			return g.seal(ctx, k)
+		}
 	default:
 		err = g.exec(ctx, text)
 	}
 	if err != nil {
 		return err
 	}
-	if class == dialect.ClassOpaque {
-		return g.seal(ctx, k)
-	}
 	g.durable = k + 1
 	return nil
+}
+
+// watched runs a statement whose functions may change the session: its entry can
+// say so only afterwards.
+func (g *journalRun) watched(ctx context.Context, k int) error {
+	before, err := g.d.SessionState(ctx, g.conn.Conn)
+	if err != nil {
+		return err
+	}
+	entry := func() string {
+		return g.entry(k+1, g.literal(intent{Prefix: prefixHash(g.j.statements, k+1), Hidden: g.hidden}))
+	}
+	if err := g.together(ctx, entry(), g.j.statements[k]); err != nil {
+		return err
+	}
+	g.begun = true
+	after, err := g.d.SessionState(ctx, g.conn.Conn)
+	if err != nil || after == before || g.hidden {
+		return err
+	}
+	g.hidden = true
+	return g.enter(ctx, entry())
+}
+
+// opaque runs a statement that may do anything, and looks whether that has changed
+// the session: nothing else would tell a run that resumes behind it.
+func (g *journalRun) opaque(ctx context.Context, text string) error {
+	before, err := g.d.SessionState(ctx, g.conn.Conn)
+	if err != nil {
+		return err
+	}
+	if err := g.exec(ctx, text); err != nil {
+		return err
+	}
+	if engine, ok := g.d.(dialect.AutocommitSwitch); ok { // a routine may have switched it on
+		if _, err := g.conn.ExecContext(ctx, engine.Autocommit(false)); err != nil {
+			return err
+		}
+	}
+	after, err := g.d.SessionState(ctx, g.conn.Conn)
+	g.hidden = g.hidden || after != before
+	return err
 }
 
 // seal makes statement k, which may have committed a part of what it did, done
@@ -263,7 +313,7 @@ func (g *journalRun) seal(ctx context.Context, k int) error {
 		return err
 	}
 	g.durable = k + 1
-	if err := g.enter(ctx, g.entry(k+1, g.literal(intent{Prefix: prefixHash(g.j.statements, k+1)}))); err != nil {
+	if err := g.enter(ctx, g.entry(k+1, g.literal(intent{Prefix: prefixHash(g.j.statements, k+1), Hidden: g.hidden}))); err != nil {
 		return err
 	}
 	return commit()
@@ -448,7 +498,7 @@ func (g *journalRun) entry(done int, intent string) string {
 // intention is the expression for what statement k, about to run, will change.
 func (g *journalRun) intention(k int) string {
 	st := g.j.statements[k]
-	in := intent{Prefix: prefixHash(g.j.statements, k), Next: textHash(st), Again: g.j.classes[k] == dialect.ClassRepeatable}
+	in := intent{Prefix: prefixHash(g.j.statements, k), Next: textHash(st), Again: g.j.classes[k] == dialect.ClassRepeatable, Hidden: g.hidden}
 	expression := g.d.Fingerprint(st)
 	if expression == "" || in.Again {
 		return g.literal(in)
@@ -528,7 +578,7 @@ func (g *journalRun) failed(ctx context.Context, k int, cause error) error {
 	if readErr != nil || !g.begun {
 		return err // the connection is gone, or there is no row: nothing to record
 	}
-	g.record(ctx, g.store.owned(g.store.fail(g.j.id, done, g.literal(intent{Prefix: prefixHash(g.j.statements, done)}), cause.Error())))
+	g.record(ctx, g.store.owned(g.store.fail(g.j.id, done, g.literal(intent{Prefix: prefixHash(g.j.statements, done), Hidden: g.hidden}), cause.Error())))
 	return err
 }
 

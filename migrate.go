@@ -289,6 +289,9 @@ func (r *run) look(ctx context.Context, req Request, wantPlan string) error {
 		return err
 	}
 	r.warn(ctx, warnings)
+	if len(r.src.migrations) == 0 {
+		r.log.LogAttrs(ctx, slog.LevelWarn, "this binary has no migrations")
+	}
 	if wantPlan != "" && planID(steps, hist) != wantPlan {
 		return errPlanChanged()
 	}

@@ -2,6 +2,7 @@ package tldwdb
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,13 +23,19 @@ import (
 // died, or that of a migration which is applied and to be taken back, or to run
 // again. A process that only lost the lock is told so by its next entry.
 func (g *journalRun) takeOver(ctx context.Context) error {
-	if err := g.guarded(ctx); err != nil {
+	var result sql.Result
+	err := g.retry(ctx, func() (err error) {
+		if err = g.guarded(ctx); err == nil {
+			result, err = g.conn.ExecContext(ctx, g.store.take(g.j.row))
+		}
+		if err == nil && !g.d.TransactionalDDL() {
+			_, err = g.conn.ExecContext(ctx, "COMMIT")
+		}
+		if err != nil {
+			g.rollback(ctx)
+		}
 		return err
-	}
-	result, err := g.conn.ExecContext(ctx, g.store.take(g.j.row))
-	if err == nil && !g.d.TransactionalDDL() {
-		_, err = g.conn.ExecContext(ctx, "COMMIT")
-	}
+	})
 	if err != nil {
 		return g.j.fail(g.d, -1, fmt.Errorf("taking the migration's row over from %s: %w", g.j.row.actor, err))
 	}
@@ -64,6 +71,7 @@ func (g *journalRun) resume(ctx context.Context) (int, error) {
 func (g *journalRun) startOf(ctx context.Context) (int, error) {
 	g.begun = true
 	in, err := parseIntent(g.j.row)
+	g.hidden = in.Hidden
 	if err != nil {
 		return 0, g.halfApplied(err.Error())
 	}
@@ -76,6 +84,9 @@ func (g *journalRun) startOf(ctx context.Context) (int, error) {
 		return 0, g.halfApplied(fmt.Sprintf("its first %d statements have been run, and the file has other ones now: restore them", done))
 	case in.Next != "" && (done >= len(g.j.statements) || textHash(g.j.statements[done]) != in.Next):
 		return 0, g.halfApplied(fmt.Sprintf("statement %d was being run when the run was interrupted, and it has another text now: restore it", done+1))
+	}
+	if in.Hidden {
+		return 0, g.halfApplied("a routine that was called has changed its session, which ended with the run that was interrupted")
 	}
 	// The session comes first: where a name leads, to a search_path or after a
 	// USE, decides what the catalogue says about it.
@@ -114,7 +125,7 @@ func (g *journalRun) interrupted(ctx context.Context, in intent, done int) (int,
 	}
 	if g.inDoubt() {
 		// Without its fingerprint the statement stays in doubt until somebody decides.
-		g.record(ctx, g.store.owned(g.store.progress(g.j.id, done, g.literal(intent{Prefix: in.Prefix, Next: in.Next}))))
+		g.record(ctx, g.store.owned(g.store.progress(g.j.id, done, g.literal(intent{Prefix: in.Prefix, Next: in.Next, Hidden: in.Hidden}))))
 		return 0, g.ambiguous(done)
 	}
 	return done, nil // Rerun cleans up before it runs
@@ -147,6 +158,9 @@ func (g *journalRun) carried(done int) (lost map[string]int, again []int) {
 	for k, st := range g.j.statements[:done] {
 		v := g.d.Values(st)
 		values[k] = v
+		if g.j.classes[k] == dialect.ClassOpaque { // it may have set any variable
+			lost[dialect.AnyVariable] = k
+		}
 		fixed := v.Fixed && g.j.classes[k] == dialect.ClassSession &&
 			!slices.ContainsFunc(v.Reads, func(name string) bool { _, is := lost[name]; return is })
 		if fixed {
@@ -199,17 +213,27 @@ func (g *journalRun) read(start int) map[string]bool {
 
 // needed finds a statement, from start on, that reads one of the lost values
 // before another statement makes it anew.
-func (g *journalRun) needed(lost map[string]int, start int) (reader int, name string, is bool) {
+func (g *journalRun) needed(lost map[string]int, again []int, start int) (reader int, name string, is bool) {
 	lost = maps.Clone(lost)
-	for k := start; k < len(g.j.statements) && len(lost) > 0; k++ {
+	known := map[string]bool{}
+	for _, k := range again {
+		for _, name := range g.d.Values(g.j.statements[k]).Writes {
+			known[name] = true
+		}
+	}
+	for k := start; k < len(g.j.statements); k++ {
 		v := g.d.Values(g.j.statements[k])
 		for _, name := range append(v.Reads, dialect.SettingsValue) {
 			if _, is := lost[name]; is {
 				return k, name, true
 			}
+			if strings.HasPrefix(name, dialect.AnyVariable) && !known[name] && start > 0 {
+				return k, name, true
+			}
 		}
 		for _, name := range v.Writes {
 			delete(lost, name)
+			known[name] = true
 		}
 	}
 	return 0, "", false
@@ -218,15 +242,19 @@ func (g *journalRun) needed(lost map[string]int, start int) (reader int, name st
 // stranded says why the migration cannot go on at start in another session than
 // that in which it began; empty when it can.
 func (g *journalRun) stranded(start int) string {
-	lost, _ := g.carried(start)
+	lost, again := g.carried(start)
 	for _, name := range slices.Sorted(maps.Keys(lost)) {
 		if strings.HasPrefix(name, dialect.TemporaryValue) && start < len(g.j.statements) {
 			return fmt.Sprintf("%s makes %s, which ended with the run that was interrupted", g.line(lost[name]), name)
 		}
 	}
-	if reader, name, is := g.needed(lost, start); is {
+	if reader, name, is := g.needed(lost, again, start); is {
+		left := "something before it" // a trigger, a routine
+		if k, seen := lost[name]; seen {
+			left = g.line(k)
+		}
 		return fmt.Sprintf("%s leaves %s in its session, which ended with the run that was interrupted, and %s uses it: write the value itself there",
-			g.line(lost[name]), name, g.line(reader))
+			left, name, g.line(reader))
 	}
 	return ""
 }
@@ -247,7 +275,7 @@ func (g *journalRun) rewind(ctx context.Context, failed int, cause error) (int, 
 		return 0, err
 	}
 	lost, again, stale := g.overwritten(start, failed)
-	if reader, name, is := g.needed(lost, start); is {
+	if reader, name, is := g.needed(lost, again, start); is {
 		return 0, g.failed(ctx, failed, withHint(fmt.Errorf("it cannot be tried again, because %s uses %s, which has changed: %w", g.line(reader), name, cause),
 			"run the migration again when the table is free, or raise the file's lock-timeout"))
 	}

@@ -233,6 +233,9 @@ func loadSource(fsys fs.FS, dir, dialect string, code []GoMigration) (*source, e
 		s.migrations = append(s.migrations, m)
 	}
 	slices.SortFunc(s.migrations, func(a, b *migration) int { return compareIDs(a.id, b.id) })
+	if len(s.migrations) == 0 && fsys != nil {
+		l.elsewhere(dir)
+	}
 	if len(l.problems) > 0 {
 		slices.SortStableFunc(l.problems, func(a, b Problem) int {
 			return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
@@ -269,6 +272,23 @@ func (l *loader) folder(dir string, outer bool) {
 			l.file(file, name)
 		}
 	}
+}
+
+// elsewhere looks below the folder when there is nothing in it: an embed.FS keeps
+// the folders of its files, and that is forgotten easily.
+func (l *loader) elsewhere(dir string) {
+	_ = fs.WalkDir(l.fsys, dir, func(file string, entry fs.DirEntry, err error) error { // what cannot be read is not found
+		switch {
+		case err != nil:
+			return fs.SkipDir
+		case entry.IsDir() && slices.Contains(dialectFolders, entry.Name()):
+			return fs.SkipDir // another engine's
+		case entry.IsDir() || !strings.HasSuffix(strings.ToLower(file), ".sql"):
+			return nil
+		}
+		l.problem(file, 0, "there is no migration in the folder %q: set Config.MigrationsDir (TLDWDB_MIGRATIONS_DIR) to %s if they are here", dir, path.Dir(file))
+		return fs.SkipAll
+	})
 }
 
 // unwrapPath drops the path from an fs error: the problem names it already.

@@ -103,6 +103,12 @@ type Dialect interface {
 
 	// Class says how a statement has to be treated.
 	Class(st sqlscan.Statement) Class
+	// SessionState stands for everything that a routine can have changed in a
+	// session without saying so.
+	SessionState(ctx context.Context, c *sql.Conn) (string, error)
+	// MayHide reports whether a statement of ClassData may call something that
+	// changes the session. It is asked where DDL is transactional.
+	MayHide(st sqlscan.Statement) bool
 	// Values says what a statement reads from its session and leaves in it.
 	Values(st sqlscan.Statement) Values
 	// Fingerprint is an expression whose value changes when the statement takes

@@ -333,6 +333,26 @@ func (d *mysqlDialect) Class(st sqlscan.Statement) Class {
 	return ClassOpaque
 }
 
+// Refuse knows what the journal stands in the way of: its entry is a statement
+// between the one that is asked about and the one that asks.
+func (d *mysqlDialect) Refuse(st sqlscan.Statement) string {
+	st = d.behindSet(st)
+	if st.Verb == "GET" {
+		return "GET DIAGNOSTICS sees the journal's own statement here; put both into one routine"
+	}
+	if d.Class(st) != ClassData {
+		return ""
+	}
+	h := codeOf(st, d.ScanOptions())
+	for i := range h.tokens {
+		if h.calls(i, "ROW_COUNT", "FOUND_ROWS") {
+			name := h.word(i)
+			return name + "() would tell of the journal's own statement here; write SET @n = " + name + "() behind the statement that it is about, and use @n"
+		}
+	}
+	return ""
+}
+
 // Autocommit turns autocommit on or off.
 func (*mysqlDialect) Autocommit(on bool) string {
 	if on {
@@ -431,6 +451,9 @@ func (d *mysqlDialect) Fingerprint(st sqlscan.Statement) string {
 	objects := d.objects(h, st.Verb)
 	if st.Verb == "DROP" && len(objects) > 1 && d.mariaDB.Load() {
 		return "" // it drops one after the other: a change does not say that it came to the end
+	}
+	if st.Verb == "TRUNCATE" || st.Verb == "ALTER" && replacesColumns(codeOf(st, d.ScanOptions())) {
+		return "" // the catalogue may be the same before and after
 	}
 	if st.Verb == "RENAME" && onlySwaps(objects) || st.Verb == "ALTER" && h.contains("EXCHANGE") {
 		return "" // a partition and a table of one structure change places too
@@ -561,6 +584,51 @@ func (h head) skipDefiner(i int) int {
 		i++
 	}
 	return i
+}
+
+// replacesColumns reports whether an ALTER TABLE takes a column away and makes one
+// of the same name: the table may look as before, and a second run would empty the
+// column, or swap two of them back.
+func replacesColumns(h head) bool {
+	gone, made := map[string]bool{}, map[string]bool{}
+	part := func(i int) {
+		column := func(at int) (string, int) {
+			n, next, _ := h.nameAt(h.skip(at, "COLUMN", "IF EXISTS", "IF NOT EXISTS"))
+			return strings.ToLower(n.object), next
+		}
+		switch h.word(i) {
+		case "DROP":
+			name, _ := column(i + 1)
+			gone[name] = true
+		case "ADD":
+			name, _ := column(i + 1)
+			made[name] = true
+		case "CHANGE":
+			old, next := column(i + 1)
+			name, _ := column(next)
+			if old != name {
+				gone[old], made[name] = true, true
+			}
+		case "RENAME":
+			if old, next := column(i + 1); h.is(i+1, "COLUMN") {
+				name, _ := column(next + 1)
+				gone[old], made[name] = true, true
+			}
+		}
+	}
+	_, next, _ := h.nameAt(h.skip(1, "IGNORE", "TABLE", "IF EXISTS"))
+	part(next)
+	for i := range h.outside() {
+		if h.punct(i, ",") {
+			part(i + 1)
+		}
+	}
+	for name := range gone {
+		if made[name] {
+			return true
+		}
+	}
+	return false
 }
 
 // onlySwaps reports whether the tables of a RENAME, old and new name in turn,
@@ -762,6 +830,15 @@ func (d *mysqlDialect) RestoreSnapshot(ctx context.Context, c *sql.Conn, before 
 	}
 	return err
 }
+
+// SessionState is made of the session's variables, role and database.
+func (d *mysqlDialect) SessionState(ctx context.Context, c *sql.Conn) (string, error) {
+	settings, err := d.Snapshot(ctx, c)
+	return fmt.Sprint(settings), err // a map is printed in the order of its keys
+}
+
+// MayHide is not asked: DDL is not transactional.
+func (*mysqlDialect) MayHide(sqlscan.Statement) bool { return false }
 
 // Forget takes away user variables, which no statement lists on MySQL.
 func (*mysqlDialect) Forget(values []string) string {

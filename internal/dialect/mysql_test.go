@@ -45,7 +45,6 @@ func TestMySQLStatements(t *testing.T) {
 		{"ALTER TABLE t ADD COLUMN a int, RENAME COLUMN b TO c", ClassSchema, "TABLE t"},
 		{"ALTER TABLE t RENAME TO u", ClassSchema, "TABLE t, TABLE u"},
 		{"RENAME TABLE a TO b, c TO d", ClassSchema, "TABLE a, TABLE b, TABLE c, TABLE d"},
-		{"TRUNCATE t", ClassSchema, "TABLE t"},
 		{"CREATE DATABASE IF NOT EXISTS s", ClassSchema, "DATABASE s"},
 		{"CREATE TEMPORARY TABLE t (id int)", ClassTemporary, ""},
 		{"DROP TEMPORARY TABLE t", ClassTemporary, ""},
@@ -89,10 +88,19 @@ func TestMySQLStatements(t *testing.T) {
 		}
 	}
 	// Tables of one structure may change places without a trace.
-	for _, text := range []string{"RENAME TABLE a TO x, b TO a, x TO b", "ALTER TABLE a EXCHANGE PARTITION p WITH TABLE b"} {
+	for _, text := range []string{
+		"RENAME TABLE a TO x, b TO a, x TO b", "ALTER TABLE a EXCHANGE PARTITION p WITH TABLE b", "TRUNCATE TABLE a",
+		"ALTER TABLE a DROP COLUMN c, ADD COLUMN c int DEFAULT 5", "ALTER TABLE d.a CHANGE x y int FIRST, CHANGE COLUMN y x int(10, 2) FIRST",
+		"ALTER TABLE a RENAME COLUMN `x` TO y, RENAME COLUMN y TO X", "ALTER TABLE a ADD c int, ENGINE=InnoDB, DROP c",
+	} {
 		d := &mysqlDialect{}
 		if got := d.Fingerprint(one(t, d, text)); got != "" {
 			t.Errorf("%s: the fingerprint is %q", text, got)
+		}
+	}
+	for _, text := range []string{"ALTER TABLE a DROP COLUMN c, ADD COLUMN d int", "ALTER TABLE a CHANGE c c bigint", "ALTER TABLE a ADD c int, ADD KEY c (c)"} {
+		if d := (&mysqlDialect{}); d.Fingerprint(one(t, d, text)) == "" {
+			t.Errorf("%s has no fingerprint", text)
 		}
 	}
 }

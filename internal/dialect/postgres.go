@@ -552,6 +552,23 @@ func (p *postgres) Definitions(ctx context.Context, c *sql.Conn, st sqlscan.Stat
 	return []string{"index " + name + " is: " + text}, err
 }
 
+// SessionState is made of the settings that were made in the session, its role and
+// its temporary objects.
+func (p *postgres) SessionState(ctx context.Context, c *sql.Conn) (state string, err error) {
+	err = queryRow(ctx, c, "SELECT concat_ws(' ', current_user, (SELECT md5(string_agg(name || '=' || setting, ',' ORDER BY name)) FROM pg_catalog.pg_settings WHERE source = 'session'),"+
+		" (SELECT md5(string_agg(relname, ',' ORDER BY relname)) FROM pg_catalog.pg_class WHERE relnamespace = pg_my_temp_schema()))", p.QueryArgs(), &state)
+	return state, err
+}
+
+// MayHide: every function may, and DO is one.
+func (*postgres) MayHide(st sqlscan.Statement) bool {
+	switch st.Verb {
+	case "SELECT", "WITH", "DO", "CALL", "VALUES":
+		return true
+	}
+	return false
+}
+
 // Rerun drops the invalid index that a failed or killed CREATE INDEX
 // CONCURRENTLY leaves: IF NOT EXISTS would take it for done, and without it the
 // name is taken. Of a detachment that was cut short the second half is run: the

@@ -137,6 +137,12 @@ func (*sqlite) ExecScript(ctx context.Context, c *sql.Conn, list []sqlscan.State
 	return execEach(ctx, c, list, limit)
 }
 
+// SessionState is not asked: no statement calls what could change the session.
+func (*sqlite) SessionState(context.Context, *sql.Conn) (string, error) { return "", nil }
+
+// MayHide: SQLite has no routines.
+func (*sqlite) MayHide(sqlscan.Statement) bool { return false }
+
 // Definitions has nothing to show: no statement of SQLite can be cut short.
 func (*sqlite) Definitions(context.Context, *sql.Conn, sqlscan.Statement) ([]string, error) {
 	return nil, nil

@@ -67,6 +67,10 @@ func (v *Values) temporaries(st sqlscan.Statement, class Class, h head) {
 // SettingsValue stands for all settings of a session. Every statement reads it.
 const SettingsValue = "the session's settings"
 
+// AnyVariable begins the names of user variables. A statement may set them that
+// does not name them: a routine, a trigger.
+const AnyVariable = "@"
+
 // What every statement reads as well.
 const (
 	LocksValue    = "the tables that are locked"
