@@ -150,8 +150,9 @@ type Config struct {
 	// there yet. Negative: one attempt. Default: 1 minute.
 	ConnectWait time.Duration
 
-	// LockWait is how long to wait while another process migrates. Negative:
-	// not at all. Default: 10 minutes.
+	// LockWait is how long to wait while another process migrates, or for a
+	// Galera node that has lost its cluster. Negative: not at all. Default: 10
+	// minutes.
 	LockWait time.Duration
 
 	// Lock forces a kind of migration lock. All processes of a database have to

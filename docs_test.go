@@ -21,12 +21,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
 	"time"
 
 	"github.com/tldw/tldwdb"
 	"github.com/tldw/tldwdb/internal/testdb"
+	"github.com/tldw/tldwdb/internal/wiretap"
 )
 
 // The documents are tested like code. A fenced block says by its info string
@@ -44,7 +46,8 @@ import (
 
 // The documents whose code is compiled, in the order in which their files are
 // written.
-var docFiles = []string{"README.md", "docs/guide/writing-migrations.md", "docs/runbooks/deployment.md", "docs/runbooks/rollback.md"}
+var docFiles = []string{"README.md", "docs/guide/writing-migrations.md", "docs/runbooks/deployment.md", "docs/runbooks/rollback.md",
+	"docs/runbooks/half-applied.md", "docs/runbooks/pooler.md", "docs/runbooks/cluster-and-failover.md"}
 
 // docBlock is one fenced block.
 type docBlock struct {
@@ -719,7 +722,7 @@ const (
 
 // buildMigrate builds the runbook's program three times: as it was in the
 // release before, as it is, and with a migration that will be trouble.
-func buildMigrate(t *testing.T) (current, trouble string) {
+func buildMigrate(t *testing.T) (current, trouble, changed string) {
 	t.Helper()
 	dir := writeModule(t)
 	bin := t.TempDir()
@@ -748,13 +751,16 @@ func buildMigrate(t *testing.T) (current, trouble string) {
 	write(t, dir, "migrations/0002_add_body.down.sql", dropBody)
 	build("current/migrate")
 	write(t, dir, "migrations/0003_archive.up.sql", fillArchive)
-	return current, build("trouble/migrate")
+	trouble = build("trouble/migrate")
+	write(t, dir, "migrations/0003_archive.up.sql", strings.Replace(fillArchive, "integer", "bigint", 1))
+	return current, trouble, build("changed/migrate")
 }
 
-// runScript runs bash and shows everything when it fails.
+// runScript runs bash and shows everything when it fails. The last line may be one
+// that has to fail, as in migrate up && exit 1.
 func runScript(t *testing.T, dir, script string, env []string) string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "bash", "-euxo", "pipefail", "-c", script)
+	cmd := exec.CommandContext(t.Context(), "bash", "-euxo", "pipefail", "-c", script+"\n:")
 	cmd.Dir, cmd.Env = dir, env
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -789,8 +795,8 @@ func TestRunbookCommandsRun(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("the runbooks are written for bash")
 	}
-	current, trouble := buildMigrate(t)
-	for _, doc := range []string{"docs/runbooks/deployment.md", "docs/runbooks/rollback.md"} {
+	current, trouble, changed := buildMigrate(t)
+	for _, doc := range docFiles[2:] {
 		for _, e := range testdb.Engines() {
 			t.Run(path.Base(doc)+"/"+string(e), func(t *testing.T) {
 				t.Parallel()
@@ -807,7 +813,29 @@ func TestRunbookCommandsRun(t *testing.T) {
 			t.Parallel()
 			ambiguousMigration(t, e, trouble)
 		})
+		t.Run("died/"+string(e), func(t *testing.T) {
+			t.Parallel()
+			diedMigration(t, e, trouble)
+		})
+		t.Run("changed/"+string(e), func(t *testing.T) {
+			t.Parallel()
+			changedMigration(t, e, trouble, changed)
+		})
 	}
+	t.Run("pooler", func(t *testing.T) {
+		t.Parallel()
+		behindPooler(t, current)
+	})
+	t.Run("standby", func(t *testing.T) {
+		t.Parallel()
+		p := newPair(t)
+		env := append(runbookEnv(current, p.replica.URL, p.Name()), "PRIMARY_URL="+p.URL)
+		runScript(t, t.TempDir(), situation(t, "standby").text, env)
+	})
+	t.Run("failover", func(t *testing.T) {
+		t.Parallel()
+		failedOver(t, current)
+	})
 }
 
 // runbook runs the commands of one document on one engine, and then its
@@ -820,6 +848,9 @@ func runbook(t *testing.T, doc string, e testdb.Engine, bin string) {
 		databaseURL, name = db.URL, db.Name()
 	}
 	situations := []string{string(e)}
+	if e != testdb.SQLite {
+		situations = append(situations, "server")
+	}
 	if e == testdb.MySQL || e == testdb.MariaDB {
 		situations = append(situations, "mysql")
 	}
@@ -904,17 +935,25 @@ func situation(t *testing.T, what string) docBlock {
 	return docBlock{}
 }
 
+// operator splits a block at the line that begins with a word, which is the part
+// of a person.
+func operator(t *testing.T, b docBlock, word string) (before, after string) {
+	t.Helper()
+	before, after, ok := strings.Cut(b.text, "\n"+word)
+	if !ok {
+		t.Fatalf("%s: no line begins with %s", b, word)
+	}
+	_, after, _ = strings.Cut(after, "\n")
+	return before, after
+}
+
 // failedMigration runs what the runbook says about a migration that the server
-// refused half-way. The line that begins with mend is the operator's part.
+// refused half-way.
 func failedMigration(t *testing.T, e testdb.Engine, bin string) {
 	db := serverFor(t, e)
 	env := runbookEnv(bin, db.URL, db.Name())
 	b := situation(t, "failed")
-	before, after, ok := strings.Cut(b.text, "\nmend")
-	if !ok {
-		t.Fatalf("%s: no line begins with mend", b)
-	}
-	_, after, _ = strings.Cut(after, "\n")
+	before, after := operator(t, b, "mend")
 	out := runScript(t, t.TempDir(), before, env)
 	for _, want := range []string{"1 of 3 statements", `"automatic": true`} {
 		if !strings.Contains(out, want) {
@@ -924,6 +963,105 @@ func failedMigration(t *testing.T, e testdb.Engine, bin string) {
 	if _, err := db.AdminDB(t).ExecContext(t.Context(), "CREATE TABLE old_archive (id integer); CREATE PROCEDURE fill_archive() INSERT INTO archive VALUES (1)"); err != nil {
 		t.Fatal(err)
 	}
+	runScript(t, t.TempDir(), after, env)
+}
+
+// changedMigration runs what the runbook says about a half-applied migration whose
+// file is another one now.
+func changedMigration(t *testing.T, e testdb.Engine, bin, changed string) {
+	db := serverFor(t, e)
+	runScript(t, t.TempDir(), "migrate up && exit 1", runbookEnv(bin, db.URL, db.Name()))
+	b := situation(t, "changed")
+	before, after := operator(t, b, "finish")
+	env := runbookEnv(changed, db.URL, db.Name())
+	if out := runScript(t, t.TempDir(), before, env); !strings.Contains(out, tldwdb.ErrHalfApplied.Error()) {
+		t.Errorf("%s: the output has no %q:\n%s", b, tldwdb.ErrHalfApplied, out)
+	}
+	runScript(t, t.TempDir(), after, env)
+}
+
+// diedMigration kills a migration while its statement waits, and then runs what the
+// runbook says.
+func diedMigration(t *testing.T, e testdb.Engine, bin string) {
+	db := serverFor(t, e)
+	admin := db.AdminDB(t)
+	execute(t, admin, "CREATE TABLE old_archive (id integer); CREATE PROCEDURE fill_archive() DO 0")
+	holder, err := admin.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := holder.ExecContext(t.Context(), "LOCK TABLES old_archive WRITE"); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), filepath.Join(bin, "migrate"), "up")
+	cmd.Env = runbookEnv(bin, db.URL, db.Name())
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	awaitServer(t, db, blocked, true)
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // the signal is what it reports
+	if _, err := holder.ExecContext(t.Context(), "UNLOCK TABLES"); err != nil {
+		t.Fatal(err)
+	}
+	if err := holder.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if out := runScript(t, t.TempDir(), situation(t, "died").text, cmd.Env); !strings.Contains(out, "resuming an interrupted migration") {
+		t.Errorf("nothing was resumed:\n%s", out)
+	}
+}
+
+// behindPooler runs what the runbook says about a pooler, and about a lock that
+// somebody left on one of its connections.
+func behindPooler(t *testing.T, bin string) {
+	for _, pooler := range testdb.Extra(t, "PGBOUNCER") {
+		db := testdb.New(t, testdb.Postgres)
+		through := db.Through(t, pooler)
+		env := append(runbookEnv(bin, through, db.Name()), "DIRECT_URL="+db.URL)
+		var script strings.Builder
+		for _, b := range docBlocks(t, "docs/runbooks/pooler.md") {
+			if b.runsOn("pooler") {
+				fmt.Fprintf(&script, ": %s\n%s", b, b.text)
+			}
+		}
+		runScript(t, t.TempDir(), script.String(), env)
+		leak := *db
+		leak.URL = through
+		if _, err := leak.AdminDB(t).ExecContext(t.Context(), "SELECT pg_advisory_lock(1)"); err != nil {
+			t.Fatal(err)
+		}
+		b := situation(t, "leaked")
+		if why := lacks(t, b.attrs["needs"], db); why != "" {
+			t.Skipf("%s is not run: %s", b, why)
+		}
+		runScript(t, t.TempDir(), b.text, env)
+	}
+}
+
+// failedOver kills the primary in the middle of a run, and then does what the
+// runbook says.
+func failedOver(t *testing.T, bin string) {
+	p := newPair(t)
+	proxy, through := wiretap.Through(t, p.URL)
+	var kill sync.Once
+	proxy.SetHook(func(w wiretap.Turn) wiretap.Verdict {
+		if strings.Contains(w.Statement, "ADD COLUMN body") {
+			kill.Do(func() {
+				if err := p.primary.Kill(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		return wiretap.Pass
+	})
+	before, after := operator(t, situation(t, "failover"), "promote")
+	env := append(runbookEnv(bin, through, p.Name()), "BOTH_URL="+p.both(t))
+	runScript(t, t.TempDir(), before, env)
+	p.Move(t, p.standby.URL)
+	p.promote(t)
 	runScript(t, t.TempDir(), after, env)
 }
 

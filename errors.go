@@ -49,8 +49,9 @@ var (
 	ErrLockLost = errors.New("the migration lock was lost")
 
 	// ErrLockUnproved means that a second connection could take the lock while
-	// it was held: between here and the server is something, most likely a
-	// pooler in transaction mode, that makes session locks worthless.
+	// it was held, or that there is none to try it with although something stands
+	// between here and the server: most likely a pooler in transaction mode, which
+	// makes session locks worthless.
 	ErrLockUnproved = errors.New("the migration lock does not exclude others")
 
 	// ErrPlanChanged is returned by [DB.Apply] when the database or the files
