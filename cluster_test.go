@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -104,13 +105,12 @@ func TestKilledInCluster(t *testing.T) {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
 			c := newCluster(t)
-			var victim *worker
-			dead := make(chan struct{})
-			_, through := faultdb.Through(t, c.URL, faultdb.Fault{At: n, All: true, Kind: faultdb.Reset, Call: func() { victim.kill(); close(dead) }})
+			victim, dead := make(chan *worker, 1), make(chan struct{})
+			_, through := faultdb.Through(t, c.URL, faultdb.Fault{At: n, All: true, Kind: faultdb.Reset, Call: func() { (<-victim).kill(); close(dead) }})
 			first := run
 			first.URL = through
 			workers, release := startWorkers(t, 1, first)
-			victim = workers[0]
+			victim <- workers[0]
 			release()
 			select {
 			case <-dead:
@@ -141,12 +141,12 @@ func TestClusterConflict(t *testing.T) {
 			execute(t, c.AdminDB(t), "CREATE TABLE counter (id int PRIMARY KEY, n int)", "INSERT INTO counter VALUES (1, 0)", "CREATE TABLE effects (step varchar(40))")
 			c.caughtUp(t)
 			proxy, through := wiretap.Through(t, c.URL)
-			collided := false
-			inside := false
+			var inside, collided atomic.Bool // connections have a goroutine each
 			proxy.SetHook(func(w wiretap.Turn) wiretap.Verdict {
-				inside = inside || strings.HasPrefix(w.Statement, "UPDATE counter")
-				if inside && !collided && strings.Contains(w.Statement, at) {
-					collided = true
+				if strings.HasPrefix(w.Statement, "UPDATE counter") {
+					inside.Store(true)
+				}
+				if inside.Load() && strings.Contains(w.Statement, at) && collided.CompareAndSwap(false, true) {
 					collide(t, other)
 				}
 				return wiretap.Pass
@@ -155,7 +155,7 @@ func TestClusterConflict(t *testing.T) {
 			db := open(t, c.Database, files{"1_a.up.sql": "UPDATE counter SET n = n + 1;\nINSERT INTO effects VALUES ('one');\nINSERT INTO effects VALUES ('two');\n"},
 				func(cfg *tldwdb.Config) { cfg.URL, cfg.Logger = through, book.logger() })
 			succeed(t, "up 0001_a; 0 → 1")(db.Up(t.Context()))
-			if !collided || !strings.Contains(book.text(), "a table is locked, trying again") {
+			if !collided.Load() || !strings.Contains(book.text(), "a table is locked, trying again") {
 				t.Errorf("nothing collided:\n%s", book.text())
 			}
 			c.caughtUp(t)
@@ -259,10 +259,12 @@ func TestHolderCutOff(t *testing.T) {
 			proxy, through := wiretap.Through(t, node.URL)
 			var once sync.Once
 			reached := make(chan struct{})
-			second := false
+			var second atomic.Bool // connections have a goroutine each
 			proxy.SetHook(func(w wiretap.Turn) wiretap.Verdict {
-				second = second || strings.Contains(w.Statement, "t2")
-				if second && strings.HasPrefix(w.Statement, at) {
+				if strings.Contains(w.Statement, "t2") {
+					second.Store(true)
+				}
+				if second.Load() && strings.HasPrefix(w.Statement, at) {
 					once.Do(func() { cut(); close(reached) })
 				}
 				return wiretap.Pass
