@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-sql-driver/mysql"
+
 	"github.com/tldw/tldwdb/internal/sqlscan"
 	"github.com/tldw/tldwdb/internal/testdb"
 )
@@ -284,5 +286,25 @@ func TestMySQLAbandonsItsOwn(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestIsCutOff(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		number uint16
+		text   string
+		want   bool
+	}{
+		{1047, "WSREP has not yet prepared node for application use", true},
+		{1047, "Unknown command", false},
+		{1180, "Error while appending streaming replication fragment(provider status: Not connected to Primary Component)", true},
+		{1180, "Got error 28 \"No space left on device\" during COMMIT", false},
+		{1213, "Deadlock found when trying to get lock; try restarting transaction", false},
+	} {
+		err := fmt.Errorf("at a statement: %w", &mysql.MySQLError{Number: c.number, Message: c.text})
+		if got := (&mysqlDialect{}).IsCutOff(err); got != c.want {
+			t.Errorf("%v: %v, want %v", err, got, c.want)
+		}
 	}
 }
