@@ -73,15 +73,15 @@ func (m *matrix) killed(t *testing.T) {
 				t.Run(fmt.Sprint(n), func(t *testing.T) {
 					t.Parallel()
 					tdb := m.prepare(t)
-					var victim *worker
+					victim := make(chan *worker, 1)
 					dead := make(chan struct{})
-					f := faultdb.Fault{At: n, All: true, Kind: faultdb.Reset, Call: func() { victim.kill(); close(dead) }}
+					f := faultdb.Fault{At: n, All: true, Kind: faultdb.Reset, Call: func() { (<-victim).kill(); close(dead) }}
 					if heard {
 						f.Kind = faultdb.Heard
 					}
 					_, through := faultdb.Through(t, tdb.URL, f)
 					workers, release := startWorkers(t, 1, m.job(through))
-					victim = workers[0]
+					victim <- workers[0]
 					release()
 					select {
 					case <-dead:
@@ -106,12 +106,12 @@ func (m *matrix) crowd(t *testing.T) {
 			r := random(m.engine, seed)
 			size := 2 + r.IntN(3)
 			victim := r.IntN(size)
-			var workers []*worker
+			doomed := make(chan *worker, 1)
 			// Waiters send a few messages each beside those of the one that works.
-			f := faultdb.Fault{At: 1 + r.IntN(m.messages[faultdb.Client]*(size+1)/2), Call: func() { workers[victim].kill() }}
+			f := faultdb.Fault{At: 1 + r.IntN(m.messages[faultdb.Client]*(size+1)/2), Call: func() { (<-doomed).kill() }}
 			proxy, through := faultdb.Through(t, tdb.URL, f)
-			var release func()
-			workers, release = startWorkers(t, size, m.job(through))
+			workers, release := startWorkers(t, size, m.job(through))
+			doomed <- workers[victim]
 			release()
 			var all sync.WaitGroup
 			for i, w := range workers {
@@ -144,12 +144,12 @@ func (m *matrix) paused(t *testing.T) {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
 			tdb := m.prepare(t)
-			var sleeper *worker
+			sleeper := make(chan *worker, 1)
 			stopped := make(chan error, 1)
-			f := faultdb.Fault{At: n, Call: func() { stopped <- sleeper.cmd.Process.Signal(syscall.SIGSTOP) }}
+			f := faultdb.Fault{At: n, Call: func() { stopped <- (<-sleeper).cmd.Process.Signal(syscall.SIGSTOP) }}
 			_, through := faultdb.Through(t, tdb.URL, f)
 			workers, release := startWorkers(t, 1, m.job(through))
-			sleeper = workers[0]
+			sleeper <- workers[0]
 			release()
 			select {
 			case err := <-stopped:
@@ -165,10 +165,10 @@ func (m *matrix) paused(t *testing.T) {
 			if _, err := m.run(ctx, tdb.URL, impatient); err != nil && (!errors.Is(err, tldwdb.ErrLockTimeout) || tldwdb.Hint(err) == "") {
 				t.Errorf("while the holder sleeps: %v", err)
 			}
-			if err := sleeper.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+			if err := workers[0].cmd.Process.Signal(syscall.SIGCONT); err != nil {
 				t.Fatal(err)
 			}
-			r := sleeper.report(t)
+			r := workers[0].report(t)
 			if r.Error != "" || !r.Ready {
 				t.Errorf("the one that woke up: %q %+v", r.Error, r.Result)
 			}
@@ -186,12 +186,12 @@ func (m *matrix) outslept(t *testing.T) {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
 			tdb := m.prepare(t)
-			var sleeper *worker
+			sleeper := make(chan *worker, 1)
 			stopped := make(chan error, 1)
-			f := faultdb.Fault{At: n, Call: func() { stopped <- sleeper.cmd.Process.Signal(syscall.SIGSTOP) }}
+			f := faultdb.Fault{At: n, Call: func() { stopped <- (<-sleeper).cmd.Process.Signal(syscall.SIGSTOP) }}
 			_, through := faultdb.Through(t, tdb.URL, f)
 			workers, release := startWorkers(t, 1, m.job(through))
-			sleeper = workers[0]
+			sleeper <- workers[0]
 			release()
 			select {
 			case err := <-stopped:
@@ -207,10 +207,10 @@ func (m *matrix) outslept(t *testing.T) {
 				t.Errorf("the one that takes its place: %v\nhint: %s", err, tldwdb.Hint(err))
 			}
 			before := everything(t, tdb.AdminDB(t))
-			if err := sleeper.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+			if err := workers[0].cmd.Process.Signal(syscall.SIGCONT); err != nil {
 				t.Fatal(err)
 			}
-			r := sleeper.report(t)
+			r := workers[0].report(t)
 			if after := everything(t, tdb.AdminDB(t)); after != before {
 				t.Errorf("the one that woke up (%q) changed something:\n%s\nwas\n%s", r.Error, after, before)
 			}

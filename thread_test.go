@@ -54,7 +54,7 @@ func (t *thread) Connect(context.Context) (driver.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &threadConn{SQLiteConn: c.(*sqlite3.SQLiteConn), t: t}, nil
+		return &threadConn{sqliteConn: c.(sqliteConn), t: t}, nil
 	})
 }
 
@@ -62,13 +62,13 @@ func (t *thread) Connect(context.Context) (driver.Conn, error) {
 func (*thread) Driver() driver.Driver { return &sqlite3.SQLiteDriver{} }
 
 type threadConn struct {
-	*sqlite3.SQLiteConn
+	sqliteConn
 	t *thread
 }
 
 // Close checkpoints, if it is the last one.
 func (c *threadConn) Close() error {
-	_, err := on(c.t, func() (any, error) { return nil, c.SQLiteConn.Close() })
+	_, err := on(c.t, func() (any, error) { return nil, c.sqliteConn.Close() })
 	return err
 }
 
@@ -76,13 +76,13 @@ func (c *threadConn) Close() error {
 // thread.
 func (c *threadConn) ExecContext(_ context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	return on(c.t, func() (driver.Result, error) {
-		return c.SQLiteConn.ExecContext(context.Background(), query, args)
+		return c.sqliteConn.ExecContext(context.Background(), query, args)
 	})
 }
 
 // QueryContext is as ExecContext.
 func (c *threadConn) QueryContext(_ context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
 	return on(c.t, func() (driver.Rows, error) {
-		return c.SQLiteConn.QueryContext(context.Background(), query, args)
+		return c.sqliteConn.QueryContext(context.Background(), query, args)
 	})
 }
