@@ -220,9 +220,9 @@ func (r *run) withoutForeignKeys(ctx context.Context, j *job, work func() error)
 	return work()
 }
 
-// record are the statements that claim the migration, before the file runs. A
+// claim are the statements that claim the migration, before the file runs. A
 // second process that got past the lock fails here.
-func (r *run) record(j *job) []string {
+func (r *run) claim(j *job) []string {
 	e := entry{id: j.id, checksum: j.checksum, state: stateApplied, direction: j.direction, steps: len(j.statements), down: j.down}
 	switch {
 	case j.row == nil:
@@ -258,7 +258,7 @@ func (r *run) sessionFor(j *job) dialect.Session {
 // transact runs a migration and its history row in one transaction. Where the
 // engine takes several statements at once, all of it is one packet.
 func (r *run) transact(ctx context.Context, j *job) error {
-	open := plain(append(r.d.Begin(r.sessionFor(j)), r.record(j)...))
+	open := plain(append(r.d.Begin(r.sessionFor(j)), r.claim(j)...))
 	closing := plain(slices.Concat(r.d.Reclaim(), []string{r.settle(j), "COMMIT"}, r.d.Restore(r.session)))
 	err := r.exec(ctx, j, open, closing)
 	if err == nil {
@@ -434,7 +434,7 @@ func (r *run) applyTogether(ctx context.Context, hist *history, jobs []*job) err
 		var took []time.Duration
 		err := r.retry(ctx, func() error {
 			took = nil
-			err := r.together(ctx, jobs, &took)
+			err := r.inOne(ctx, jobs, &took)
 			if err != nil {
 				r.rollback(ctx)
 			}
@@ -450,7 +450,7 @@ func (r *run) applyTogether(ctx context.Context, hist *history, jobs []*job) err
 	})
 }
 
-func (r *run) together(ctx context.Context, jobs []*job, took *[]time.Duration) error {
+func (r *run) inOne(ctx context.Context, jobs []*job, took *[]time.Duration) error {
 	for i, j := range jobs {
 		start := time.Now()
 		open := r.d.Timeouts(r.sessionFor(j))
@@ -462,7 +462,7 @@ func (r *run) together(ctx context.Context, jobs []*job, took *[]time.Duration) 
 			closing = append(closing, "COMMIT")
 		}
 		closing = append(closing, r.d.Restore(r.session)...)
-		if err := r.exec(ctx, j, plain(append(open, r.record(j)...)), plain(closing)); err != nil {
+		if err := r.exec(ctx, j, plain(append(open, r.claim(j)...)), plain(closing)); err != nil {
 			return err
 		}
 		if err := r.restoreSession(ctx, j); err != nil {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -175,24 +176,19 @@ func (s *store) fenced(expression string) string {
 // statement that writes it fails when the lease is gone.
 func (s *store) runID() string { return s.fenced(s.d.Literal(s.run)) }
 
-// queryer is a pool or a connection.
-type queryer interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-}
-
 // read is the look: one SELECT, no lock, no write. A table that is not there
 // is an empty history; any other error is an error. It is made at each boot, so
 // it leaves out what no decision needs.
-func (s *store) read(ctx context.Context, q queryer) (*history, error) {
+func (s *store) read(ctx context.Context, q dialect.Queryer) (*history, error) {
 	return s.readColumns(ctx, q, false)
 }
 
 // readDetails is read with the details of each row.
-func (s *store) readDetails(ctx context.Context, q queryer) (*history, error) {
+func (s *store) readDetails(ctx context.Context, q dialect.Queryer) (*history, error) {
 	return s.readColumns(ctx, q, true)
 }
 
-func (s *store) readColumns(ctx context.Context, q queryer, withDetails bool) (*history, error) {
+func (s *store) readColumns(ctx context.Context, q dialect.Queryer, withDetails bool) (*history, error) {
 	columns := fmt.Sprintf("set_name, version, repeatable, name, checksum, state, direction, done, steps, COALESCE(intent, ''), COALESCE(%s, ''), actor, run_id,"+
 		" CASE WHEN down_sql IS NULL THEN 0 ELSE 1 END", s.d.TimeText("finished_at"))
 	if withDetails {
@@ -224,7 +220,7 @@ func (s *store) readColumns(ctx context.Context, q queryer, withDetails bool) (*
 const readTries = 10
 
 // query is one try of readColumns. pgx reports the error of a query with its rows.
-func (s *store) query(ctx context.Context, q queryer, query string, withDetails bool) (*history, error) {
+func (s *store) query(ctx context.Context, q dialect.Queryer, query string, withDetails bool) (*history, error) {
 	rows, err := q.QueryContext(ctx, query, s.d.QueryArgs()...)
 	if err != nil {
 		return nil, err
@@ -446,19 +442,10 @@ func (s *store) setMeta(key, value string) []string {
 }
 
 // storedDown reads the down script that was kept when the migration ran.
-func (s *store) storedDown(ctx context.Context, q queryer, id ID) (string, error) {
-	rows, err := q.QueryContext(ctx, fmt.Sprintf("SELECT down_sql FROM %s WHERE %s", s.table, s.where(id)), s.d.QueryArgs()...)
-	if err != nil {
-		return "", fmt.Errorf("reading the stored down script: %w", err)
-	}
-	defer func() { _ = rows.Close() }() // Err below has told everything that Close could
+func (s *store) storedDown(ctx context.Context, q dialect.Queryer, id ID) (string, error) {
 	var text sql.NullString
-	for rows.Next() {
-		if err := rows.Scan(&text); err != nil {
-			return "", fmt.Errorf("reading the stored down script: %w", err)
-		}
-	}
-	if err := rows.Err(); err != nil {
+	err := dialect.QueryRow(ctx, q, fmt.Sprintf("SELECT down_sql FROM %s WHERE %s", s.table, s.where(id)), s.d.QueryArgs(), &text)
+	if err != nil && !errors.Is(err, dialect.ErrNoRow) {
 		return "", fmt.Errorf("reading the stored down script: %w", err)
 	}
 	return text.String, nil

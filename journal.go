@@ -119,7 +119,7 @@ func (g *journalRun) statements(ctx context.Context, start int) error {
 			return g.doubtful(ctx, failed, err)
 		}
 		if end && !g.d.IsLockTimeout(err) {
-			return g.unsettled(err)
+			return g.unclosed(err)
 		}
 		if !g.d.IsLockTimeout(err) {
 			return g.failed(ctx, failed, err)
@@ -372,17 +372,9 @@ func (g *journalRun) own(ctx context.Context, suffix string) error {
 		actor, owner string
 		lapsed       bool
 	)
-	rows, err := g.conn.QueryContext(ctx, "SELECT actor, run_id, "+g.store.fenced("1")+" IS NULL FROM "+g.store.table+" WHERE "+g.store.where(g.j.id)+suffix, g.d.QueryArgs()...)
-	if err != nil {
-		return entryError{err}
-	}
-	defer func() { _ = rows.Close() }() // Err below has told everything that Close could
-	for rows.Next() {
-		if err := rows.Scan(&actor, &owner, &lapsed); err != nil {
-			return entryError{err}
-		}
-	}
-	if err := rows.Err(); err != nil {
+	err := dialect.QueryRow(ctx, g.conn, "SELECT actor, run_id, "+g.store.fenced("1")+" IS NULL FROM "+g.store.table+" WHERE "+g.store.where(g.j.id)+suffix,
+		g.d.QueryArgs(), &actor, &owner, &lapsed)
+	if err != nil && !errors.Is(err, dialect.ErrNoRow) {
 		return entryError{err}
 	}
 	switch {
@@ -561,8 +553,8 @@ func (g *journalRun) finish(ctx context.Context) error {
 	return nil
 }
 
-// unsettled is the error of an account that could not be closed.
-func (g *journalRun) unsettled(err error) error {
+// unclosed is the error of an account that could not be closed.
+func (g *journalRun) unclosed(err error) error {
 	return g.j.fail(g.d, -1, fmt.Errorf("writing the end of the migration: %w", err))
 }
 
@@ -609,7 +601,7 @@ func (g *journalRun) runGo(ctx context.Context) error {
 		if lost := g.disowned(ctx, err); lost != nil {
 			return lost
 		}
-		return g.unsettled(err)
+		return g.unclosed(err)
 	}
 	return nil
 }

@@ -253,19 +253,12 @@ func (r *run) holdsLease(ctx context.Context) error {
 	if err := r.guarded(ctx); err != nil {
 		return err
 	}
-	rows, err := r.conn.QueryContext(ctx, "SELECT "+r.store.fence("1")+" IS NULL", r.d.QueryArgs()...)
-	if err != nil {
+	var lapsed bool
+	if err := dialect.QueryRow(ctx, r.conn, "SELECT "+r.store.fence("1")+" IS NULL", r.d.QueryArgs(), &lapsed); err != nil {
 		return err
-	}
-	defer func() { _ = rows.Close() }() // Err below has told everything that Close could
-	lapsed := false
-	for rows.Next() {
-		if err := rows.Scan(&lapsed); err != nil {
-			return err
-		}
 	}
 	if lapsed {
 		return r.lapsed()
 	}
-	return rows.Err()
+	return nil
 }

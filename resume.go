@@ -132,17 +132,7 @@ func (g *journalRun) interrupted(ctx context.Context, in intent, done int) (int,
 }
 
 func (g *journalRun) fingerprint(ctx context.Context, expression string) (now string, err error) {
-	rows, err := g.conn.QueryContext(ctx, "SELECT "+expression, g.d.QueryArgs()...)
-	if err != nil {
-		return "", fmt.Errorf("reading the catalogue: %w", err)
-	}
-	defer func() { _ = rows.Close() }() // Err below has told everything that Close could
-	for rows.Next() {
-		if err := rows.Scan(&now); err != nil {
-			return "", fmt.Errorf("reading the catalogue: %w", err)
-		}
-	}
-	if err := rows.Err(); err != nil {
+	if err := dialect.QueryRow(ctx, g.conn, "SELECT "+expression, g.d.QueryArgs(), &now); err != nil {
 		return "", fmt.Errorf("reading the catalogue: %w", err)
 	}
 	return now, nil

@@ -299,8 +299,8 @@ func New(name string, native bool) (Dialect, error) {
 	return nil, fmt.Errorf("unknown dialect %q", name)
 }
 
-// errNoRow means that a query that always has an answer had none.
-var errNoRow = errors.New("the server gave no answer")
+// ErrNoRow means that a query for one row had no answer.
+var ErrNoRow = errors.New("the server gave no answer")
 
 // execEach is ExecScript for drivers that take one statement at a time.
 func execEach(ctx context.Context, c *sql.Conn, list []sqlscan.Statement, limit time.Duration) (int, error) {
@@ -332,7 +332,7 @@ func untilGone(ctx context.Context, c *sql.Conn, query string, args []any) error
 	defer pause.Stop()
 	for {
 		var there bool
-		if err := queryRow(ctx, c, query, args, &there); err != nil || !there {
+		if err := QueryRow(ctx, c, query, args, &there); err != nil || !there {
 			return err
 		}
 		select {
@@ -343,13 +343,14 @@ func untilGone(ctx context.Context, c *sql.Conn, query string, args []any) error
 	}
 }
 
-// queryer is a connection, or a transaction on one.
-type queryer interface {
+// Queryer is a connection, or a transaction on one.
+type Queryer interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }
 
-// queryRow reads a single row.
-func queryRow(ctx context.Context, c queryer, query string, args []any, dest ...any) (err error) {
+// QueryRow reads a single row, to its end: an error may follow it. It returns
+// ErrNoRow when there is none.
+func QueryRow(ctx context.Context, c Queryer, query string, args []any, dest ...any) (err error) {
 	rows, err := c.QueryContext(ctx, query, args...)
 	if err != nil {
 		return err
@@ -363,7 +364,7 @@ func queryRow(ctx context.Context, c queryer, query string, args []any, dest ...
 		if err := rows.Err(); err != nil {
 			return err
 		}
-		return errNoRow
+		return ErrNoRow
 	}
 	if err := rows.Scan(dest...); err != nil {
 		return err

@@ -144,7 +144,7 @@ func (l *Lease) Try(ctx context.Context, c *sql.Conn, _ time.Duration) (bool, er
 
 func (l *Lease) try(ctx context.Context, c *sql.Conn) (bool, error) {
 	holder, err := l.read(ctx, c, "")
-	if l.d.IsNoTable(err) || errors.Is(err, errNoRow) {
+	if l.d.IsNoTable(err) || errors.Is(err, ErrNoRow) {
 		if err := l.create(ctx, c, l.d.IsNoTable(err)); err != nil {
 			return false, err
 		}
@@ -157,8 +157,8 @@ func (l *Lease) try(ctx context.Context, c *sql.Conn) (bool, error) {
 }
 
 // read reads the beat. lock ends the statement.
-func (l *Lease) read(ctx context.Context, q queryer, lock string) (h leaseHolder, err error) {
-	err = queryRow(ctx, q, fmt.Sprintf("SELECT token, owner, session, server, peer, expires_at > %s, %s FROM %s WHERE id = %d %s",
+func (l *Lease) read(ctx context.Context, q Queryer, lock string) (h leaseHolder, err error) {
+	err = QueryRow(ctx, q, fmt.Sprintf("SELECT token, owner, session, server, peer, expires_at > %s, %s FROM %s WHERE id = %d %s",
 		l.d.Now(), l.d.ElapsedMS("taken_at"), l.table, leaseBeat, lock), l.d.QueryArgs(), &h.token, &h.owner, &h.session, &h.server, &h.peer, &h.busy, &h.age)
 	return h, err
 }
@@ -210,12 +210,12 @@ func (l *Lease) take(ctx context.Context, c *sql.Conn) (_ bool, err error) {
 	}
 	known := true
 	if beat.owner != "" {
-		if err := queryRow(ctx, tx, "SELECT "+l.d.leaseKnown(beat), l.d.QueryArgs(), &known); err != nil {
+		if err := QueryRow(ctx, tx, "SELECT "+l.d.leaseKnown(beat), l.d.QueryArgs(), &known); err != nil {
 			return false, err
 		}
 	}
 	var fence int64
-	if err := queryRow(ctx, tx, fmt.Sprintf("SELECT token FROM %s WHERE id = %d FOR UPDATE NOWAIT", l.table, leaseFence), l.d.QueryArgs(), &fence); err != nil {
+	if err := QueryRow(ctx, tx, fmt.Sprintf("SELECT token FROM %s WHERE id = %d FOR UPDATE NOWAIT", l.table, leaseFence), l.d.QueryArgs(), &fence); err != nil {
 		return false, err
 	}
 	token := max(fence, beat.token) + 1
@@ -262,14 +262,14 @@ func (l *Lease) settle(ctx context.Context, q runner, h leaseHolder) (gone bool,
 	})
 }
 
-func (l *Lease) alive(ctx context.Context, q queryer, h leaseHolder, working bool) (there bool, err error) {
-	err = queryRow(ctx, q, "SELECT "+l.d.leaseAlive(h, working), l.d.QueryArgs(), &there)
+func (l *Lease) alive(ctx context.Context, q Queryer, h leaseHolder, working bool) (there bool, err error) {
+	err = QueryRow(ctx, q, "SELECT "+l.d.leaseAlive(h, working), l.d.QueryArgs(), &there)
 	return there, err
 }
 
 // runner is a connection, or a transaction on one.
 type runner interface {
-	queryer
+	Queryer
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 }
 
@@ -356,9 +356,9 @@ func (l *Lease) writeOnce(ctx context.Context, c *sql.Conn, set string) (ours bo
 func (l *Lease) Holder(ctx context.Context, c *sql.Conn) (string, error) {
 	var owner, since string
 	var ended float64
-	err := queryRow(ctx, c, fmt.Sprintf("SELECT owner, %s, %s FROM %s WHERE id = %d", l.d.TimeText("taken_at"), l.d.ElapsedMS("expires_at"), l.table, leaseBeat),
+	err := QueryRow(ctx, c, fmt.Sprintf("SELECT owner, %s, %s FROM %s WHERE id = %d", l.d.TimeText("taken_at"), l.d.ElapsedMS("expires_at"), l.table, leaseBeat),
 		l.d.QueryArgs(), &owner, &since, &ended)
-	if l.d.IsNoTable(err) || errors.Is(err, errNoRow) || err == nil && owner == "" {
+	if l.d.IsNoTable(err) || errors.Is(err, ErrNoRow) || err == nil && owner == "" {
 		return "", nil
 	}
 	if err != nil {
@@ -377,7 +377,7 @@ func (l *Lease) Holder(ctx context.Context, c *sql.Conn) (string, error) {
 func (l *Lease) Excludes(ctx context.Context, second *sql.Conn) (bool, error) {
 	return until(ctx, seenWithin, func() (bool, error) {
 		h, err := l.read(ctx, second, "")
-		if l.d.IsNoTable(err) || errors.Is(err, errNoRow) {
+		if l.d.IsNoTable(err) || errors.Is(err, ErrNoRow) {
 			return false, nil
 		}
 		return err == nil && h.token == l.token, err
@@ -393,7 +393,7 @@ func (l *Lease) Abandon(ctx context.Context, second *sql.Conn) error {
 		return err
 	}
 	var known bool
-	if err := queryRow(ctx, second, "SELECT "+l.d.leaseKnown(h), l.d.QueryArgs(), &known); err != nil || !known {
+	if err := QueryRow(ctx, second, "SELECT "+l.d.leaseKnown(h), l.d.QueryArgs(), &known); err != nil || !known {
 		return err
 	}
 	for gone := false; !gone; { // until ctx ends

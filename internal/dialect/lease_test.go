@@ -107,7 +107,7 @@ func lapse(t *testing.T, pool *sql.DB, c contender) {
 // fenced reads a number through the fence, or nothing.
 func (c contender) fenced(t *testing.T) (n sql.NullInt64) {
 	t.Helper()
-	if err := queryRow(t.Context(), c.conn, "SELECT "+c.Fence("7"), c.d.QueryArgs(), &n); err != nil {
+	if err := QueryRow(t.Context(), c.conn, "SELECT "+c.Fence("7"), c.d.QueryArgs(), &n); err != nil {
 		t.Fatal(err)
 	}
 	return n

@@ -193,7 +193,7 @@ func (d *mysqlDialect) Inspect(ctx context.Context, c *sql.Conn, _ string) (Fact
 	var f Facts
 	var database sql.NullString
 	var mode string
-	if err := queryRow(ctx, c, "SELECT DATABASE(), VERSION(), CONNECTION_ID(), @@SESSION.sql_mode", nil, &database, &f.Server, &f.Session, &mode); err != nil {
+	if err := QueryRow(ctx, c, "SELECT DATABASE(), VERSION(), CONNECTION_ID(), @@SESSION.sql_mode", nil, &database, &f.Server, &f.Session, &mode); err != nil {
 		return Facts{}, err
 	}
 	if !database.Valid {
@@ -767,7 +767,7 @@ const (
 func (d *mysqlDialect) Snapshot(ctx context.Context, c *sql.Conn) (settings map[string]string, err error) {
 	settings = map[string]string{}
 	var database, role sql.NullString
-	if err := queryRow(ctx, c, "SELECT DATABASE(), CURRENT_ROLE()", nil, &database, &role); err != nil {
+	if err := QueryRow(ctx, c, "SELECT DATABASE(), CURRENT_ROLE()", nil, &database, &role); err != nil {
 		return nil, err
 	}
 	settings[settingDatabase], settings[settingRole] = database.String, "NONE"
@@ -902,7 +902,7 @@ func (*mysqlLock) NeedsConnection() bool { return true }
 
 func (l *mysqlLock) get(ctx context.Context, c *sql.Conn, wait string) (bool, error) {
 	var answer sql.NullInt64
-	if err := queryRow(ctx, c, "SELECT GET_LOCK("+l.name+", "+wait+")", nil, &answer); err != nil {
+	if err := QueryRow(ctx, c, "SELECT GET_LOCK("+l.name+", "+wait+")", nil, &answer); err != nil {
 		return false, err
 	}
 	if !answer.Valid { // the server ran out of memory, or the wait was killed
@@ -917,7 +917,7 @@ func (l *mysqlLock) Try(ctx context.Context, c *sql.Conn, slice time.Duration) (
 
 func (l *mysqlLock) Unlock(ctx context.Context, c *sql.Conn) (bool, error) {
 	var answer sql.NullInt64
-	err := queryRow(ctx, c, "SELECT RELEASE_LOCK("+l.name+")", nil, &answer)
+	err := QueryRow(ctx, c, "SELECT RELEASE_LOCK("+l.name+")", nil, &answer)
 	return answer.Int64 == 1, err
 }
 
@@ -925,11 +925,11 @@ func (l *mysqlLock) Unlock(ctx context.Context, c *sql.Conn) (bool, error) {
 // see processes.
 func (l *mysqlLock) Holder(ctx context.Context, c *sql.Conn) (string, error) {
 	var id sql.NullInt64
-	if err := queryRow(ctx, c, "SELECT IS_USED_LOCK("+l.name+")", nil, &id); err != nil || !id.Valid {
+	if err := QueryRow(ctx, c, "SELECT IS_USED_LOCK("+l.name+")", nil, &id); err != nil || !id.Valid {
 		return "", err
 	}
 	var host, since string
-	if err := queryRow(ctx, c, fmt.Sprintf("SELECT HOST, TIME FROM %s WHERE ID = %d", l.processlist, id.Int64), nil, &host, &since); err != nil {
+	if err := QueryRow(ctx, c, fmt.Sprintf("SELECT HOST, TIME FROM %s WHERE ID = %d", l.processlist, id.Int64), nil, &host, &since); err != nil {
 		return fmt.Sprintf("connection %d", id.Int64), nil //nolint:nilerr // the number is what can be known without the right to see more
 	}
 	return fmt.Sprintf("connection %d from %s, in its present state for %s s", id.Int64, host, since), nil
@@ -950,7 +950,7 @@ func (l *mysqlLock) Excludes(ctx context.Context, second *sql.Conn) (bool, error
 func (l *mysqlLock) Abandon(ctx context.Context, second *sql.Conn) error {
 	held := fmt.Sprintf("SELECT COALESCE(IS_USED_LOCK(%s), 0) = %d", l.name, l.id)
 	var ours bool
-	if err := queryRow(ctx, second, held, nil, &ours); err != nil || !ours {
+	if err := QueryRow(ctx, second, held, nil, &ours); err != nil || !ours {
 		return err
 	}
 	_, err := second.ExecContext(ctx, fmt.Sprintf("KILL CONNECTION %d", l.id))

@@ -120,7 +120,7 @@ func fingerprintAround(t *testing.T, pool *sql.DB, d Dialect, text string) (befo
 		t.Fatalf("%s: no fingerprint", text)
 	}
 	read := func(ctx context.Context) (value string) {
-		if err := queryRow(ctx, conn, "SELECT "+expression, nil, &value); err != nil {
+		if err := QueryRow(ctx, conn, "SELECT "+expression, nil, &value); err != nil {
 			t.Fatalf("%s: reading the fingerprint: %v", text, err)
 		}
 		return value
@@ -281,7 +281,7 @@ func TestMySQLAbandonsItsOwn(t *testing.T) {
 					t.Fatal(err)
 				}
 				var n int
-				if err := queryRow(ctx, first, "SELECT 1", nil, &n); (err == nil) == held {
+				if err := QueryRow(ctx, first, "SELECT 1", nil, &n); (err == nil) == held {
 					t.Errorf("held %v: %v", held, err)
 				}
 			}

@@ -120,7 +120,7 @@ func (p *postgres) Inspect(ctx context.Context, c *sql.Conn, table string) (Fact
 	// would be made. to_regclass takes text only since 9.6.
 	query := `SELECT current_database(), coalesce((SELECT n.nspname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass(` +
 		p.Literal(pgx.Identifier{table}.Sanitize()) + `)), current_schema())::text, current_setting('server_version_num'), current_setting('server_version'), pg_backend_pid(), pg_is_in_recovery(), current_setting('transaction_read_only'), version()`
-	if err := queryRow(ctx, c, query, p.QueryArgs(), &f.Database, &schema, &version, &f.Server, &f.Session, &recovery, &readOnly, &product); err != nil {
+	if err := QueryRow(ctx, c, query, p.QueryArgs(), &f.Database, &schema, &version, &f.Server, &f.Session, &recovery, &readOnly, &product); err != nil {
 		return Facts{}, err
 	}
 	number, err := strconv.Atoi(version)
@@ -545,8 +545,8 @@ func (p *postgres) Definitions(ctx context.Context, c *sql.Conn, st sqlscan.Stat
 	}
 	name := p.Qualify(index.schema, index.object)
 	var text string
-	err := queryRow(ctx, c, "SELECT pg_get_indexdef(i.indexrelid) || CASE WHEN i.indisvalid THEN '' ELSE ' (invalid)' END FROM pg_catalog.pg_index i WHERE i.indexrelid = "+p.regclass(index), p.QueryArgs(), &text)
-	if errors.Is(err, errNoRow) {
+	err := QueryRow(ctx, c, "SELECT pg_get_indexdef(i.indexrelid) || CASE WHEN i.indisvalid THEN '' ELSE ' (invalid)' END FROM pg_catalog.pg_index i WHERE i.indexrelid = "+p.regclass(index), p.QueryArgs(), &text)
+	if errors.Is(err, ErrNoRow) {
 		return []string{"index " + name + " does not exist"}, nil
 	}
 	return []string{"index " + name + " is: " + text}, err
@@ -555,7 +555,7 @@ func (p *postgres) Definitions(ctx context.Context, c *sql.Conn, st sqlscan.Stat
 // SessionState is made of the settings that were made in the session, its role and
 // its temporary objects.
 func (p *postgres) SessionState(ctx context.Context, c *sql.Conn) (state string, err error) {
-	err = queryRow(ctx, c, "SELECT concat_ws(' ', current_user, (SELECT md5(string_agg(name || '=' || setting, ',' ORDER BY name)) FROM pg_catalog.pg_settings WHERE source = 'session'),"+
+	err = QueryRow(ctx, c, "SELECT concat_ws(' ', current_user, (SELECT md5(string_agg(name || '=' || setting, ',' ORDER BY name)) FROM pg_catalog.pg_settings WHERE source = 'session'),"+
 		" (SELECT md5(string_agg(relname, ',' ORDER BY relname)) FROM pg_catalog.pg_class WHERE relnamespace = pg_my_temp_schema()))", p.QueryArgs(), &state)
 	return state, err
 }
@@ -585,7 +585,7 @@ func (p *postgres) Rerun(ctx context.Context, c *sql.Conn, st sqlscan.Statement)
 		return false, nil
 	}
 	var found string
-	if err := queryRow(ctx, c, "SELECT "+p.Fingerprint(st), p.QueryArgs(), &found); err != nil || found != FingerprintInvalid {
+	if err := QueryRow(ctx, c, "SELECT "+p.Fingerprint(st), p.QueryArgs(), &found); err != nil || found != FingerprintInvalid {
 		return false, err
 	}
 	if detaching {
@@ -719,7 +719,7 @@ func (*postgresLock) NeedsConnection() bool { return true }
 // holder is done all waiters wake together, look, and leave; queueing for the
 // exclusive lock they would come through one by one, only to find nothing to do.
 func (l *postgresLock) Try(ctx context.Context, c *sql.Conn, slice time.Duration) (got bool, err error) {
-	if err := queryRow(ctx, c, fmt.Sprintf("SELECT pg_catalog.pg_try_advisory_lock(%d)", l.key), l.p.QueryArgs(), &got); err != nil || got || slice <= 0 {
+	if err := QueryRow(ctx, c, fmt.Sprintf("SELECT pg_catalog.pg_try_advisory_lock(%d)", l.key), l.p.QueryArgs(), &got); err != nil || got || slice <= 0 {
 		return got, err
 	}
 	// One packet is one implicit transaction, and the settings end with it: they
@@ -733,7 +733,7 @@ func (l *postgresLock) Try(ctx context.Context, c *sql.Conn, slice time.Duration
 }
 
 func (l *postgresLock) Unlock(ctx context.Context, c *sql.Conn) (held bool, err error) {
-	err = queryRow(ctx, c, fmt.Sprintf("SELECT pg_catalog.pg_advisory_unlock(%d)", l.key), l.p.QueryArgs(), &held)
+	err = QueryRow(ctx, c, fmt.Sprintf("SELECT pg_catalog.pg_advisory_unlock(%d)", l.key), l.p.QueryArgs(), &held)
 	return held, err
 }
 
@@ -742,8 +742,8 @@ func (l *postgresLock) Holder(ctx context.Context, c *sql.Conn) (string, error) 
 		` FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid WHERE ` + l.granted()
 	var pid int64
 	var application, address, since string
-	err := queryRow(ctx, c, query, l.p.QueryArgs(), &pid, &application, &address, &since)
-	if errors.Is(err, errNoRow) {
+	err := QueryRow(ctx, c, query, l.p.QueryArgs(), &pid, &application, &address, &since)
+	if errors.Is(err, ErrNoRow) {
 		return "", nil
 	}
 	if err != nil {
@@ -764,7 +764,7 @@ func (l *postgresLock) granted() string {
 func (l *postgresLock) Abandon(ctx context.Context, second *sql.Conn) error {
 	ours := fmt.Sprintf("FROM pg_catalog.pg_locks l WHERE %s AND l.pid = %d", l.granted(), l.session)
 	var asked int64
-	if err := queryRow(ctx, second, "SELECT count(pg_terminate_backend(l.pid)) "+ours, l.p.QueryArgs(), &asked); err != nil {
+	if err := QueryRow(ctx, second, "SELECT count(pg_terminate_backend(l.pid)) "+ours, l.p.QueryArgs(), &asked); err != nil {
 		return err
 	}
 	return untilGone(ctx, second, "SELECT count(*) > 0 "+ours, l.p.QueryArgs())
@@ -772,12 +772,12 @@ func (l *postgresLock) Abandon(ctx context.Context, second *sql.Conn) error {
 
 func (l *postgresLock) Excludes(ctx context.Context, second *sql.Conn) (bool, error) {
 	var taken bool
-	if err := queryRow(ctx, second, fmt.Sprintf("SELECT pg_catalog.pg_try_advisory_lock(%d)", l.key), l.p.QueryArgs(), &taken); err != nil {
+	if err := QueryRow(ctx, second, fmt.Sprintf("SELECT pg_catalog.pg_try_advisory_lock(%d)", l.key), l.p.QueryArgs(), &taken); err != nil {
 		return false, err
 	}
 	if taken {
 		var held bool
-		if err := queryRow(ctx, second, fmt.Sprintf("SELECT pg_catalog.pg_advisory_unlock(%d)", l.key), l.p.QueryArgs(), &held); err != nil {
+		if err := QueryRow(ctx, second, fmt.Sprintf("SELECT pg_catalog.pg_advisory_unlock(%d)", l.key), l.p.QueryArgs(), &held); err != nil {
 			return false, err
 		}
 	}

@@ -127,7 +127,7 @@ func TestPostgresFingerprints(t *testing.T) {
 			t.Errorf("%s: %v, %v", text, done, err)
 		}
 		var left int
-		if err := queryRow(t.Context(), conn, "SELECT count(*) FROM pg_index WHERE NOT indisvalid", nil, &left); err != nil || (left == 0) != reaches {
+		if err := QueryRow(t.Context(), conn, "SELECT count(*) FROM pg_index WHERE NOT indisvalid", nil, &left); err != nil || (left == 0) != reaches {
 			t.Errorf("%s: %d left, %v", text, left, err)
 		}
 		if _, err := conn.ExecContext(t.Context(), `DROP INDEX IF EXISTS s."a b_ccnew1"`); err != nil {
@@ -183,7 +183,7 @@ func TestPostgresPreparesAnywhere(t *testing.T) {
 		t.Error("Restore sets what the server cannot do")
 	}
 	var wait string
-	if err := queryRow(t.Context(), conn, "SHOW lock_timeout", d.QueryArgs(), &wait); err != nil || wait != "7s" {
+	if err := QueryRow(t.Context(), conn, "SHOW lock_timeout", d.QueryArgs(), &wait); err != nil || wait != "7s" {
 		t.Errorf("the lock timeout is %s, %v", wait, err)
 	}
 }

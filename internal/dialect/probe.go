@@ -137,7 +137,7 @@ func SharesSessions(ctx context.Context, d Dialect, first, second *sql.Conn) (bo
 			i = rand.IntN(len(clients)) // no order that could keep step with the pooler's
 		}
 		var pid int64
-		if err := queryRow(ctx, clients[i], "SELECT pg_catalog.pg_backend_pid()", d.QueryArgs(), &pid); err != nil {
+		if err := QueryRow(ctx, clients[i], "SELECT pg_catalog.pg_backend_pid()", d.QueryArgs(), &pid); err != nil {
 			return false, err
 		}
 		if pid == sessions[1-i] || sessions[i] != 0 && pid != sessions[i] {

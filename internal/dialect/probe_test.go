@@ -120,7 +120,7 @@ func TestPooledSessionLeavesNothing(t *testing.T) {
 		c := contend(t, through(t, db, pooler), db.Engine, "a")
 		settings := func() (list string) {
 			t.Helper()
-			if err := queryRow(t.Context(), c.conn, "SELECT coalesce(string_agg(name || '=' || setting, ' ' ORDER BY name), '') FROM pg_settings WHERE source = 'session' AND name <> 'application_name' AND name <> 'client_encoding'",
+			if err := QueryRow(t.Context(), c.conn, "SELECT coalesce(string_agg(name || '=' || setting, ' ' ORDER BY name), '') FROM pg_settings WHERE source = 'session' AND name <> 'application_name' AND name <> 'client_encoding'",
 				c.d.QueryArgs(), &list); err != nil {
 				t.Fatal(err)
 			}
@@ -137,7 +137,7 @@ func TestPooledSessionLeavesNothing(t *testing.T) {
 			t.Errorf("left on the server's connection: %q, before %q", after, before)
 		}
 		var inside string
-		if err := queryRow(t.Context(), c.conn, "SELECT coalesce(string_agg(name || '=' || setting, ' ' ORDER BY name), '') FROM seen WHERE name LIKE '%timeout' OR name LIKE '%interval'", c.d.QueryArgs(), &inside); err != nil {
+		if err := QueryRow(t.Context(), c.conn, "SELECT coalesce(string_agg(name || '=' || setting, ' ' ORDER BY name), '') FROM seen WHERE name LIKE '%timeout' OR name LIKE '%interval'", c.d.QueryArgs(), &inside); err != nil {
 			t.Fatal(err)
 		}
 		if want := "client_connection_check_interval=250 idle_in_transaction_session_timeout=3600000 lock_timeout=1000 statement_timeout=60000"; inside != want {

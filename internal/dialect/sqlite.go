@@ -115,7 +115,7 @@ func (*sqlite) Inspect(ctx context.Context, c *sql.Conn, _ string) (Facts, error
 		version  string
 		readOnly bool
 	)
-	if err := queryRow(ctx, c, "SELECT (SELECT file FROM pragma_database_list WHERE name = 'main'), sqlite_version(), (SELECT query_only FROM pragma_query_only)", nil, &f.Database, &version, &readOnly); err != nil {
+	if err := QueryRow(ctx, c, "SELECT (SELECT file FROM pragma_database_list WHERE name = 'main'), sqlite_version(), (SELECT query_only FROM pragma_query_only)", nil, &f.Database, &version, &readOnly); err != nil {
 		return Facts{}, err
 	}
 	f.Server = "SQLite " + version
@@ -178,7 +178,7 @@ func (s *sqlite) Class(st sqlscan.Statement) Class {
 // first, and takes the rows of its children with it.
 func (*sqlite) SuspendForeignKeys(ctx context.Context, c *sql.Conn) (func(context.Context) error, error) {
 	var on bool
-	if err := queryRow(ctx, c, "PRAGMA foreign_keys", nil, &on); err != nil {
+	if err := QueryRow(ctx, c, "PRAGMA foreign_keys", nil, &on); err != nil {
 		return nil, err
 	}
 	if !on {
@@ -226,8 +226,8 @@ func (*sqlite) Snapshot(ctx context.Context, c *sql.Conn) (map[string]string, er
 	settings := map[string]string{}
 	for _, pragma := range keptPragmas {
 		var value string
-		err := queryRow(ctx, c, "PRAGMA "+pragma, nil, &value)
-		if errors.Is(err, errNoRow) { // the library was built without it
+		err := QueryRow(ctx, c, "PRAGMA "+pragma, nil, &value)
+		if errors.Is(err, ErrNoRow) { // the library was built without it
 			continue
 		}
 		if err != nil {
