@@ -61,9 +61,8 @@ cover: engines ## coverage into cover.out, and the sum
 	$(WITH) $(GO) test -coverpkg=./... -coverprofile=cover.out ./...
 	$(GO) tool cover -func=cover.out | tail -1
 
-cross: # the library builds without cgo and for the systems that its users have, and its tests compile without cgo
-	@set -e; for os in linux darwin windows; do echo "CGO_ENABLED=0 GOOS=$$os go build ./..."; CGO_ENABLED=0 GOOS=$$os $(GO) build ./...; done
-	CGO_ENABLED=0 $(GO) vet ./...
+cross: # the library builds, and its tests compile, without cgo and for the systems that its users have
+	@set -e; for os in linux darwin windows; do echo "CGO_ENABLED=0 GOOS=$$os go build, go vet"; CGO_ENABLED=0 GOOS=$$os $(GO) build ./...; CGO_ENABLED=0 GOOS=$$os $(GO) vet ./...; done
 
 tidy: # fails when go.mod or go.sum is not tidy
 	$(GO) mod tidy -diff

@@ -17,7 +17,7 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 		fmt.Println(s.URL)
-		fmt.Println(s.dir)
+		fmt.Println(folderOf(s))
 		_, _ = io.Copy(io.Discard, os.Stdin) // until the parent ends, if it does not kill us
 		os.Exit(0)
 	}

@@ -223,3 +223,6 @@ func remains(ctx context.Context, at, dir string) string {
 	}
 	return ""
 }
+
+// folderOf is where a private server keeps everything.
+func folderOf(s *Server) string { return s.dir }
