@@ -1,6 +1,7 @@
 package tldwdb
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -23,6 +24,9 @@ func newCore(cfg Config, dialectName string, native bool) (*core, error) {
 	d, err := dialect.New(dialectName, native)
 	if err != nil {
 		return nil, err
+	}
+	if dialectName == dialect.NameSQLite && cfg.Lock == LockLease {
+		return nil, errors.New("Config.Lock (TLDWDB_LOCK) is lease: SQLite has no lease, and needs none; accepted are auto and session")
 	}
 	return &core{dialect: d, log: cfg.Logger}, nil
 }

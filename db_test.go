@@ -682,3 +682,12 @@ func TestTwentyProcessesOpenOneFile(t *testing.T) {
 		t.Errorf("integrity check: %s, %v", check, err)
 	}
 }
+
+// TestNoLeaseOnSQLite: what cannot be had is refused at once, and not ignored.
+func TestNoLeaseOnSQLite(t *testing.T) {
+	t.Parallel()
+	_, err := Open(t.Context(), Config{URL: "sqlite:///" + filepath.Join(t.TempDir(), "a.db"), Lock: LockLease})
+	if err == nil || !strings.Contains(err.Error(), "TLDWDB_LOCK") || !strings.Contains(err.Error(), "accepted") {
+		t.Errorf("Open says %v", err)
+	}
+}

@@ -567,7 +567,7 @@ func cutSection(text []byte, format fileFormat, direction Direction) ([]byte, *P
 func lineAt(text []byte, offset int) int { return bytes.Count(text[:offset], []byte("\n")) + 1 }
 
 // directiveLine is a comment that is meant for this package, if it is one.
-var directiveLine = regexp.MustCompile(`(?m)^[ \t]*(--[ \t]*tldwdb:[^\n]*)$`)
+var directiveLine = regexp.MustCompile(`(?mi)^[ \t]*(--[ \t]*tldwdb[ \t]*:[^\n]*)$`)
 
 // directives reads the "-- tldwdb:" comments at the head of a file. One below
 // the first statement would silently do nothing, so it is a problem.
@@ -589,7 +589,11 @@ func (l *loader) directives(file string, text []byte) directives {
 			continue
 		case placeHead:
 		}
-		_, rest, _ := strings.Cut(string(text[at[2]:at[3]]), "tldwdb:")
+		_, rest, exact := strings.Cut(string(text[at[2]:at[3]]), "tldwdb:")
+		if !exact {
+			l.problem(file, line, "write a directive as '-- tldwdb: name', in small letters and without a blank before the colon")
+			continue
+		}
 		if name, problem := d.set(strings.TrimSpace(rest)); problem != "" {
 			l.problem(file, line, "%s", problem)
 		} else if first, twice := seen[name]; twice && name != "assured" {

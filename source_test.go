@@ -195,6 +195,8 @@ func TestSourceProblems(t *testing.T) {
 		"PostgreSQL/1_a.up.sql":         "SELECT 1",
 		"sqlite/17_low.up.sql":          "-- tldwdb: nonsense\n",
 		"R__r.sql":                      "-- tldwdb: nonsense\n",
+		"18_capitals.up.sql":            "-- TLDWDB: no-transaction\nSELECT 1",
+		"19_blank.up.sql":               "--tldwdb : no-transaction\nSELECT 1",
 	})
 	_, err := loadSource(fsys, ".", dialect.NameSQLite, []GoMigration{
 		{Version: 1, Name: "taken", Up: up}, {Version: -1, Name: "negative", Up: up}, {Version: 20, Name: "two words", Up: up}, {Version: 21, Name: "none"},
@@ -213,6 +215,8 @@ func TestSourceProblems(t *testing.T) {
 		`15_env.sql:2: environment variables are not substituted`,
 		`16_downonly.sql:1: there is no up section`,
 		`17_before.sql:2: this stands before the first section`,
+		`18_capitals.up.sql:1: write a directive as '-- tldwdb: name'`,
+		`19_blank.up.sql:1: write a directive as '-- tldwdb: name'`,
 		`1_a.up.sql: version 1 is taken by 01_a.up.sql already`,
 		`2_b.down.sql: there is no up file for this down file: add 2_b.up.sql`,
 		`4_unknown.up.sql:2: unknown directive "no-transactions"`,
