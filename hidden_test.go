@@ -52,6 +52,7 @@ func TestHiddenSession(t *testing.T) {
 		{"trigger", mySQL, "CREATE TABLE u (v int);\nCREATE TRIGGER g BEFORE INSERT ON u FOR EACH ROW SET @z = 42;\nINSERT INTO u VALUES (1);\nCREATE TABLE w (v int);\n", "INSERT INTO t VALUES (@z);", ""},
 		{"setting in a procedure", mySQL, "CREATE PROCEDURE p() SET SESSION foreign_key_checks = 0;\nCALL p();\n", "INSERT INTO t VALUES (1);", ""},
 		{"harmless procedure", mySQL, "CREATE PROCEDURE p() INSERT INTO t VALUES (7);\nCALL p();\nSET @z = 42;\n", "INSERT INTO t VALUES (@z);", "7\n42"},
+		{"harmless procedure in other characters", mySQL, "CREATE PROCEDURE p() INSERT INTO t VALUES (7);\nSET NAMES binary;\nCALL p();\nSET NAMES latin1 COLLATE latin1_bin;\nCALL p();\nSET NAMES utf8mb4 COLLATE utf8mb4_bin;\nCALL p();\n", "INSERT INTO t VALUES (1);", "7\n7\n7\n1"},
 		{"conditional DDL", mySQL, "SET @s = (SELECT IF(COUNT(*) = 0, 'CREATE TABLE w (v int)', 'DO 0') FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'w');\nPREPARE s FROM @s;\nEXECUTE s;\nDEALLOCATE PREPARE s;\n",
 			"INSERT INTO t VALUES (1);", "1"},
 		{"search_path in a function", pg, "CREATE SCHEMA other;\nCREATE TABLE other.t (v int);\nCREATE FUNCTION f() RETURNS void LANGUAGE sql AS $$ SELECT set_config('search_path', 'other', false) $$;\nSELECT f();\n", "INSERT INTO t VALUES (1);", ""},

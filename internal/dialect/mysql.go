@@ -831,10 +831,36 @@ func (d *mysqlDialect) RestoreSnapshot(ctx context.Context, c *sql.Conn, before 
 	return err
 }
 
-// SessionState is made of the session's variables, role and database.
-func (d *mysqlDialect) SessionState(ctx context.Context, c *sql.Conn) (string, error) {
-	settings, err := d.Snapshot(ctx, c)
-	return fmt.Sprint(settings), err // a map is printed in the order of its keys
+// SessionState is made of database, role, and what the session has set otherwise
+// than a new one would have it. SHOW SESSION VARIABLES would not do: it has the
+// server's own variables as well, which others may change at any time.
+func (d *mysqlDialect) SessionState(ctx context.Context, c *sql.Conn) (_ string, err error) {
+	query := "SELECT LOWER(s.VARIABLE_NAME), s.VARIABLE_VALUE FROM performance_schema.session_variables s LEFT JOIN performance_schema.global_variables g ON g.VARIABLE_NAME = s.VARIABLE_NAME" +
+		" WHERE (g.VARIABLE_VALUE IS NULL OR g.VARIABLE_VALUE <> s.VARIABLE_VALUE) AND s.VARIABLE_NAME NOT LIKE 'gtid%'"
+	if d.mariaDB.Load() {
+		query = "SELECT LOWER(VARIABLE_NAME), SESSION_VALUE FROM information_schema.SYSTEM_VARIABLES WHERE SESSION_VALUE IS NOT NULL"
+	}
+	rows, err := c.QueryContext(ctx, query+" UNION ALL SELECT 'the database', COALESCE(DATABASE(), '') UNION ALL SELECT 'the role', COALESCE(CURRENT_ROLE(), '')")
+	if err != nil {
+		return "", err
+	}
+	defer func() {
+		if closeErr := rows.Close(); err == nil {
+			err = closeErr
+		}
+	}()
+	state := map[string]string{}
+	for rows.Next() {
+		var name string
+		var value sql.NullString
+		if err := rows.Scan(&name, &value); err != nil {
+			return "", err
+		}
+		if !volatile[name] {
+			state[name] = value.String
+		}
+	}
+	return fmt.Sprint(state), rows.Err() // a map is printed in the order of its keys
 }
 
 // MayHide is not asked: DDL is not transactional.
