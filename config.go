@@ -546,7 +546,7 @@ func (e *envReader) duration(name string, canBeOff bool) time.Duration {
 }
 
 var (
-	tableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,62}$`)
+	tableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,56}$`) // the lease's has six more, and servers take 63
 	setName   = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
 )
 
@@ -580,7 +580,7 @@ func (c Config) normalize() (Config, error) {
 		c.Table = defaultTable
 	}
 	if !tableName.MatchString(c.Table) {
-		failf("Config.Table (TLDWDB_TABLE) is %.80q: accepted are up to 63 letters, digits and underscores, without a schema", c.Table)
+		failf("Config.Table (TLDWDB_TABLE) is %.80q: accepted are up to 57 letters, digits and underscores, without a schema", c.Table)
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

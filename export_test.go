@@ -20,3 +20,20 @@ func (d sharedLockDialect) Lock(f dialect.Facts, table string) dialect.Lock {
 type sharedLock struct{ dialect.Lock }
 
 func (sharedLock) Excludes(context.Context, *sql.Conn) (bool, error) { return false, nil }
+
+// PretendDeafProof makes the second connection of the proof one that gets no
+// answer.
+func PretendDeafProof(db *DB) { db.dialect = deafProofDialect{db.dialect} }
+
+type deafProofDialect struct{ dialect.Dialect }
+
+func (d deafProofDialect) Lock(f dialect.Facts, table string) dialect.Lock {
+	return deafProof{d.Dialect.Lock(f, table)}
+}
+
+type deafProof struct{ dialect.Lock }
+
+func (deafProof) Excludes(ctx context.Context, _ *sql.Conn) (bool, error) {
+	<-ctx.Done()
+	return false, ctx.Err()
+}

@@ -62,11 +62,15 @@ type journalRun struct {
 	// be rolled back with a statement that fails behind them.
 	durable int
 	hidden  bool // see intent
+	// again is the statement that an earlier run had begun and that runs once more,
+	// or -1; before is what the catalogue said before it began.
+	again  int
+	before string
 }
 
 // journal runs or resumes a migration statement by statement.
 func (r *run) journal(ctx context.Context, j *job) error {
-	g := &journalRun{run: r, j: j}
+	g := &journalRun{run: r, j: j, again: -1}
 	if j.row != nil {
 		if err := g.takeOver(ctx); err != nil {
 			return err
@@ -239,7 +243,9 @@ func (g *journalRun) one(ctx context.Context, k int) error {
 	case class == dialect.ClassAlone && switches:
 		err = g.autocommitted(ctx, engine, text)
 	case class == dialect.ClassAlone:
-		err = g.alone(ctx, st)
+		if err = g.alone(ctx, st); err != nil && g.doneElsewhere(ctx, k) {
+			err = nil
+		}
 	case class == dialect.ClassOpaque:
 		if err = g.opaque(ctx, text); err == nil {
 			return g.seal(ctx, k)
@@ -446,6 +452,17 @@ func (g *journalRun) alone(ctx context.Context, st sqlscan.Statement) (err error
 	return err
 }
 
+// doneElsewhere reports whether a statement that is run once more has got to its
+// end without us: behind a pooler nobody sees that the server is still at it, for
+// the run that began it.
+func (g *journalRun) doneElsewhere(ctx context.Context, k int) bool {
+	if k != g.again || ctx.Err() != nil {
+		return false
+	}
+	now, err := g.fingerprint(ctx, g.d.Fingerprint(g.j.statements[k]))
+	return err == nil && now != g.before && now != dialect.FingerprintInvalid
+}
+
 // autocommitted runs a statement that the engine does not take with autocommit
 // off, as the journal has it.
 func (g *journalRun) autocommitted(ctx context.Context, engine dialect.AutocommitSwitch, text string) (err error) {
@@ -569,6 +586,10 @@ func (g *journalRun) failed(ctx context.Context, k int, cause error) error {
 	done, readErr := g.where(ctx)
 	if readErr != nil || !g.begun {
 		return err // the connection is gone, or there is no row: nothing to record
+	}
+	if k == g.again && g.j.classes[k] == dialect.ClassAlone { // it may yet be done by the run that began it
+		g.record(ctx, g.store.owned(g.store.note(g.j.id, cause.Error())))
+		return err
 	}
 	g.record(ctx, g.store.owned(g.store.fail(g.j.id, done, g.literal(intent{Prefix: prefixHash(g.j.statements, done), Hidden: g.hidden}), cause.Error())))
 	return err

@@ -608,6 +608,11 @@ func TestConcurrentlyCutShort(t *testing.T) {
 			"REINDEX TABLE CONCURRENTLY t",
 			"SELECT count(*) > 0 FROM pg_index i, pg_stat_activity a WHERE NOT indisvalid AND a.datname = current_database() AND query LIKE 'REINDEX%' AND wait_event_type = 'Lock'",
 			"SELECT indexrelid::regclass, indisvalid FROM pg_index WHERE indrelid = 't'::regclass", "t_id|true"},
+		// An index of TOAST is the server's own: the table's owner may not drop what is left of it.
+		{"reindex with TOAST", "CREATE TABLE t (id integer, v text);\nCREATE INDEX t_id ON t (id);", "INSERT INTO t VALUES (1)",
+			"REINDEX TABLE CONCURRENTLY t",
+			"SELECT count(*) > 0 FROM pg_index i, pg_stat_activity a WHERE NOT indisvalid AND a.datname = current_database() AND query LIKE 'REINDEX%' AND wait_event_type = 'Lock'",
+			"SELECT indexrelid::regclass, indisvalid FROM pg_index WHERE indrelid = 't'::regclass", "t_id|true"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -638,6 +643,9 @@ func TestConcurrentlyCutShort(t *testing.T) {
 			succeed(t, "up 0002_b; 1 → 2")(open(t, tdb, f).Up(t.Context()))
 			if got := rowsOf(t, admin, c.look); got != c.want {
 				t.Errorf("the catalogue says %s, want %s", got, c.want)
+			}
+			if c.name == "reindex with TOAST" {
+				execute(t, admin, "DROP TABLE t") // with what an administrator would have to drop
 			}
 		})
 	}
@@ -757,4 +765,33 @@ func TestRepeatableStartsAgain(t *testing.T) {
 			t.Errorf("what ran is %q", got)
 		}
 	})
+}
+
+// TestDoneElsewhere: the statement that a resumed run runs once more may be done
+// by the server meanwhile, for the run that had begun it.
+func TestDoneElsewhere(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ statement, elsewhere, want string }{
+		{"CREATE INDEX CONCURRENTLY i ON a (id)", "CREATE INDEX i ON a (id)", "1"},
+		{"DROP INDEX CONCURRENTLY j", "DROP INDEX j", "0"},
+	} {
+		tdb := testdb.New(t, testdb.Postgres)
+		admin := tdb.AdminDB(t)
+		f := files{"1_a.up.sql": "-- tldwdb: no-transaction\nCREATE TABLE a (id integer);\nCREATE INDEX j ON a (id);\n" + c.statement + ";\nDROP INDEX IF EXISTS j;"}
+		die(t, tdb, f, c.statement, false)
+		ft := &fault{match: c.statement}
+		ft.call = func() { execute(t, admin, c.elsewhere) }
+		pool := ft.pool(t, tdb)
+		cfg := configFor(tdb, f)
+		cfg.URL = ""
+		db, err := tldwdb.Attach(t.Context(), pool, cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		succeed(t, "up 0001_a; 0 → 1")(db.Up(t.Context()))
+		if got := rowsOf(t, admin, "SELECT count(*) FROM pg_index WHERE indrelid = 'a'::regclass"); got != c.want {
+			t.Errorf("%s: there are %s indexes", c.statement, got)
+		}
+		_ = pool.Close() // it has seen its fault
+	}
 }

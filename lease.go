@@ -60,7 +60,7 @@ func (r *run) useLock(choice lockChoice) error {
 		r.lock = r.d.Lock(r.facts, r.cfg.Table)
 		return nil
 	}
-	l, err := r.d.Lease(r.facts, r.cfg.Table, r.store.actor+" ("+r.store.run+")", r.cfg.LeaseTime)
+	l, err := r.d.Lease(r.facts, r.cfg.Table, shorten(r.store.actor, 200)+" ("+r.store.run+")", r.cfg.LeaseTime)
 	if err != nil {
 		return err
 	}
@@ -104,7 +104,9 @@ func (c lockChoice) String() string {
 // neither could a lease be kept alive; a session's lock that is taken on trust
 // would stay on the pooler's connection, where nobody can give it back.
 func (r *run) sharesSessions(ctx context.Context) (bool, error) {
-	second, done, err := r.secondConnection(ctx)
+	limited, cancel := context.WithTimeout(ctx, cleanupTime) // a pooler may let us wait for minutes
+	defer cancel()
+	second, done, err := r.secondConnection(limited)
 	if err != nil {
 		return false, withHint(fmt.Errorf("%w: something stands between here and the server, and it takes a second connection to tell whether that shares sessions: %w", ErrLockUnproved, err),
 			"allow the pool two connections, or set Config.URL beside the pool that Attach borrows, or Config.MigrateURL (TLDWDB_MIGRATE_URL) to a direct connection; if every client has a session of its own, set Config.Lock (TLDWDB_LOCK) to session")

@@ -187,3 +187,20 @@ func TestLeaseUnsettled(t *testing.T) {
 		})
 	}
 }
+
+// TestLeaseWithoutFence: a row that somebody has deleted is made again, with a
+// token that nobody had.
+func TestLeaseWithoutFence(t *testing.T) {
+	t.Parallel()
+	forEachServer(t, func(t *testing.T, tdb *testdb.Database) {
+		f := files{"1_a.up.sql": "CREATE TABLE a (id integer);"}
+		succeed(t, "up 0001_a; 0 → 1")(open(t, tdb, f, leased).Up(t.Context()))
+		admin := tdb.AdminDB(t)
+		execute(t, admin, "DELETE FROM tldwdb_history_lease WHERE id = 1")
+		f["2_b.up.sql"] = "CREATE TABLE b (id integer);"
+		succeed(t, "up 0002_b; 1 → 2")(open(t, tdb, f, leased).Up(t.Context()))
+		if got := rowsOf(t, admin, "SELECT token FROM tldwdb_history_lease ORDER BY id"); got != "2\n2" {
+			t.Errorf("the tokens are %q", got)
+		}
+	})
+}

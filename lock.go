@@ -1,6 +1,7 @@
 package tldwdb
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -109,10 +110,12 @@ func (r *run) prove(ctx context.Context) error {
 	second, done, err := r.secondConnection(limited)
 	if err == nil {
 		defer done()
-		excludes, err := r.lock.Excludes(limited, second)
+		var excludes bool
+		excludes, err = r.lock.Excludes(limited, second)
 		if limited.Err() == nil {
 			return r.proved(excludes, err)
 		}
+		err = cmp.Or(err, limited.Err())
 	}
 	if ctx.Err() != nil {
 		return ctx.Err()

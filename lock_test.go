@@ -454,3 +454,20 @@ func TestResumedAlive(t *testing.T) {
 	ft.die()
 	_ = pool.Close()
 }
+
+// TestProofWithoutAnswer: a proof that gets no answer in ten seconds is none, and no
+// reason not to start.
+func TestProofWithoutAnswer(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("it waits for ten seconds")
+	}
+	tdb := testdb.New(t, testdb.Postgres)
+	book := &logbook{}
+	db := open(t, tdb, files{"1_a.up.sql": "CREATE TABLE a (id integer);"}, func(cfg *tldwdb.Config) { cfg.Logger = book.logger() })
+	tldwdb.PretendDeafProof(db)
+	succeed(t, "up 0001_a; 0 → 1")(db.Up(t.Context()))
+	if !strings.Contains(book.text(), "could not be proved") {
+		t.Errorf("the log says\n%s", book.text())
+	}
+}

@@ -128,6 +128,7 @@ func (g *journalRun) interrupted(ctx context.Context, in intent, done int) (int,
 		g.record(ctx, g.store.owned(g.store.progress(g.j.id, done, g.literal(intent{Prefix: in.Prefix, Next: in.Next, Hidden: in.Hidden}))))
 		return 0, g.ambiguous(done)
 	}
+	g.again, g.before = done, in.Fingerprint
 	return done, nil // Rerun cleans up before it runs
 }
 

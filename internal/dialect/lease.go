@@ -153,7 +153,11 @@ func (l *Lease) try(ctx context.Context, c *sql.Conn) (bool, error) {
 	if err != nil || holder.busy {
 		return false, err
 	}
-	return l.take(ctx, c)
+	got, err := l.take(ctx, c)
+	if errors.Is(err, ErrNoRow) { // the fence is gone, and the beat knows the token: made again, it is taken at the next try
+		return false, l.create(ctx, c, false)
+	}
+	return got, err
 }
 
 // read reads the beat. lock ends the statement.
