@@ -64,7 +64,7 @@ func (db *Database) findings(ctx context.Context) (all []string, err error) {
 		case SQLite:
 			all, err = sqliteFindings(ctx, pool)
 		case Postgres:
-			all, err = postgresFindings(ctx, pool)
+			all, err = postgresFindings(ctx, pool, db.pooled)
 		default:
 			all, err = mysqlFindings(ctx, pool, db.name, db.Processlist())
 		}
@@ -82,12 +82,18 @@ func sqliteFindings(ctx context.Context, pool *sql.DB) ([]string, error) {
 	return append(all, orphans...), err
 }
 
-func postgresFindings(ctx context.Context, pool *sql.DB) ([]string, error) {
+func postgresFindings(ctx context.Context, pool *sql.DB, pooled bool) ([]string, error) {
 	all, err := texts(ctx, pool, "SELECT 'invalid index '||indexrelid::regclass FROM pg_index WHERE NOT indisvalid ORDER BY 1")
 	if err != nil {
 		return nil, err
 	}
 	left, err := settle(ctx, func() ([]string, error) {
+		if pooled { // again and again: the pooler may be in the middle of making another one
+			if _, err := pool.ExecContext(ctx, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND state = 'idle'
+				AND pid NOT IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory')`); err != nil {
+				return nil, err
+			}
+		}
 		return texts(ctx, pool, `
 			SELECT 'advisory lock ('||classid||', '||objid||', '||objsubid||') held by backend '||pid
 			FROM pg_locks WHERE locktype = 'advisory' AND granted

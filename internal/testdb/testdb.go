@@ -104,6 +104,7 @@ type Database struct {
 	name   string // of the database on its server; the file's path for SQLite
 	server string // URL of the server that holds it; empty for SQLite
 	meant  string // why findings at the end are expected; empty when they are not
+	pooled bool   // see Through
 }
 
 // ForEach runs f as a parallel subtest per engine, named after it, each with a database of its own.
@@ -172,9 +173,9 @@ func (db *Database) Move(tb TB, server string) {
 	*db = *db.Seen(tb, server)
 }
 
-// Through returns the database's URL on a pooler that stands before its server. At the test's end
-// the connections that the pooler keeps are closed, except those that hold a lock or have a
-// transaction open: the check finds them.
+// Through returns the database's URL on a pooler that stands before its server. The check at the
+// test's end closes the connections that the pooler keeps, except those that hold a lock or have a
+// transaction open.
 func (db *Database) Through(tb TB, pooler string) string {
 	tb.Helper()
 	if err := checkURL(db.Engine, pooler); err != nil {
@@ -184,14 +185,7 @@ func (db *Database) Through(tb TB, pooler string) string {
 	if err != nil {
 		tb.Fatalf("testdb: pooler: %v", err)
 	}
-	tb.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(tb.Context()), housekeeping)
-		defer cancel()
-		if err := db.onServer(ctx, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '`+db.name+`' AND state = 'idle'
-			AND pid NOT IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory')`); err != nil {
-			tb.Errorf("testdb: close the pooler's connections: %v", err)
-		}
-	})
+	db.pooled = true
 	return through
 }
 
