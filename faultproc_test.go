@@ -135,6 +135,27 @@ func (m *matrix) crowd(t *testing.T) {
 	}
 }
 
+// asleep starts a worker and stops it at its n-th message.
+func (m *matrix) asleep(t *testing.T, tdb *testdb.Database, n int) *worker {
+	t.Helper()
+	sleeper := make(chan *worker, 1)
+	stopped := make(chan error, 1)
+	f := faultdb.Fault{At: n, Call: func() { stopped <- (<-sleeper).cmd.Process.Signal(syscall.SIGSTOP) }}
+	_, through := faultdb.Through(t, tdb.URL, f)
+	workers, release := startWorkers(t, 1, m.job(through))
+	sleeper <- workers[0]
+	release()
+	select {
+	case err := <-stopped:
+		if err != nil {
+			t.Fatal(err)
+		}
+	case <-t.Context().Done():
+		t.Fatal("it was not reached")
+	}
+	return workers[0]
+}
+
 // paused stops a worker at its n-th message for longer than another one wants to
 // wait, and lets it go on. A session lock stays with it: the other one is told
 // who has it.
@@ -144,31 +165,17 @@ func (m *matrix) paused(t *testing.T) {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
 			tdb := m.prepare(t)
-			sleeper := make(chan *worker, 1)
-			stopped := make(chan error, 1)
-			f := faultdb.Fault{At: n, Call: func() { stopped <- (<-sleeper).cmd.Process.Signal(syscall.SIGSTOP) }}
-			_, through := faultdb.Through(t, tdb.URL, f)
-			workers, release := startWorkers(t, 1, m.job(through))
-			sleeper <- workers[0]
-			release()
-			select {
-			case err := <-stopped:
-				if err != nil {
-					t.Fatal(err)
-				}
-			case <-t.Context().Done():
-				t.Fatal("it was not reached")
-			}
+			sleeper := m.asleep(t, tdb, n)
 			ctx, cancel := context.WithTimeout(t.Context(), bound)
 			defer cancel()
 			impatient := func(cfg *tldwdb.Config) { cfg.LockWait = time.Second }
 			if _, err := m.run(ctx, tdb.URL, impatient); err != nil && (!errors.Is(err, tldwdb.ErrLockTimeout) || tldwdb.Hint(err) == "") {
 				t.Errorf("while the holder sleeps: %v", err)
 			}
-			if err := workers[0].cmd.Process.Signal(syscall.SIGCONT); err != nil {
+			if err := sleeper.cmd.Process.Signal(syscall.SIGCONT); err != nil {
 				t.Fatal(err)
 			}
-			r := workers[0].report(t)
+			r := sleeper.report(t)
 			if r.Error != "" || !r.Ready {
 				t.Errorf("the one that woke up: %q %+v", r.Error, r.Result)
 			}
@@ -186,31 +193,17 @@ func (m *matrix) outslept(t *testing.T) {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
 			tdb := m.prepare(t)
-			sleeper := make(chan *worker, 1)
-			stopped := make(chan error, 1)
-			f := faultdb.Fault{At: n, Call: func() { stopped <- (<-sleeper).cmd.Process.Signal(syscall.SIGSTOP) }}
-			_, through := faultdb.Through(t, tdb.URL, f)
-			workers, release := startWorkers(t, 1, m.job(through))
-			sleeper <- workers[0]
-			release()
-			select {
-			case err := <-stopped:
-				if err != nil {
-					t.Fatal(err)
-				}
-			case <-t.Context().Done():
-				t.Fatal("it was not reached")
-			}
+			sleeper := m.asleep(t, tdb, n)
 			ctx, cancel := context.WithTimeout(t.Context(), bound)
 			defer cancel()
 			if _, err := m.run(ctx, tdb.URL); err != nil && !errors.Is(err, tldwdb.ErrAmbiguous) { // where the holder sleeps inside a TRUNCATE
 				t.Errorf("the one that takes its place: %v\nhint: %s", err, tldwdb.Hint(err))
 			}
 			before := everything(t, tdb.AdminDB(t))
-			if err := workers[0].cmd.Process.Signal(syscall.SIGCONT); err != nil {
+			if err := sleeper.cmd.Process.Signal(syscall.SIGCONT); err != nil {
 				t.Fatal(err)
 			}
-			r := workers[0].report(t)
+			r := sleeper.report(t)
 			if after := everything(t, tdb.AdminDB(t)); after != before {
 				t.Errorf("the one that woke up (%q) changed something:\n%s\nwas\n%s", r.Error, after, before)
 			}
