@@ -47,6 +47,7 @@ func TestHiddenSession(t *testing.T) {
 		want    string // rows of t when it goes on; empty: it must not
 	}{
 		{"procedure", mySQL, "CREATE PROCEDURE p() SET @z = 42;\nCALL p();\n", "INSERT INTO t VALUES (@z);", ""},
+		{"procedure behind a SET", mySQL, "CREATE PROCEDURE p() SET @z = 42;\nSET @z = 1;\nCALL p();\n", "INSERT INTO t VALUES (@z);", ""},
 		{"prepared from a variable", mySQL, "SET @sql = 'SELECT 42 INTO @z';\nPREPARE s FROM @sql;\nEXECUTE s;\n", "INSERT INTO t VALUES (@z);", ""},
 		{"prepared", mySQL, "PREPARE s FROM 'SELECT 42 INTO @z';\nEXECUTE s;\n", "INSERT INTO t VALUES (@z);", ""},
 		{"trigger", mySQL, "CREATE TABLE u (v int);\nCREATE TRIGGER g BEFORE INSERT ON u FOR EACH ROW SET @z = 42;\nINSERT INTO u VALUES (1);\nCREATE TABLE w (v int);\n", "INSERT INTO t VALUES (@z);", ""},

@@ -260,8 +260,8 @@ func (g *journalRun) one(ctx context.Context, k int) error {
 	return nil
 }
 
-// watched runs a statement whose functions may change the session: its entry can
-// say so only afterwards.
+// watched runs a statement whose functions may change the session. Its entry says
+// that they have, and is mended when they have not.
 func (g *journalRun) watched(ctx context.Context, k int) error {
 	before, err := g.d.SessionState(ctx, g.conn.Conn)
 	if err != nil {
@@ -270,15 +270,18 @@ func (g *journalRun) watched(ctx context.Context, k int) error {
 	entry := func() string {
 		return g.entry(k+1, g.literal(intent{Prefix: prefixHash(g.j.statements, k+1), Hidden: g.hidden}))
 	}
+	was := g.hidden
+	g.hidden = true // until the session has been looked at: who dies in between has not seen it
 	if err := g.together(ctx, entry(), g.j.statements[k]); err != nil {
+		g.hidden = was
 		return err
 	}
 	g.begun = true
 	after, err := g.d.SessionState(ctx, g.conn.Conn)
-	if err != nil || after == before || g.hidden {
+	if err != nil || was || after != before {
 		return err
 	}
-	g.hidden = true
+	g.hidden = false
 	return g.enter(ctx, entry())
 }
 
@@ -587,7 +590,7 @@ func (g *journalRun) failed(ctx context.Context, k int, cause error) error {
 	if readErr != nil || !g.begun {
 		return err // the connection is gone, or there is no row: nothing to record
 	}
-	if k == g.again && g.j.classes[k] == dialect.ClassAlone { // it may yet be done by the run that began it
+	if k == g.again && g.session.Pooled && g.j.classes[k] == dialect.ClassAlone { // it may yet be done by the run that began it
 		g.record(ctx, g.store.owned(g.store.note(g.j.id, cause.Error())))
 		return err
 	}

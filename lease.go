@@ -112,7 +112,9 @@ func (r *run) sharesSessions(ctx context.Context) (bool, error) {
 			"allow the pool two connections, or set Config.URL beside the pool that Attach borrows, or Config.MigrateURL (TLDWDB_MIGRATE_URL) to a direct connection; if every client has a session of its own, set Config.Lock (TLDWDB_LOCK) to session")
 	}
 	defer done()
-	shared, err := dialect.SharesSessions(ctx, r.d, r.conn.Conn, second)
+	asking, stop := context.WithTimeout(ctx, max(cleanupTime, r.cfg.LockWait))
+	defer stop()
+	shared, err := dialect.SharesSessions(asking, r.d, r.conn.Conn, second)
 	if err != nil {
 		return false, fmt.Errorf("looking for a pooler: %w", err)
 	}
@@ -122,13 +124,13 @@ func (r *run) sharesSessions(ctx context.Context) (bool, error) {
 // keep proves a lease, and gives signs of life for it, on a connection of their
 // own, until the heartbeat is stopped. The context that it returns ends when the lease is lost.
 func (r *run) keep(ctx context.Context, l lease) (context.Context, *heartbeat, error) {
-	second, done, err := r.secondConnection(ctx)
+	limited, cancelProof := context.WithTimeout(ctx, min(cleanupTime, r.cfg.LeaseTime))
+	defer cancelProof()
+	second, done, err := r.secondConnection(limited)
 	if err != nil {
 		return nil, nil, withHint(fmt.Errorf("a lease needs a second connection, for its signs of life: %w", err),
 			"allow the pool two connections, or set Config.URL beside the pool that Attach borrows")
 	}
-	limited, cancelProof := context.WithTimeout(ctx, min(cleanupTime, r.cfg.LeaseTime/beatsPerTerm))
-	defer cancelProof()
 	if err := r.proved(l.Excludes(limited, second)); err != nil {
 		done()
 		return nil, nil, err
@@ -176,9 +178,9 @@ type heartbeat struct {
 // holder has cut, or a context that has ended.
 func (h *heartbeat) stop(ctx context.Context, err error) error {
 	close(h.ending)
+	h.lost(nil) // a sign of life that nobody answers is not waited for
 	<-h.ended
 	defer h.close()
-	defer h.lost(nil)
 	if err == nil || errors.Is(err, ErrLockLost) {
 		return err
 	}
@@ -209,6 +211,8 @@ func (h *heartbeat) beat(ctx context.Context) {
 		sent := time.Now()
 		held, err := h.once(ctx)
 		switch {
+		case ctx.Err() != nil:
+			return
 		case err == nil && held:
 			h.last = sent
 		case err == nil:

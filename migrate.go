@@ -227,6 +227,9 @@ func (db *DB) migrateOnce(ctx context.Context, req Request, wantPlan string) (*R
 	if err != nil && r.d.IsReadOnly(err) { // not every engine says so before it is written to
 		err = r.refusedWrite(ctx, err)
 	}
+	if errors.Is(err, ErrReadOnly) && db.cfg.WaitOnReadOnly && r.d.Name() != dialect.NameSQLite {
+		r.dirty = true // whether it may write, a session may have been told when it began
+	}
 	r.release(ctx)
 	return r.result, ended(ctx, r.cutOff(err))
 }
@@ -350,7 +353,6 @@ func (r *run) locked(ctx context.Context, workLeft func(*history) (bool, error),
 	}
 	err = r.underLock(ctx, workLeft, work)
 	if errors.Is(err, ErrLockUnproved) && r.cfg.Lock == LockAuto && r.choice.kind == dialect.LockSession && r.d.Name() != dialect.NameSQLite {
-		r.session.Pooled = r.facts.Proxied // in a way that the questions have not shown
 		if err := r.useLock(lockChoice{dialect.LockLease, "a second connection could take the " + r.lock.Kind()}); err != nil {
 			return err
 		}

@@ -146,11 +146,14 @@ func (g *journalRun) fingerprint(ctx context.Context, expression string) (now st
 func (g *journalRun) carried(done int) (lost map[string]int, again []int) {
 	lost = map[string]int{}
 	values := make([]dialect.Values, done)
+	var variables []string // that have been set in a way that can be repeated
 	for k, st := range g.j.statements[:done] {
 		v := g.d.Values(st)
 		values[k] = v
-		if g.j.classes[k] == dialect.ClassOpaque { // it may have set any variable
-			lost[dialect.AnyVariable] = k
+		if g.j.classes[k] == dialect.ClassOpaque {
+			for _, name := range variables { // it may have set them to something else
+				lost[name] = k
+			}
 		}
 		fixed := v.Fixed && g.j.classes[k] == dialect.ClassSession &&
 			!slices.ContainsFunc(v.Reads, func(name string) bool { _, is := lost[name]; return is })
@@ -158,10 +161,13 @@ func (g *journalRun) carried(done int) (lost map[string]int, again []int) {
 			again = append(again, k)
 		}
 		for _, name := range v.Writes {
-			if fixed {
-				delete(lost, name)
-			} else {
+			if !fixed {
 				lost[name] = k
+				continue
+			}
+			delete(lost, name)
+			if strings.HasPrefix(name, dialect.AnyVariable) {
+				variables = append(variables, name)
 			}
 		}
 		for _, name := range v.Ends {

@@ -156,3 +156,22 @@ func TestSQLMode(t *testing.T) {
 		})
 	}
 }
+
+// TestWaitForWrites: a session that began while the database took no writes is
+// told so for as long as it lives; the wait takes another one each time.
+func TestWaitForWrites(t *testing.T) {
+	t.Parallel()
+	tdb := testdb.New(t, testdb.Postgres)
+	admin := tdb.AdminDB(t)
+	execute(t, admin, "ALTER DATABASE "+tdb.Name()+" SET default_transaction_read_only = on")
+	book := &logbook{watched: func(line string) {
+		if strings.Contains(line, "waiting for a server that takes writes") {
+			execute(t, admin, "ALTER DATABASE "+tdb.Name()+" RESET default_transaction_read_only")
+		}
+	}}
+	db := open(t, tdb, files{"1_a.up.sql": "CREATE TABLE a (id integer);"}, patientOnReadOnly, func(cfg *tldwdb.Config) { cfg.Logger = book.logger() })
+	succeed(t, "up 0001_a; 0 → 1")(db.Up(t.Context()))
+	if !strings.Contains(book.text(), "waiting for a server that takes writes") {
+		t.Error("it did not wait")
+	}
+}
