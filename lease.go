@@ -190,8 +190,13 @@ func (h *heartbeat) stop(ctx context.Context, err error) error {
 	ctx, cancel := detached(ctx)
 	defer cancel()
 	h.last = time.Now()
-	if held, beatErr := h.once(ctx); beatErr == nil && !held {
+	held, beatErr := h.once(ctx)
+	switch {
+	case beatErr == nil && !held:
 		return fmt.Errorf("%w: %w", h.lapsed(), err)
+	case h.facts.Cluster == dialect.ClusterGalera && (errors.Is(h.cutOff(beatErr), errCutOff) || errors.Is(ctx.Err(), context.DeadlineExceeded)):
+		// A node that is on its way out of its cluster answers nothing, and then this.
+		return fmt.Errorf("%w: %w", errCutOff, err)
 	}
 	return err
 }

@@ -211,8 +211,12 @@ var errCutOff = errors.New("this node is cut off from its cluster")
 
 // cutOff names that kind where the server's own words do not.
 func (r *run) cutOff(err error) error {
-	if node, ok := r.d.(dialect.ClusterNode); ok && node.IsCutOff(err) {
-		return withHint(fmt.Errorf("%w: %w", errCutOff, err),
+	node, ok := r.d.(dialect.ClusterNode)
+	if ok && node.IsCutOff(err) {
+		err = fmt.Errorf("%w: %w", errCutOff, err)
+	}
+	if errors.Is(err, errCutOff) {
+		return withHint(err,
 			"it takes neither reads nor writes until it is in the part of its cluster that has the majority: look at its network and its log, or point the URL at another node; a longer Config.LockWait (TLDWDB_LOCK_WAIT) waits for it")
 	}
 	return err
