@@ -42,6 +42,7 @@ type Options struct {
 type Statement struct {
 	// Text is what to send to the server: from the first significant byte to the last, without the terminator and without the blanks and
 	// comments around it. What stands in MySQL's /*! … */ is significant.
+	// It may share up to 64 KiB of memory with its neighbours.
 	Text   string
 	Offset int // byte offset of Text in the input
 	Line   int // line of its first byte, from 1
@@ -74,7 +75,8 @@ const firstWindow = 64 << 10
 type Scanner struct {
 	r   io.Reader
 	err error
-	// source is the input itself when it is a string: statements then share its memory.
+	// source is the window as a string, from the first statement on that ends in it: most are short, and so they share its
+	// memory. It stays empty in a window that had to grow.
 	source string
 	size   int // of the first window
 	lex    lexer
@@ -97,6 +99,8 @@ type Scanner struct {
 	dump    bool // the text is the output of mysqldump or mariadb-dump
 	begun   bool // a statement was found
 	keyword [16]byte
+	verb    string // of the statement before: often this one has the same
+	simple  bool   // body was done with that one as soon as it saw the verb
 }
 
 type span struct{ begin, end int }
@@ -156,11 +160,17 @@ func Split(text string, o Options) ([]Statement, error) {
 
 func yieldAll(s *Scanner, yield func(Statement, error) bool) {
 	for {
-		st, err := s.Next()
-		if errors.Is(err, io.EOF) {
+		var st Statement
+		if s.err == nil {
+			s.err = s.scan(&st)
+		}
+		if s.err != nil {
+			if !errors.Is(s.err, io.EOF) {
+				yield(Statement{}, s.err)
+			}
 			return
 		}
-		if !yield(st, err) || err != nil {
+		if !yield(st, nil) {
 			return
 		}
 	}
@@ -200,6 +210,10 @@ func (s *Scanner) scan(st *Statement) error {
 			return s.atEnd(st, verb, code, end)
 		}
 		if !started {
+			if inert[dialect][s.lex.window[s.pos-s.base]] == inertBlank {
+				s.pos++
+				continue
+			}
 			s.keep = s.pos
 			if s.lex.window[s.pos-s.base]|0x20 == s.command {
 				if took, err := s.clientCommand(); err != nil || took {
@@ -258,11 +272,14 @@ func (s *Scanner) scan(st *Statement) error {
 		case kindInner:
 			s.body.terminator()
 		default:
-			if !code {
+			first := !code
+			if first {
 				code, s.begun = true, true
 				if kind == Word {
 					verb = span{s.pos, next}
-					if dialect == MySQL && mysqlCommand(keyword(&s.keyword, text)) {
+					if string(text) == s.verb {
+						s.watch = !s.simple
+					} else if dialect == MySQL && mysqlCommand(keyword(&s.keyword, text)) {
 						return s.errorAt(s.pos, "mysql client command "+string(text)+" is not SQL")
 					}
 				}
@@ -275,6 +292,9 @@ func (s *Scanner) scan(st *Statement) error {
 			}
 			if s.watch {
 				s.body.token(s, kind, text, s.pos)
+				if first && kind == Word {
+					s.simple = !s.watch
+				}
 			}
 		}
 		end = next
@@ -380,7 +400,10 @@ func (s *Scanner) atEnd(st *Statement, verb span, code bool, end int) error {
 func (s *Scanner) finish(st *Statement, verb span, end int) error {
 	st.Text = s.text(st.Offset, end)
 	if verb.end > 0 {
-		st.Verb = strings.ToUpper(st.Text[verb.begin-st.Offset : verb.end-st.Offset])
+		if word := st.Text[verb.begin-st.Offset : verb.end-st.Offset]; word != s.verb {
+			s.verb = strings.ToUpper(word)
+		}
+		st.Verb = s.verb
 	}
 	// The whole of it is looked at before the server may see a byte of it.
 	if err := s.check(s.pos); err != nil {
@@ -409,8 +432,11 @@ func (s *Scanner) finish(st *Statement, verb span, end int) error {
 
 // text returns a part of the window as a string.
 func (s *Scanner) text(begin, end int) string {
+	if s.source == "" && len(s.lex.window) <= firstWindow {
+		s.source = string(s.lex.window)
+	}
 	if s.source != "" {
-		return s.source[begin:end]
+		return s.source[begin-s.base : end-s.base]
 	}
 	return string(s.lex.window[begin-s.base : end-s.base])
 }
@@ -469,7 +495,7 @@ func (s *Scanner) fill() bool {
 		}
 	}
 	first := s.base == 0 && kept == 0
-	s.lex.window = w[:n]
+	s.lex.window, s.source = w[:n], ""
 	if first {
 		s.skipBOM()
 	}
@@ -547,18 +573,27 @@ func (s *Scanner) settle(to int) error {
 func (s *Scanner) count(to int) {
 	part := s.lex.window[s.settled-s.base : to-s.base]
 	s.settled = to
+	if len(part) < 32 { // two searches would take longer
+		for _, c := range part {
+			if c == '\n' {
+				s.line, s.column = s.line+1, 0
+			}
+			if c&0xC0 != 0x80 { // not the continuation of a character
+				s.column++
+			}
+		}
+		return
+	}
 	if n := bytes.Count(part, newline); n > 0 {
 		s.line += n
 		s.column = 1
 		part = part[bytes.LastIndexByte(part, '\n')+1:]
 	}
-	characters := 0
 	for _, c := range part {
-		if c&0xC0 != 0x80 { // not the continuation of one
-			characters++
+		if c&0xC0 != 0x80 {
+			s.column++
 		}
 	}
-	s.column += characters
 }
 
 var newline = []byte{'\n'}

@@ -191,7 +191,7 @@ var classes = func() (tables [MySQL + 1][256]class) {
 	return tables
 }()
 
-// inert says which bytes Scanner.skipInert may pass over. A digit may begin a name in MySQL, and so may not; PostgreSQL's
+// inert says which bytes Scanner.skipInert may pass over. In MySQL a digit may begin a name; PostgreSQL's
 // parentheses are counted.
 var inert = func() (tables [MySQL + 1][256]inertness) {
 	for d := SQLite; d <= MySQL; d++ {
@@ -199,11 +199,12 @@ var inert = func() (tables [MySQL + 1][256]inertness) {
 			switch k := classes[d][c]; {
 			case k == classSpace:
 				tables[d][c] = inertBlank
-			case k == classWord && c < utf8.RuneSelf: // a byte-order mark is none
+			case k == classWord && c < utf8.RuneSelf, // a byte-order mark is none
+				k == classDigit && d == MySQL: // it may begin a name
 				tables[d][c] = inertWord
 			case c == ',' || c == '=' && d != Postgres,
 				k == classPunct && d != Postgres,
-				k == classDigit && d != MySQL:
+				k == classDigit:
 				tables[d][c] = inertToken
 			}
 		}

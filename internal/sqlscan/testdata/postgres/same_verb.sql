@@ -1,0 +1,14 @@
+-- A statement begins as the one before did, and is another kind.
+CREATE TABLE t (n int);
+(SELECT 1);
+CREATE FUNCTION a() RETURNS int BEGIN ATOMIC SELECT 1; SELECT 2; END;
+COPY t TO STDOUT;
+(SELECT 1);
+COPY t FROM STDIN;
+1
+2
+\.
+SELECT 3;
+select 4;
+SELECT 5;
+CREATE FUNCTION b() RETURNS int BEGIN ATOMIC SELECT 1; SELECT 2; END;
