@@ -52,6 +52,8 @@ type job struct {
 	Thread string `json:"thread"`
 	// Lease is Config.LeaseTime.
 	Lease time.Duration `json:"lease"`
+	// ByHand is the engine of a worker that does the job without tldwdb. See bench_test.go.
+	ByHand testdb.Engine `json:"by_hand"`
 }
 
 // report is the last line that a worker prints.
@@ -101,6 +103,9 @@ func childMain() bool {
 
 // run is the main job of a service.
 func (j job) run(ctx context.Context) (res *tldwdb.Result, err error) {
+	if j.ByHand != "" {
+		return nil, j.byHand(ctx)
+	}
 	var db *tldwdb.DB
 	if j.Halt != "" || j.Thread != "" {
 		open := haltingPool

@@ -20,7 +20,7 @@ import (
 // one Exec are allowed on every engine. The pool is closed at the test's end.
 func (db *Database) AdminDB(tb TB) *sql.DB {
 	tb.Helper()
-	pool, err := open(db.Engine, db.URL)
+	pool, err := Open(db.Engine, db.URL)
 	if err != nil {
 		tb.Fatalf("testdb: %v", err)
 	}
@@ -32,8 +32,9 @@ func (db *Database) AdminDB(tb TB) *sql.DB {
 	return pool
 }
 
-// open makes a pool from a URL in the form of [Database.URL]. Its errors do not repeat the URL.
-func open(e Engine, rawURL string) (*sql.DB, error) {
+// Open makes a pool from a URL in the form of [Database.URL], for a process that has no [TB]. Its errors do
+// not repeat the URL.
+func Open(e Engine, rawURL string) (*sql.DB, error) {
 	switch e {
 	case SQLite:
 		path := strings.TrimPrefix(rawURL, "sqlite:///")
@@ -133,7 +134,7 @@ func withDatabase(server, name string) (string, error) {
 // withPool runs f with a pool of one connection that is closed again afterwards: a pool kept for
 // later would show up in every test that counts connections or goroutines.
 func withPool(ctx context.Context, e Engine, rawURL string, f func(context.Context, *sql.DB) error) (err error) {
-	pool, err := open(e, rawURL)
+	pool, err := Open(e, rawURL)
 	if err != nil {
 		return err
 	}
