@@ -320,8 +320,26 @@ func (r *run) body(ctx context.Context, j *job) error {
 		}
 		return nil
 	}
-	done, err := r.d.ExecScript(ctx, r.conn.Conn, j.statements, r.sessionFor(j).StatementTimeout)
-	return r.explain(j, done, 0, err)
+	for k := range j.statements {
+		r.announce(j, k)
+		if _, err := r.d.ExecScript(ctx, r.conn.Conn, j.statements[k:k+1], r.sessionFor(j).StatementTimeout); err != nil {
+			return r.explain(j, k, 0, err)
+		}
+	}
+	return nil
+}
+
+// announce tells Config.Progress that statement k of a migration is next; -1 is
+// the migration as such.
+func (r *run) announce(j *job, k int) {
+	if r.cfg.Progress == nil {
+		return
+	}
+	p := Progress{Migration: j.id, Direction: j.direction, Step: j.place, Steps: j.places, Statements: len(j.statements), File: j.file}
+	if k >= 0 {
+		p.Statement, p.SQL, p.Line = k+1, j.statements[k].Text, j.statements[k].Line
+	}
+	r.cfg.Progress(p)
 }
 
 // callGo turns a panic of a Go migration into an error: the lock has to be
@@ -453,6 +471,7 @@ func (r *run) applyTogether(ctx context.Context, hist *history, jobs []*job) err
 func (r *run) inOne(ctx context.Context, jobs []*job, took *[]time.Duration) error {
 	for i, j := range jobs {
 		start := time.Now()
+		r.announce(j, -1)
 		open := r.d.Timeouts(r.sessionFor(j))
 		if i == 0 {
 			open = r.d.Begin(r.sessionFor(j))

@@ -116,6 +116,10 @@ type Config struct {
 	// Logger is told what Open and the migrations do. Default: silent.
 	Logger *slog.Logger
 
+	// Progress is told what a run is about to do, before it does it, by the goroutine
+	// that called Up: the run goes on when it returns. Default: nobody is told.
+	Progress func(Progress)
+
 	// PoolSize is how many connections there are at most, in use and idle.
 	// Default: 20. A SQLite database in memory always has one.
 	PoolSize int

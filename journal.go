@@ -202,6 +202,7 @@ func (g *journalRun) from(ctx context.Context, start int) (int, error) {
 
 // one writes the entry for statement k and runs it.
 func (g *journalRun) one(ctx context.Context, k int) error {
+	g.announce(g.j, k)
 	st, class := g.j.statements[k], g.j.classes[k]
 	text := st.Text
 	if rewriter, ok := g.d.(dialect.StatementRewriter); ok {

@@ -41,6 +41,21 @@ type Applied struct {
 	Statements int           `json:"statements"` // 0 for a Go migration
 }
 
+// Progress is what a run is about to do: a migration as such, or one of its
+// statements. PostgreSQL gets the statements of a migration that runs in a
+// transaction all at once, so that there is only the first.
+type Progress struct {
+	Migration  ID        `json:"migration"`
+	Direction  Direction `json:"direction"`
+	Step       int       `json:"step"`       // which migration of this run, from 1
+	Steps      int       `json:"steps"`      // migrations in this run
+	File       string    `json:"file"`       // path inside Config.Migrations; empty for a Go migration
+	Statement  int       `json:"statement"`  // which statement, from 1; 0 for the migration as such
+	Statements int       `json:"statements"` // statements in the migration; 0 for a Go migration
+	SQL        string    `json:"sql"`        // the statement; empty for the migration as such
+	Line       int       `json:"line"`       // of its first byte in the file
+}
+
 // Up applies every pending migration. One process at a time does so: the
 // others wait until it is done, at most Config.LockWait. With nothing pending
 // it costs one SELECT.
@@ -584,6 +599,9 @@ func (r *run) applyOnce(ctx context.Context, req Request, hist *history, wantPla
 	if err := r.keptByPooler(jobs); err != nil {
 		return err
 	}
+	for i, j := range jobs {
+		j.place, j.places = i+1, len(jobs)
+	}
 	if r.cfg.SingleTransaction {
 		if err := r.singleTransactionPossible(jobs); err != nil {
 			return err
@@ -600,6 +618,7 @@ func (r *run) applyOnce(ctx context.Context, req Request, hist *history, wantPla
 	}
 	for _, j := range jobs {
 		start := time.Now()
+		r.announce(j, -1)
 		if err := r.applyOne(ctx, j); err != nil {
 			return r.adviseBaseline(fresh, jobs[0], err)
 		}

@@ -33,6 +33,8 @@ type job struct {
 	down       []byte // the down script to keep; nil for none
 	code       func(context.Context, Conn) error
 	idempotent bool // a Go migration that may run again
+	place      int  // in this run, from 1
+	places     int  // jobs of this run
 }
 
 // touchesSession reports whether the job may leave settings behind.
