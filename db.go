@@ -75,15 +75,9 @@ type DB struct {
 // password, an unknown database and everything else that waiting does not cure
 // is returned at once. No error shows a password.
 func Open(ctx context.Context, cfg Config) (*DB, error) {
-	cfg, err := cfg.normalize()
+	cfg, err := cfg.Effective()
 	if err != nil {
 		return nil, err
-	}
-	if cfg.URL == "" {
-		if cfg.Environment == Production {
-			return nil, errors.New("Config.URL is not set: production has no default database")
-		}
-		cfg.URL = defaultURL
 	}
 	u, migrateURL, err := cfg.urls()
 	if err != nil {
