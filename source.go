@@ -108,6 +108,7 @@ type directives struct {
 	StatementTimeout time.Duration // 0: Config.StatementTimeout
 	Irreversible     string        // the reason; empty: reversible
 	ForeignKeysOn    bool          // SQLite: leave enforcement on while the file runs
+	Texts            []string      // all of them as they are written, in order
 }
 
 // script is one direction of a migration: a file, a section of one, or the
@@ -127,6 +128,14 @@ type migration struct {
 	up   *script // nil for a Go migration
 	down *script // nil when there is none
 	code *GoMigration
+}
+
+// reversible reports whether the files, or the Go code, have a way back.
+func (m *migration) reversible() bool {
+	if m.code != nil {
+		return m.code.Down != nil
+	}
+	return m.down != nil && m.down.directives.Irreversible == "" && (m.up == nil || m.up.directives.Irreversible == "")
 }
 
 // checksum identifies what the migration does, for noticing an edited file.
@@ -400,7 +409,10 @@ func (l *loader) repeatableScript(file, name string, text []byte) {
 func (l *loader) newScript(file string, format fileFormat, direction Direction, text, body []byte) *script {
 	s := &script{file: file, format: format, direction: direction, checksum: checksum(body)}
 	s.directives = l.directives(file, body)
-	s.directives.NoTransaction = s.directives.NoTransaction || noTransaction(text, body, format)
+	if !s.directives.NoTransaction && noTransaction(text, body, format) {
+		s.directives.NoTransaction = true
+		s.directives.Texts = append(s.directives.Texts, "no-transaction")
+	}
 	return s
 }
 
@@ -600,6 +612,7 @@ func (l *loader) directives(file string, text []byte) directives {
 			l.problem(file, line, "the directive %s stands in line %d already", name, first)
 		} else {
 			seen[name] = line
+			d.Texts = append(d.Texts, strings.TrimSpace(rest))
 		}
 	}
 	return d

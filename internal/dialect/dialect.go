@@ -299,6 +299,21 @@ func New(name string, native bool) (Dialect, error) {
 	return nil, fmt.Errorf("unknown dialect %q", name)
 }
 
+// Offline returns a dialect that is asked for texts only, without a server. name
+// may also be mariadb: that is NameMySQL, for a server that Inspect would find to
+// be MariaDB.
+func Offline(name string) (Dialect, error) {
+	if name == "mariadb" {
+		d := &mysqlDialect{}
+		d.mariaDB.Store(true)
+		return d, nil
+	}
+	if d, err := New(name, false); err == nil {
+		return d, nil
+	}
+	return nil, fmt.Errorf("unknown dialect %q: known are sqlite, postgres, mysql and mariadb", name)
+}
+
 // ErrNoRow means that a query for one row had no answer.
 var ErrNoRow = errors.New("the server gave no answer")
 
