@@ -69,6 +69,18 @@ var (
 	// nor the database know.
 	ErrUnknownVersion = errors.New("no such migration")
 
+	// ErrNoForeignHistory is returned by [DB.Adopt] when the database has no
+	// history of another migration tool.
+	ErrNoForeignHistory = errors.New("no history of another tool was found")
+
+	// ErrForeignState is returned by [DB.Adopt] when the other tool calls its own
+	// history dirty, failed, half applied or locked.
+	ErrForeignState = errors.New("the other tool's history is not in a state to be adopted")
+
+	// ErrNotMapped is returned by [DB.Adopt] when it cannot be told which of our
+	// migrations the other tool has applied.
+	ErrNotMapped = errors.New("the other tool's versions do not fit ours")
+
 	// ErrReadOnly means that migrations are pending on a server or file that
 	// takes no writes. A migration that turned writes off for its own session is
 	// a plain [MigrationError].

@@ -356,33 +356,47 @@ func (r *run) baseline(ctx context.Context, version int64) error {
 	if r.src.find(ID{Version: version}) == nil {
 		return fmt.Errorf("%w: version %d", ErrUnknownVersion, version)
 	}
-	return r.locked(ctx, always, func(ctx context.Context, hist *history) error {
-		var list []string
-		for _, m := range r.src.migrations {
-			if m.id.Repeatable || m.id.Version > version {
-				continue
-			}
-			if row := hist.find(m.id); row != nil {
-				if !r.failedAtOnce(ctx, row) {
-					return withHint(fmt.Errorf("%s has a row already: %s %s", m.id, row.state, row.when()), "a baseline is for a database without history; nothing was written (DB.Repair with FixForget removes a row)")
-				}
-				list = append(list, r.store.remove(m.id))
-			}
-			e := entry{id: m.id, checksum: m.checksum(), state: stateBaseline, direction: DirectionUp}
-			var err error
-			if e.down, err = r.src.storable(m); err != nil {
-				return err
-			}
-			list = append(list, r.store.insert(e))
+	var list []*migration
+	for _, m := range r.src.migrations {
+		if !m.id.Repeatable && m.id.Version <= version {
+			list = append(list, m)
 		}
-		if err := r.ensureTable(ctx, hist); err != nil {
+	}
+	return r.locked(ctx, always, func(ctx context.Context, hist *history) error {
+		if err := r.writeBaseline(ctx, hist, list); err != nil {
 			return err
 		}
-		if err := r.inOneTransaction(ctx, list); err != nil {
-			return fmt.Errorf("writing the baseline: %w", err)
-		}
-		r.result.After = version
 		r.log.LogAttrs(ctx, slog.LevelInfo, "baseline written", slog.Int64("version", version))
 		return nil
 	})
+}
+
+// writeBaseline gives migrations a row without running them, all in one
+// transaction. It works under the lock.
+func (r *run) writeBaseline(ctx context.Context, hist *history, migrations []*migration) error {
+	var list []string
+	for _, m := range migrations {
+		if row := hist.find(m.id); row != nil {
+			if !r.failedAtOnce(ctx, row) {
+				return withHint(fmt.Errorf("%s has a row already: %s %s", m.id, row.state, row.when()), "a baseline is for a database without history; nothing was written (DB.Repair with FixForget removes a row)")
+			}
+			list = append(list, r.store.remove(m.id))
+		}
+		e := entry{id: m.id, checksum: m.checksum(), state: stateBaseline, direction: DirectionUp}
+		var err error
+		if e.down, err = r.src.storable(m); err != nil {
+			return err
+		}
+		list = append(list, r.store.insert(e))
+	}
+	if err := r.ensureTable(ctx, hist); err != nil {
+		return err
+	}
+	if err := r.inOneTransaction(ctx, list); err != nil {
+		return fmt.Errorf("writing the baseline: %w", err)
+	}
+	for _, m := range migrations {
+		r.result.After = max(r.result.After, m.id.Version)
+	}
+	return nil
 }

@@ -44,6 +44,11 @@ type Dialect interface {
 	TimeText(column string) string
 	// HistoryDDL creates the history table, if it is not there.
 	HistoryDDL(table string) []string
+	// TablesNamed is a query for the columns of every table with one of these
+	// names, whatever their case: rows of schema (empty where the name alone leads
+	// there), table and column, a table's columns together and in order. A name
+	// "schema.table" is also looked for in that schema.
+	TablesNamed(names []string) string
 	// IsNoTable reports whether an error means that a table does not exist.
 	IsNoTable(err error) bool
 	// IsDuplicate reports whether an error means that a row or table is there
