@@ -79,26 +79,31 @@ type ForeignVersion struct {
 func (db *DB) Adopt(ctx context.Context, req AdoptRequest) (*Adoption, error) {
 	r, err := db.newRun(ctx)
 	if err != nil {
-		return &Adoption{DryRun: req.DryRun}, err
+		return newAdoption(req), err
 	}
 	adoption, err := r.adopt(ctx, req)
 	r.release(ctx)
 	return adoption, ended(ctx, err)
 }
 
+// newAdoption has empty lists, which are [] in JSON.
+func newAdoption(req AdoptRequest) *Adoption {
+	return &Adoption{Found: []ForeignVersion{}, Mapped: []ID{}, Unknown: []string{}, Unapplied: []ID{}, Written: []ID{}, DryRun: req.DryRun}
+}
+
 // adopt looks, and what can be refused is refused before anybody waits for a
 // lock; then it looks again under the lock, and writes.
 func (r *run) adopt(ctx context.Context, req AdoptRequest) (*Adoption, error) {
 	if req.From != "" && !slices.Contains(foreign.Tools(), req.From) {
-		return &Adoption{DryRun: req.DryRun}, fmt.Errorf("%w: the tool %q is not known; known are %s", ErrNoForeignHistory, req.From, strings.Join(foreign.Tools(), ", "))
+		return newAdoption(req), fmt.Errorf("%w: the tool %q is not known; known are %s", ErrNoForeignHistory, req.From, strings.Join(foreign.Tools(), ", "))
 	}
 	// The catalogue shows an account only what it has rights on.
 	if err := r.migrationConnection(ctx); err != nil {
-		return &Adoption{DryRun: req.DryRun}, err
+		return newAdoption(req), err
 	}
 	hist, err := r.store.read(ctx, r.conn)
 	if err != nil {
-		return &Adoption{DryRun: req.DryRun}, err
+		return newAdoption(req), err
 	}
 	adoption, missing, err := r.compareForeign(ctx, req, hist)
 	if err != nil || req.DryRun || len(missing) == 0 {
@@ -132,7 +137,7 @@ func idsOf(list []*migration) []ID {
 // compareForeign reads the other tool's history and sets it against files and
 // ours. It returns the migrations that lack a row.
 func (r *run) compareForeign(ctx context.Context, req AdoptRequest, hist *history) (*Adoption, []*migration, error) {
-	adoption := &Adoption{DryRun: req.DryRun}
+	adoption := newAdoption(req)
 	theirs, err := r.readForeign(ctx, req, adoption)
 	if err != nil {
 		return adoption, nil, err

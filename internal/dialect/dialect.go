@@ -36,6 +36,8 @@ type Dialect interface {
 	// Qualify quotes a table name, with the schema or database that it is in.
 	// An empty schema is left out.
 	Qualify(schema, table string) string
+	// Identifier quotes a name that stands alone, such as a column's.
+	Identifier(name string) string
 	// Now is the server's clock, as an expression.
 	Now() string
 	// ElapsedMS is the time since a column's value, in milliseconds.

@@ -57,6 +57,8 @@ func (*mysqlDialect) Literal(s string) string {
 	return "_utf8mb4 x'" + hex.EncodeToString([]byte(s)) + "'"
 }
 
+func (*mysqlDialect) Identifier(name string) string { return backtick(name) }
+
 func (*mysqlDialect) Qualify(schema, table string) string {
 	if schema == "" {
 		return backtick(table)

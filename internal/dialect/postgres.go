@@ -40,6 +40,8 @@ func (*postgres) Literal(s string) string {
 	return "E'" + strings.NewReplacer(`\`, `\\`, `'`, `''`).Replace(s) + "'"
 }
 
+func (*postgres) Identifier(name string) string { return pgx.Identifier{name}.Sanitize() }
+
 func (*postgres) Qualify(schema, table string) string {
 	if schema == "" {
 		return pgx.Identifier{table}.Sanitize()

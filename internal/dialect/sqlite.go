@@ -41,8 +41,12 @@ func (*sqlite) Literal(s string) string { return "'" + strings.ReplaceAll(s, "'"
 
 // Qualify names the main database, so that a temporary or attached table of the
 // same name cannot come between.
-func (*sqlite) Qualify(_, table string) string {
-	return `main."` + strings.ReplaceAll(table, `"`, `""`) + `"`
+func (d *sqlite) Qualify(_, table string) string {
+	return "main." + d.Identifier(table)
+}
+
+func (*sqlite) Identifier(name string) string {
+	return `"` + strings.ReplaceAll(name, `"`, `""`) + `"`
 }
 
 func (*sqlite) ElapsedMS(column string) string {

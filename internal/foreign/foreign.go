@@ -228,7 +228,7 @@ func (t *table) read(ctx context.Context, d dialect.Dialect, q dialect.Queryer, 
 	quoted := make([]string, len(columns))
 	for i, name := range columns {
 		actual, _ := t.column(name)
-		quoted[i] = d.Qualify("", actual)
+		quoted[i] = d.Identifier(actual)
 	}
 	return readText(ctx, d, q, fmt.Sprintf("SELECT %s FROM %s ORDER BY %s", strings.Join(quoted, ", "), d.Qualify(t.schema, t.name), quoted[0]), len(columns))
 }

@@ -1,0 +1,10 @@
+PRAGMA foreign_keys=OFF;
+BEGIN TRANSACTION;
+CREATE TABLE `atlas_schema_revisions` (`version` text NOT NULL, `description` text NOT NULL, `type` integer NOT NULL DEFAULT (2), `applied` integer NOT NULL DEFAULT (0), `total` integer NOT NULL DEFAULT (0), `executed_at` datetime NOT NULL, `execution_time` integer NOT NULL, `error` text NULL, `error_stmt` text NULL, `hash` text NOT NULL, `partial_hashes` json NULL, `operator_version` text NOT NULL, PRIMARY KEY (`version`));
+INSERT INTO atlas_schema_revisions VALUES('1','author',2,1,1,'2026-11-23 04:17:01.990875449+00:00',1880276,'','','u5HfIzLY2+oYl/YhrD/p07fsuxeH/P7lGCDram8CGDE=',X'6e756c6c','Atlas CLI - development');
+INSERT INTO atlas_schema_revisions VALUES('2','book',2,2,2,'2026-11-23 04:17:01.998960649+00:00',773148,'','','0KhaoqNb99mb8C2TvFPJUrL116t2B1HztpgcwgnKglE=',X'6e756c6c','Atlas CLI - development');
+INSERT INTO atlas_schema_revisions VALUES('3','year',2,1,2,'2026-11-23 04:17:02.004083485+00:00',886012,'near "nothing": syntax error','ALTER TABLE nothing ADD COLUMN year integer;','8y/LsiyiSJFflWjrb9yhpJh9+c2XbN2/Sw4o9D6LRKI=',X'5b2268313a74796b4544535448566f67466c456d696432704c4361706c564f5633415173647958736259446b4a6744493d225d','Atlas CLI - development');
+CREATE TABLE author (id integer NOT NULL PRIMARY KEY, name varchar(60) NOT NULL);
+INSERT INTO author VALUES(1,'Ada');
+CREATE TABLE book (id integer NOT NULL PRIMARY KEY, author_id integer NOT NULL, title varchar(60), year integer);
+COMMIT;

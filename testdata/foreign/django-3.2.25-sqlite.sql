@@ -1,0 +1,17 @@
+PRAGMA foreign_keys=OFF;
+BEGIN TRANSACTION;
+CREATE TABLE IF NOT EXISTS "django_migrations" ("id" integer NOT NULL PRIMARY KEY AUTOINCREMENT, "app" varchar(255) NOT NULL, "name" varchar(255) NOT NULL, "applied" datetime NOT NULL);
+INSERT INTO django_migrations VALUES(1,'contenttypes','0001_initial','2026-11-23 04:16:12.934730');
+INSERT INTO django_migrations VALUES(2,'contenttypes','0002_remove_content_type_name','2026-11-23 04:16:12.941040');
+INSERT INTO django_migrations VALUES(3,'library','0001_initial','2026-11-23 04:16:12.943509');
+INSERT INTO django_migrations VALUES(4,'library','0002_book','2026-11-23 04:16:12.946349');
+CREATE TABLE IF NOT EXISTS "django_content_type" ("id" integer NOT NULL PRIMARY KEY AUTOINCREMENT, "app_label" varchar(100) NOT NULL, "model" varchar(100) NOT NULL);
+INSERT INTO django_content_type VALUES(1,'contenttypes','contenttype');
+CREATE TABLE author (id integer NOT NULL PRIMARY KEY, name varchar(60) NOT NULL);
+INSERT INTO author VALUES(1,'Ada');
+CREATE TABLE book (id integer NOT NULL PRIMARY KEY, author_id integer NOT NULL, title varchar(60));
+DELETE FROM sqlite_sequence;
+INSERT INTO sqlite_sequence VALUES('django_migrations',4);
+INSERT INTO sqlite_sequence VALUES('django_content_type',1);
+CREATE UNIQUE INDEX "django_content_type_app_label_model_76bd3d3b_uniq" ON "django_content_type" ("app_label", "model");
+COMMIT;

@@ -1,0 +1,11 @@
+PRAGMA foreign_keys=OFF;
+BEGIN TRANSACTION;
+CREATE TABLE IF NOT EXISTS "schema_migrations" ("version" varchar NOT NULL PRIMARY KEY);
+INSERT INTO schema_migrations VALUES('20240101000001');
+INSERT INTO schema_migrations VALUES('20240101000002');
+CREATE TABLE IF NOT EXISTS "ar_internal_metadata" ("key" varchar NOT NULL PRIMARY KEY, "value" varchar, "created_at" datetime(6) NOT NULL, "updated_at" datetime(6) NOT NULL);
+INSERT INTO ar_internal_metadata VALUES('environment','default_env','2026-11-23 04:16:09.526027','2026-11-23 04:16:09.526027');
+CREATE TABLE author (id integer NOT NULL PRIMARY KEY, name varchar(60) NOT NULL);
+INSERT INTO author VALUES(1,'Ada');
+CREATE TABLE book (id integer NOT NULL PRIMARY KEY, author_id integer NOT NULL, title varchar(60));
+COMMIT;
