@@ -145,11 +145,26 @@ func Find(ctx context.Context, d dialect.Dialect, q dialect.Queryer, tool, name,
 			}
 		}
 	}
-	// One with the very name goes before those that differ in case.
-	if exact := slices.DeleteFunc(slices.Clone(found), func(c Candidate) bool { return c.place.name != name && c.Table != name }); len(exact) > 0 {
-		return exact, nil
+	return likeliest(found, name), nil
+}
+
+// likeliest leaves out what is explained better by another candidate.
+func likeliest(found []Candidate, name string) []Candidate {
+	prefer := func(better func(c Candidate) bool) {
+		if some := slices.DeleteFunc(slices.Clone(found), func(c Candidate) bool { return !better(c) }); len(some) > 0 {
+			found = some
+		}
 	}
-	return found, nil
+	if name != "" {
+		prefer(func(c Candidate) bool { return c.place.name == name || c.Table == name }) // in this very case
+		prefer(func(c Candidate) bool { return c.tool.owns(c.place.name) })
+	}
+	prefer(func(c Candidate) bool { // a table with all the columns of Flyway has those of sqlx too
+		return !slices.ContainsFunc(found, func(o Candidate) bool {
+			return o.Table == c.Table && len(o.tool.columns) > len(c.tool.columns) && (&table{columns: o.tool.columns}).has(c.tool.columns)
+		})
+	})
+	return found
 }
 
 func tablesNamed(ctx context.Context, d dialect.Dialect, q dialect.Queryer, names []string) ([]table, error) {
@@ -168,6 +183,11 @@ func tablesNamed(ctx context.Context, d dialect.Dialect, q dialect.Queryer, name
 	return tables, nil
 }
 
+// owns reports whether the tool gives its table this name by itself.
+func (t *tool) owns(name string) bool {
+	return slices.ContainsFunc(t.tables, func(n string) bool { return strings.EqualFold(n, name) })
+}
+
 // match reports whether a table is the tool's. asked says that the caller has
 // named the tool, so that what only tells it from another one does not count.
 func (t *tool) match(at *table, all []table, name string, asked bool) (Candidate, bool) {
@@ -178,7 +198,7 @@ func (t *tool) match(at *table, all []table, name string, asked bool) (Candidate
 		if !strings.EqualFold(at.name, name) && !strings.EqualFold(at.String(), name) {
 			return Candidate{}, false
 		}
-	} else if !slices.ContainsFunc(t.tables, func(n string) bool { return strings.EqualFold(at.name, n) }) {
+	} else if !t.owns(at.name) {
 		return Candidate{}, false
 	}
 	beside := func(name string) *table {
