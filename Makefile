@@ -9,7 +9,7 @@ TOOL     := $(GO) tool -modfile=internal/tools/go.mod
 WITH     := $(GO) run ./internal/testdb/with --
 
 .DEFAULT_GOAL := help
-.PHONY: help fmt format vet lint quick engines test race torture fuzz model bench cover cross tidy check clean
+.PHONY: help fmt format vet lint quick engines peers test race torture fuzz model bench cover cross tidy check clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,10 +32,13 @@ quick: format vet ## before each commit: format, vet, tests on SQLite alone
 engines: # installs what the whole suite needs, or says what to install
 	@.ci/engines
 
-test: engines ## the whole suite, on every engine
+peers: # fetches the other tools that adoption is tested with; without them those tests are skipped
+	@$(GO) build -C internal/tools/peers -o /dev/null . || echo "the other tools could not be built: TestOtherTools will be skipped" >&2
+
+test: engines peers ## the whole suite, on every engine
 	$(WITH) $(GO) test ./...
 
-race: engines ## the whole suite under the race detector
+race: engines peers ## the whole suite under the race detector
 	$(WITH) $(GO) test -race ./...
 
 # Without the name of a package, so that go test shows the table of a run that passed.

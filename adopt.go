@@ -50,7 +50,7 @@ type Adoption struct {
 	Unknown   []string         `json:"unknown"`         // versions of theirs that are none of ours
 	Unapplied []ID             `json:"unapplied"`       // ours that are not there: the next Up applies them
 	Written   []ID             `json:"written"`         // ours that got a row; with DryRun those that would get one
-	Already   bool             `json:"already_adopted"` // every row was there before
+	Already   bool             `json:"already_adopted"` // it was all taken over before
 	DryRun    bool             `json:"dry_run"`
 }
 
@@ -67,8 +67,9 @@ type ForeignVersion struct {
 // ours that are in it, as [DB.Baseline] does. Their table is left as it is.
 // Repeatable migrations are not adopted: the next Up runs them.
 //
-// Adopting again changes nothing. As long as tldwdb itself has applied nothing,
-// it adds what the other tool has applied since.
+// Adopting again changes nothing, and brings nothing back that was taken back
+// with [DB.Down] meanwhile. As long as tldwdb itself has applied nothing, it adds
+// what the other tool has applied since.
 //
 // Errors: [ErrNoForeignHistory] when there is none; [ErrForeignState] when the
 // tool itself says that it is running, or stopped half-way; [ErrNotMapped] when
@@ -115,7 +116,8 @@ func (r *run) adopt(ctx context.Context, req AdoptRequest) (*Adoption, error) {
 			return err
 		}
 		r.store.actor = shorten(r.store.actor+", adopted from "+adoption.Tool, 240)
-		if err := r.writeBaseline(ctx, hist, missing); err != nil {
+		upTo := r.store.setMeta(metaAdopted+r.store.set, fmt.Sprint(missing[len(missing)-1].id.Version))
+		if err := r.writeBaseline(ctx, hist, missing, upTo); err != nil {
 			return err
 		}
 		adoption.Written = idsOf(missing)
@@ -307,19 +309,21 @@ func gap(id ID, highest int64, named string) error {
 		"apply it with that tool first; if its effects are there under another version of theirs, say so in AdoptRequest.Versions")
 }
 
-// lacking lists those of the migrations that have no row yet. It refuses a
-// database on which tldwdb has gone its own way meanwhile.
+// lacking lists those of the migrations that have no row yet. One that was
+// adopted before and has none was taken back since, and their table does not
+// know. It refuses a database on which tldwdb has gone its own way meanwhile.
 func (r *run) lacking(ctx context.Context, hist *history, mapped []*migration) ([]*migration, error) {
 	missing := slices.DeleteFunc(slices.Clone(mapped), func(m *migration) bool {
 		row := hist.find(m.id)
-		return row != nil && row.state.done()
+		return m.id.Version <= hist.adopted || row != nil && row.state.done()
 	})
 	if len(missing) == 0 {
 		return nil, nil
 	}
 	for i := range hist.rows {
 		row := &hist.rows[i]
-		if row.state != stateBaseline && !(row.id.Repeatable && row.state.done()) && !r.failedAtOnce(ctx, row) {
+		apart := row.state == stateBaseline || row.id.Repeatable && row.state.done()
+		if !apart && !r.failedAtOnce(ctx, row) {
 			return nil, withHint(fmt.Errorf("%w: tldwdb has migrated this database itself (%s: %s), and %s is applied by the other tool only", ErrNotMapped, row.id, row.standing(), missing[0].id),
 				"DB.Status shows what tldwdb has applied; take that back with DB.Down, or give the migration that the other tool has run a row by DB.Repair or by running it")
 		}

@@ -195,7 +195,6 @@ func TestAdoptNothing(t *testing.T) {
 	t.Parallel()
 	testdb.ForEach(t, func(t *testing.T, tdb *testdb.Database) {
 		db := open(t, tdb, shelves(inOrder))
-		before := tdb.Dump(t)
 		_, err := db.Adopt(t.Context(), tldwdb.AdoptRequest{})
 		if !errors.Is(err, tldwdb.ErrNoForeignHistory) || !strings.Contains(tldwdb.Hint(err), "DB.Baseline") {
 			t.Errorf("adopt: %v, hint %q", err, tldwdb.Hint(err))
@@ -211,7 +210,7 @@ func TestAdoptNothing(t *testing.T) {
 			t.Errorf("adopt: %v", err)
 		}
 		execute(t, tdb.AdminDB(t), "CREATE TABLE alembic_version (version_num varchar(32))")
-		before = tdb.Dump(t)
+		before := tdb.Dump(t)
 		if a, err := db.Adopt(t.Context(), tldwdb.AdoptRequest{}); err != nil || a.Already || versionsOf(a.Unapplied) != "1 2 3" || len(a.Written) > 0 {
 			t.Errorf("adopt: %+v, %v", a, err)
 		}
@@ -298,6 +297,26 @@ func TestAdoptAfterTldwdb(t *testing.T) {
 		if got := everything(t, admin); got != before {
 			t.Errorf("refused, and wrote\n%s", got)
 		}
+	})
+}
+
+// TestAdoptAfterDown: what tldwdb took back is not there, whatever the other
+// tool's table says.
+func TestAdoptAfterDown(t *testing.T) {
+	t.Parallel()
+	testdb.ForEach(t, func(t *testing.T, tdb *testdb.Database) {
+		ctx := t.Context()
+		fillRecorded(t, tdb, "goose-3.29.0")
+		db := open(t, tdb, shelves(inOrder))
+		adopted(t, db, tldwdb.AdoptRequest{}, "1 2")
+		other := open(t, tdb, shelves(inOrder), func(cfg *tldwdb.Config) { cfg.Set = "other" })
+		if a, err := other.Adopt(ctx, tldwdb.AdoptRequest{DryRun: true}); err != nil || versionsOf(a.Written) != "1 2" {
+			t.Errorf("another set: %+v, %v", a, err)
+		}
+		succeed(t, "down 0002_book; 2 → 1")(db.Down(ctx, 1))
+		adopted(t, db, tldwdb.AdoptRequest{}, "")
+		succeed(t, "up 0002_book, up 0003_year; 1 → 3")(db.Up(ctx))
+		adopted(t, db, tldwdb.AdoptRequest{}, "")
 	})
 }
 

@@ -71,7 +71,7 @@ func TestMatchForeign(t *testing.T) {
 			a := &Adoption{}
 			mapped, err := a.match(src, foreignVersions(c.theirs), c.versions)
 			if c.kind != nil {
-				if !errors.Is(err, c.kind) || !strings.Contains(err.Error(), c.says) || c.kind == ErrNotMapped && Hint(err) == "" {
+				if !errors.Is(err, c.kind) || !strings.Contains(err.Error(), c.says) || errors.Is(c.kind, ErrNotMapped) && Hint(err) == "" {
 					t.Errorf("%v, hint %q, want %q", err, Hint(err), c.says)
 				}
 				return

@@ -47,7 +47,7 @@ import (
 // The documents whose code is compiled, in the order in which their files are
 // written.
 var docFiles = []string{"README.md", "docs/guide/writing-migrations.md", "docs/runbooks/deployment.md", "docs/runbooks/rollback.md",
-	"docs/runbooks/half-applied.md", "docs/runbooks/pooler.md", "docs/runbooks/cluster-and-failover.md"}
+	"docs/runbooks/half-applied.md", "docs/runbooks/pooler.md", "docs/runbooks/cluster-and-failover.md", "docs/runbooks/adopting.md"}
 
 // docBlock is one fenced block.
 type docBlock struct {
@@ -209,6 +209,7 @@ const fragmentHead = `package fragment
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 
@@ -217,7 +218,10 @@ import (
 	"github.com/tldw/tldwdb"
 )
 
-var _ = migrations.FS
+var (
+	_ = migrations.FS
+	_ = errors.Is
+)
 
 func _(ctx context.Context, db *tldwdb.DB, cfg tldwdb.Config, pool *sqlx.DB, logger *slog.Logger, mux *http.ServeMux, madeByFlask bool, hash func(string) string) error {
 //line %s:%d

@@ -33,6 +33,7 @@ const (
 	metaFormat      = "format"
 	metaEnvironment = "environment"
 	metaLock        = "lock"
+	metaAdopted     = "adopted " // and the set behind it
 )
 
 // state is how far a migration has come.
@@ -103,6 +104,7 @@ type history struct {
 	format      int
 	environment string
 	lock        lockChoice // that of the last run that found it by itself
+	adopted     int64      // up to here another tool's history was taken over; 0 if none was
 }
 
 func (h *history) find(id ID) *row {
@@ -226,10 +228,10 @@ func (s *store) query(ctx context.Context, q dialect.Queryer, query string, with
 		return nil, err
 	}
 	h := &history{}
-	return h, h.scan(rows, withDetails)
+	return h, h.scan(rows, s.set, withDetails)
 }
 
-func (h *history) scan(rows *sql.Rows, withDetails bool) (err error) {
+func (h *history) scan(rows *sql.Rows, of string, withDetails bool) (err error) {
 	defer func() {
 		if closeErr := rows.Close(); err == nil {
 			err = closeErr
@@ -252,7 +254,7 @@ func (h *history) scan(rows *sql.Rows, withDetails bool) (err error) {
 			return err
 		}
 		if set == metaSet {
-			if err := h.meta(repeatable, r.id.Name); err != nil {
+			if err := h.meta(of, repeatable, r.id.Name); err != nil {
 				return err
 			}
 			continue
@@ -276,8 +278,12 @@ func (h *history) scan(rows *sql.Rows, withDetails bool) (err error) {
 	return nil
 }
 
-func (h *history) meta(key, value string) error {
+func (h *history) meta(set, key, value string) (err error) {
 	switch key {
+	case metaAdopted + set:
+		if h.adopted, err = strconv.ParseInt(value, 10, 64); err != nil {
+			return fmt.Errorf("the version up to which the history was adopted is not a number: %q", value)
+		}
 	case metaFormat:
 		format, err := strconv.Atoi(value)
 		if err != nil {

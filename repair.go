@@ -363,7 +363,7 @@ func (r *run) baseline(ctx context.Context, version int64) error {
 		}
 	}
 	return r.locked(ctx, always, func(ctx context.Context, hist *history) error {
-		if err := r.writeBaseline(ctx, hist, list); err != nil {
+		if err := r.writeBaseline(ctx, hist, list, nil); err != nil {
 			return err
 		}
 		r.log.LogAttrs(ctx, slog.LevelInfo, "baseline written", slog.Int64("version", version))
@@ -372,9 +372,8 @@ func (r *run) baseline(ctx context.Context, version int64) error {
 }
 
 // writeBaseline gives migrations a row without running them, all in one
-// transaction. It works under the lock.
-func (r *run) writeBaseline(ctx context.Context, hist *history, migrations []*migration) error {
-	var list []string
+// transaction with what else is to be written. It works under the lock.
+func (r *run) writeBaseline(ctx context.Context, hist *history, migrations []*migration, list []string) error {
 	for _, m := range migrations {
 		if row := hist.find(m.id); row != nil {
 			if !r.failedAtOnce(ctx, row) {

@@ -41,8 +41,8 @@ func (*sqlite) Literal(s string) string { return "'" + strings.ReplaceAll(s, "'"
 
 // Qualify names the main database, so that a temporary or attached table of the
 // same name cannot come between.
-func (d *sqlite) Qualify(_, table string) string {
-	return "main." + d.Identifier(table)
+func (s *sqlite) Qualify(_, table string) string {
+	return "main." + s.Identifier(table)
 }
 
 func (*sqlite) Identifier(name string) string {

@@ -25,9 +25,9 @@ func namedIn(d Dialect, expression string, names []string, want func(string) boo
 func anyName(string) bool        { return true }
 func qualified(name string) bool { return strings.Contains(name, ".") }
 
-func (d *sqlite) TablesNamed(names []string) string {
+func (s *sqlite) TablesNamed(names []string) string {
 	return "SELECT '', m.name, p.name FROM main.sqlite_master m JOIN pragma_table_info(m.name) p WHERE m.type = 'table' AND (" +
-		namedIn(d, "m.name", names, anyName) + " OR " + namedIn(d, "'main.' || m.name", names, qualified) + ") ORDER BY m.name, p.cid"
+		namedIn(s, "m.name", names, anyName) + " OR " + namedIn(s, "'main.' || m.name", names, qualified) + ") ORDER BY m.name, p.cid"
 }
 
 func (p *postgres) TablesNamed(names []string) string {
