@@ -151,7 +151,7 @@ func byDialect(folder *folder, tool Tool, opts Options) (*Result, error) {
 		candidates = folder.dialects(tool)
 	}
 	var first *Result
-	var failed error
+	var failed []string
 	for _, dialect := range candidates {
 		c := &converter{tool: tool, dialect: dialect, folder: folder, values: opts.Values, rules: sqlscan.Options{Dialect: scanRules[dialect]}}
 		result, err := c.convert()
@@ -159,15 +159,18 @@ func byDialect(folder *folder, tool Tool, opts Options) (*Result, error) {
 		case len(candidates) == 1:
 			return result, err
 		case err != nil:
-			failed = cmp.Or(failed, err)
+			failed = append(failed, fmt.Sprintf("read as %s:\n%v", dialect, err))
+			if len(failed) == len(candidates) {
+				return nil, err
+			}
 		case first == nil:
 			first = result
 		case !sameFiles(first.Files, result.Files):
 			return nil, fmt.Errorf("the files do not tell whether they are for %s or %s, and that makes a difference: say which", first.Dialect, dialect)
 		}
 	}
-	if failed != nil {
-		return nil, failed
+	if len(failed) > 0 {
+		return nil, fmt.Errorf("the files do not tell which dialect they are in, and not every one will do: say which\n%s", strings.Join(failed, "\n"))
 	}
 	first.Dialect, first.Manifest.Dialect = "", ""
 	return first, nil
@@ -278,7 +281,7 @@ func (c *converter) number() *Result {
 			}
 			versions = append(versions, next)
 		}
-		c.note(".", 0, "the versions of %s are no ascending numbers of 64 bits: they were counted anew, from 1 to %d (%s has the map)", c.tool, next, ManifestName)
+		c.note(".", 0, "not every version is a number of 64 bits above the one that %s runs before it: they were counted anew, from 1 to %d (%s has the map)", c.tool, next, ManifestName)
 	}
 	r := &Result{Tool: c.tool, Dialect: c.dialect, Manifest: Manifest{
 		Format: manifestFormat, Tool: c.tool, Dialect: c.dialect, Renumbered: !kept, Versions: map[string]int64{},

@@ -126,11 +126,19 @@ func (f *folder) recognise() (Tool, error) {
 		return Flyway, nil
 	case has(func(in *input) bool { return in.path == atlasSum }):
 		return Atlas, nil
-	case has(func(in *input) bool { return in.top && golangMigrateName.MatchString(in.name) }):
-		return GolangMigrate, nil
+	case has(func(in *input) bool { return in.sql() && sqlxNoTransaction.MatchString(in.text) }):
+		return SQLx, nil
 	case has(func(in *input) bool { return in.top && numberedGo.MatchString(in.name) }):
 		return Goose, nil
-	case has(func(in *input) bool { return in.top && sqlxName.MatchString(in.name) }):
+	}
+	pair := func(in *input) bool { return in.top && golangMigrateName.MatchString(in.name) }
+	single := func(in *input) bool { return in.top && sqlxName.MatchString(in.name) && !pair(in) }
+	switch {
+	case has(pair) && has(single):
+		return "", errors.New("there are files with a direction in their names and files without: sqlx runs both, golang-migrate the first only; say which one runs the folder")
+	case has(pair):
+		return GolangMigrate, nil
+	case has(single):
 		return SQLx, nil
 	case has(func(in *input) bool { return alembicRevision.MatchString(in.text) }):
 		return Alembic, nil

@@ -156,7 +156,10 @@ func (c *converter) settle(s *script) {
 				return
 			}
 		}
-		c.note(s.input.path, 0, "its %d transactions become one with all that stands in the file", pairs)
+		c.note(s.input.path, 0, "%s", map[bool]string{
+			false: "its transactions become one, with all that stands in the file",
+			true:  "its transactions were left out: here each statement is journaled, and a run that is cut short goes on with the next one",
+		}[c.dialect == "mysql"])
 	}
 	drop := make([]bool, len(statements))
 	for i := range marks {

@@ -237,7 +237,7 @@ var (
 
 // flyway reads V1__name.sql, U1__name.sql and R__name.sql in all folders, and the .conf files beside them.
 func (c *converter) flyway() {
-	var versions, repeatable []*migration
+	var versions, repeatable, baselines []*migration
 	byVersion := map[string]*migration{}
 	var undo []*input
 	for _, in := range c.folder.files {
@@ -265,11 +265,11 @@ func (c *converter) flyway() {
 				m.number = m.version
 			}
 			key := flywayKey(m.version)
-			switch {
-			case byVersion[key] != nil:
-				c.problem(in.path, 0, "it has the version of %s", byVersion[key].up.input.path)
-			case version[1] == "B" && slices.ContainsFunc(versions, func(m *migration) bool { return compareDotted(flywayKey(m.version), key) <= 0 }):
-				c.problem(in.path, 0, "a baseline repeats the versions up to its own: take it out, or take those out")
+			if version[1] == "B" {
+				baselines = append(baselines, m)
+			}
+			if other := byVersion[key]; other != nil {
+				c.problem(in.path, 0, "it has the version of %s", other.up.input.path)
 			}
 			byVersion[key] = m
 			versions = append(versions, m)
@@ -288,6 +288,11 @@ func (c *converter) flyway() {
 		}
 	}
 	slices.SortStableFunc(versions, func(a, b *migration) int { return compareDotted(flywayKey(a.version), flywayKey(b.version)) })
+	for _, b := range baselines {
+		if versions[0] != b {
+			c.problem(b.up.input.path, 0, "a baseline repeats the versions up to its own: take it out, or take those out")
+		}
+	}
 	c.migrations = slices.Concat(versions, repeatable)
 	c.repeatableOrder(repeatable)
 }

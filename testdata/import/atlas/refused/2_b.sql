@@ -1,0 +1,3 @@
+-- atlas:txtar
+-- checks.sql --
+SELECT 1;

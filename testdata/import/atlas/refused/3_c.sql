@@ -1,0 +1,3 @@
+-- atlas:delimiter GO
+
+SELECT 1 GO

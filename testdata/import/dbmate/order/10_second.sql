@@ -1,0 +1,3 @@
+-- migrate:up
+CREATE TABLE b (x int);
+-- migrate:down

@@ -1,0 +1,5 @@
+-- migrate:up
+CREATE TABLE a (x int);
+
+-- migrate:down
+DROP TABLE a;

@@ -1,0 +1,4 @@
+-- migrate:up
+ALTER TABLE b ADD COLUMN y int;
+-- migrate:down
+ALTER TABLE b DROP COLUMN y;

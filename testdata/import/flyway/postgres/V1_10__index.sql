@@ -1,0 +1,1 @@
+CREATE INDEX CONCURRENTLY person_mail ON person (mail);

@@ -1,0 +1,7 @@
+BEGIN;
+CREATE TABLE b (x int);
+COMMIT;
+
+BEGIN; -- the second
+INSERT INTO b VALUES (1);
+COMMIT; INSERT INTO b VALUES (2);

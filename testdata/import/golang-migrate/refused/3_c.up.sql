@@ -1,0 +1,6 @@
+BEGIN;
+ALTER TYPE mood ADD VALUE 'fine';
+COMMIT;
+BEGIN;
+INSERT INTO a VALUES ('fine'::mood);
+COMMIT;

@@ -1,0 +1,1 @@
+SELECT 'goose takes no file without a number';

@@ -1,0 +1,3 @@
+-- +goose Up
+-- +goose ENVSUB ON
+CREATE USER ${APP_USER};

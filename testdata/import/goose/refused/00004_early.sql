@@ -1,0 +1,3 @@
+CREATE TABLE never (x int);
+-- +goose Up
+CREATE TABLE f (x int);

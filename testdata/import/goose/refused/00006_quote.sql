@@ -1,0 +1,3 @@
+-- +goose Up
+INSERT INTO g VALUES (1);
+INSERT INTO g VALUES ('open);

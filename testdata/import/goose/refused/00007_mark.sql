@@ -1,0 +1,5 @@
+-- +goose Up
+ -- +goose StatementBegin
+-- +goose StatementFinish
+SELECT 1;
+-- +goose StatementEnd

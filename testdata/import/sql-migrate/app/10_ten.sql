@@ -1,0 +1,4 @@
+-- +migrate Up
+SELECT 10;
+-- +migrate Down
+-- nothing to do

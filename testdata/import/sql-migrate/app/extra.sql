@@ -1,0 +1,2 @@
+-- +migrate Up
+SELECT 'without a number it comes last';

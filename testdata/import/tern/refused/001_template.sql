@@ -1,0 +1,2 @@
+select 1;
+{{ template "shared/v1.sql" . }}

@@ -1,0 +1,3 @@
+select 1;
+---- create above / drop below ----
+select 2;
