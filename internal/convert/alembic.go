@@ -150,6 +150,35 @@ func (c *converter) mentions(st sqlscan.Statement, name string) bool {
 	return false
 }
 
+// bookkeeping reports whether a statement is one of those by which Alembic keeps its table. A revision may look at that
+// table too, and what it does is its own.
+func (c *converter) bookkeeping(st sqlscan.Statement, table string) bool {
+	var names []string
+	for t := range sqlscan.Tokens(st.Text, c.rules) {
+		if names = append(names, t.Name(c.rules.Dialect)); len(names) == 8 {
+			break
+		}
+	}
+	skip := map[string]int{"INSERT": 2, "UPDATE": 1, "DELETE": 2, "DROP": 2}[st.Verb]
+	if skip == 0 || len(names) <= skip {
+		return false
+	}
+	names = names[skip:]
+	if len(names) > 2 && names[1] == "." { // the schema
+		names = names[2:]
+	}
+	if names[0] != table {
+		return false
+	}
+	switch st.Verb {
+	case "INSERT":
+		return len(names) > 2 && names[1] == "(" && names[2] == "version_num"
+	case "UPDATE":
+		return len(names) > 2 && names[2] == "version_num"
+	}
+	return true
+}
+
 // createdTable returns the name of the table that a CREATE TABLE makes, without its schema.
 func (c *converter) createdTable(st sqlscan.Statement) string {
 	name := ""
@@ -178,7 +207,7 @@ func (c *converter) alembicScript(p *alembicPart, table string) *script {
 		marks[i] = c.transaction(st)
 		switch {
 		case marks[i] != noMark:
-		case c.mentions(st, table) && (c.mentions(st, "version_num") || st.Verb == "DROP"):
+		case c.bookkeeping(st, table):
 			drop[i], last = true, i
 		default:
 			own = append(own, i)
@@ -204,9 +233,13 @@ func (c *converter) alembicScript(p *alembicPart, table string) *script {
 	}
 	if s.noTransaction && !c.allOutside(marks, own) {
 		c.problem(p.input.path, p.line, "one part of this revision runs in a transaction and another outside of it (autocommit_block): split it")
+		s.text = ""
 		return s
 	}
 	removeStatements(s, statements, drop, c.rules)
+	if s.text = strings.TrimRight(s.text, "\n") + "\n"; len(own) == 0 {
+		s.text, s.lines = "-- The revision does nothing in this direction.\n", nil
+	}
 	return s
 }
 

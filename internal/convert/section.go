@@ -36,6 +36,7 @@ type format struct {
 	mark    func(line string) (mark, bool)
 	repeats bool // a direction may have several sections, which follow one another
 	strict  bool // what begins must end
+	drops   bool // the tool leaves out a line that begins with "-- ", in quotes too
 	lf      bool // the tool reads line by line, so that CRLF reaches the server as LF
 }
 
@@ -100,6 +101,13 @@ func (c *converter) sections(in *input, f format) (up, down *script, ok bool) {
 			isMark = false
 		}
 		if !isMark {
+			if f.drops && strings.HasPrefix(line, "-- ") {
+				if !c.startsToken(text[safe:], begin-safe) {
+					c.note(in.path, number, "this line stands in quotes or in a comment, and %s leaves it out as if it were a comment: so it was left out here", c.tool)
+					continue
+				}
+				safe = offset
+			}
 			if current == nil {
 				head.add(number, line)
 			} else {
@@ -370,7 +378,7 @@ func (c *converter) byNumber() {
 // sqlMigrate reads any .sql file with -- +migrate marks. A migration is known by the name of its file; those with a number
 // run by it and before the others.
 func (c *converter) sqlMigrate() {
-	f := format{repeats: true, lf: true, mark: func(line string) (mark, bool) {
+	f := format{repeats: true, drops: true, lf: true, mark: func(line string) (mark, bool) {
 		m := migrateMark.FindStringSubmatch(line)
 		if m == nil {
 			return mark{}, false

@@ -1,4 +1,5 @@
 -- +goose Up
+CREATE TABLE users (id serial, name text);
 INSERT INTO users (name) VALUES ('line one
 -- +goose Down
 line three');

@@ -1,0 +1,3 @@
+-- Running downgrade d4 -> c3
+
+DROP TABLE t;

@@ -1,0 +1,4 @@
+create function g() returns text language sql as $$
+---- create above / drop below ----
+select 'x'
+$$;
