@@ -24,21 +24,21 @@ const Version = "0.1.0"
 // Result is what a run did. It is valid beside an error too, and then says what
 // was done before the error. "Nothing to do" is an empty Applied.
 type Result struct {
-	Applied  []Applied      `json:"applied"`  // in the order in which they ran
-	Before   int64          `json:"before"`   // highest applied version at the start; 0 for none
-	After    int64          `json:"after"`    // highest applied version at the end
-	Locked   bool           `json:"locked"`   // this process had the migration lock
-	Waited   time.Duration  `json:"waited"`   // how long it waited for the lock, or for another process's run
-	Holder   string         `json:"holder"`   // who had the lock meanwhile, as far as could be seen
-	Warnings []Disagreement `json:"warnings"` // what files and database disagree about without stopping the run
+	Applied  []Applied      `json:"applied"`   // in the order in which they ran
+	Before   int64          `json:"before"`    // highest applied version at the start; 0 for none
+	After    int64          `json:"after"`     // highest applied version at the end
+	Locked   bool           `json:"locked"`    // this process had the migration lock
+	Waited   time.Duration  `json:"waited_ns"` // how long it waited for the lock, or for another process's run
+	Holder   string         `json:"holder"`    // who had the lock meanwhile, as far as could be seen
+	Warnings []Disagreement `json:"warnings"`  // what files and database disagree about without stopping the run
 }
 
 // Applied is one migration that a run applied or took back.
 type Applied struct {
 	Migration  ID            `json:"migration"`
 	Direction  Direction     `json:"direction"`
-	Duration   time.Duration `json:"duration"`
-	Statements int           `json:"statements"` // 0 for a Go migration
+	Duration   time.Duration `json:"duration_ns"` // nanoseconds in JSON
+	Statements int           `json:"statements"`  // 0 for a Go migration
 }
 
 // Progress is what a run is about to do: a migration as such, or one of its

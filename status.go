@@ -41,11 +41,11 @@ const (
 type MigrationStatus struct {
 	Migration   ID            `json:"migration"`
 	State       State         `json:"state"`
-	File        string        `json:"file"`       // empty for a Go migration and for one that only the database knows
-	Reversible  bool          `json:"reversible"` // there is a way back
-	StartedAt   time.Time     `json:"started_at"` // zero when it has not run; UTC
-	FinishedAt  time.Time     `json:"finished_at"`
-	Duration    time.Duration `json:"duration"`
+	File        string        `json:"file"`                // empty for a Go migration and for one that only the database knows
+	Reversible  bool          `json:"reversible"`          // there is a way back
+	StartedAt   time.Time     `json:"started_at,omitzero"` // zero when it has not run; UTC; left out of JSON then
+	FinishedAt  time.Time     `json:"finished_at,omitzero"`
+	Duration    time.Duration `json:"duration_ns"`  // nanoseconds in JSON
 	Done        int           `json:"done"`         // statements done
 	Statements  int           `json:"statements"`   // statements in all; 0 before it has run
 	Actor       string        `json:"actor"`        // who ran it

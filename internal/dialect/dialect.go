@@ -69,6 +69,10 @@ type Dialect interface {
 	// parameters in one round trip.
 	QueryArgs() []any
 
+	// Condition tells what an operator wants to know beside that, of a server that
+	// has been inspected.
+	Condition(ctx context.Context, c *sql.Conn, f Facts) (Condition, error)
+
 	// Inspect tells what is at the other end of a connection. table is the
 	// unqualified name of the history table.
 	Inspect(ctx context.Context, c *sql.Conn, table string) (Facts, error)

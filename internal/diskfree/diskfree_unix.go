@@ -1,0 +1,15 @@
+//go:build linux || darwin || freebsd
+
+package diskfree
+
+import "golang.org/x/sys/unix"
+
+// At returns how many bytes an ordinary user may still write on the file system
+// of the path, which must exist.
+func At(path string) (int64, error) {
+	var s unix.Statfs_t
+	if err := unix.Statfs(path, &s); err != nil {
+		return 0, err
+	}
+	return int64(s.Bavail) * s.Bsize, nil
+}

@@ -1,0 +1,374 @@
+package tldwdbcli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/tldw/tldwdb"
+	"github.com/tldw/tldwdb/internal/convert"
+)
+
+// This file has the commands that take a database over, and those that mend one.
+
+func (a *app) careCommands(root *cobra.Command) {
+	a.baselineCommand(root)
+	a.adoptCommand(root)
+	a.repairCommand(root)
+}
+
+// baselineAnswer is what a baseline wrote.
+type baselineAnswer struct{ *tldwdb.Result }
+
+func (b baselineAnswer) text(p *printer) {
+	p.linef("the migrations up to version %d are taken as applied; 'up' goes on from there", b.After)
+}
+
+func (a *app) baselineCommand(root *cobra.Command) {
+	a.add(root, command{
+		use: "baseline V [flags]", group: groupCare, short: "Take migrations as applied without running them",
+		long: `
+Takes the migrations up to version V as applied without running them: for a
+database that something else made, and that has their schema. It writes nothing but
+the history. A database that another migration tool has kept is for 'adopt'.`,
+		example: `
+tldwdb baseline 1`,
+		args: exactly("the version"),
+		run: func(cmd *cobra.Command, args []string) error {
+			version, err := parseVersion(args[0])
+			if err != nil {
+				return err
+			}
+			return a.withDB(cmd, func(ctx context.Context, db *tldwdb.DB) (texter, error) {
+				res, err := db.Baseline(ctx, version)
+				if err != nil {
+					return nil, err
+				}
+				return baselineAnswer{res}, nil
+			})
+		},
+	})
+}
+
+// adoptAnswer is what was found and written.
+type adoptAnswer struct{ *tldwdb.Adoption }
+
+func (a adoptAnswer) text(p *printer) {
+	p.linef("found the history of %s in %s: %s", a.Tool, a.Table, plural(len(a.Found), "version"))
+	word := "taken as applied"
+	if a.DryRun {
+		word = "would be taken as applied"
+	}
+	for _, id := range a.Written {
+		p.linef("%s %s", p.paint(colorGreen, word), id)
+	}
+	for _, version := range a.Unknown {
+		p.linef("%s %s is none of ours", p.paint(colorYellow, "note:"), version)
+	}
+	for _, id := range a.Unapplied {
+		p.linef("%s %s", p.paint(colorYellow, "pending"), id)
+	}
+	switch {
+	case a.Already:
+		p.linef("already adopted: nothing was written")
+	case a.DryRun:
+		p.linef("nothing was written (--dry-run)")
+	case len(a.Unapplied) > 0:
+		p.linef("adopted; 'up' applies what is pending")
+	default:
+		p.linef("adopted; nothing is pending")
+	}
+}
+
+func (a *app) adoptCommand(root *cobra.Command) {
+	var req tldwdb.AdoptRequest
+	var pairs []string
+	var mapFile string
+	cmd := a.add(root, command{
+		use: "adopt [flags]", group: groupCare, short: "Take over the history of another migration tool",
+		long: `
+Finds what another tool has applied (Alembic and Flask-Migrate, Atlas, dbmate,
+Django, Flyway, golang-migrate, goose, Liquibase, Prisma, Rails, refinery,
+sql-migrate, sqlx, tern), and takes the same migrations of ours as applied. Their
+table is left alone. Versions with equal numbers are the same; others need --map:
+"when this one of theirs is applied, ours up to that version are there". Files that
+'import' made bring their own map.`,
+		example: `
+tldwdb adopt --dry-run
+tldwdb adopt --map a91b6cd24e07=2
+tldwdb adopt --from goose --table db_version`,
+		run: func(cmd *cobra.Command, _ []string) error {
+			s, err := a.settings()
+			if err != nil {
+				return err
+			}
+			if req.Versions, err = versionMap(s, pairs, mapFile); err != nil {
+				return err
+			}
+			data, err := a.onDB(cmd, s.config, func(ctx context.Context, db *tldwdb.DB) (texter, error) {
+				adoption, err := db.Adopt(ctx, req)
+				if err != nil {
+					return nil, err
+				}
+				return adoptAnswer{adoption}, nil
+			}, nil)
+			if err != nil {
+				return err
+			}
+			return a.answer(cmd, data, nil)
+		},
+	})
+	f := cmd.Flags()
+	f.StringVar(&req.From, "from", "", "the `tool`, where the database has the history of more than one")
+	f.StringVar(&req.Table, "from-table", "", "the tool's `table`, where it has another name than usual")
+	f.StringArrayVar(&pairs, "map", nil, "`THEIRS=OURS`: ours up to that version are there when theirs is applied (repeatable)")
+	f.StringVar(&mapFile, "map-file", "", "`file` of such pairs, as YAML or JSON lines 'theirs: ours'")
+	f.BoolVar(&req.DryRun, "dry-run", false, "only say what would be written")
+}
+
+// versionMap collects the pairs of all places, the flags before the file before
+// what 'import' has left in the folder of the migrations.
+func versionMap(s *settings, pairs []string, file string) (map[string]int64, error) {
+	versions := map[string]int64{}
+	if s.config.Migrations != nil {
+		manifest, err := convert.ReadManifest(s.config.Migrations, s.config.MigrationsDir)
+		switch {
+		case err == nil:
+			for theirs, ours := range manifest.Versions {
+				versions[theirs] = ours
+			}
+		case !errors.Is(err, fs.ErrNotExist):
+			return nil, err
+		}
+	}
+	if file != "" {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return nil, usagef("--map-file: %w", err)
+		}
+		var document yaml.Node
+		if err := yaml.Unmarshal(text, &document); err != nil || len(document.Content) == 0 || document.Content[0].Kind != yaml.MappingNode {
+			return nil, usagef("%s: expected lines of the form 'theirs: ours'", file)
+		}
+		list := document.Content[0].Content
+		for i := 0; i < len(list); i += 2 {
+			ours, err := strconv.ParseInt(list[i+1].Value, 10, 64)
+			if err != nil {
+				return nil, usagef("%s:%d: %q is no version of ours", file, list[i+1].Line, list[i+1].Value)
+			}
+			versions[list[i].Value] = ours
+		}
+	}
+	for _, pair := range pairs {
+		i := strings.LastIndex(pair, "=")
+		if i < 1 {
+			return nil, usagef("--map is %q: write THEIRS=OURS, such as a91b6cd24e07=2", pair)
+		}
+		ours, err := strconv.ParseInt(pair[i+1:], 10, 64)
+		if err != nil || ours < 0 {
+			return nil, usagef("--map is %q: %q is no version of ours", pair, pair[i+1:])
+		}
+		versions[pair[:i]] = ours
+	}
+	return versions, nil
+}
+
+// repairAnswer is what needs a decision.
+type repairAnswer struct {
+	Findings []tldwdb.Finding `json:"findings"`
+	Fixed    []tldwdb.Fix     `json:"fixed"` // the decisions that were carried out
+}
+
+func (r repairAnswer) text(p *printer) {
+	if len(r.Fixed) > 0 {
+		for _, fix := range r.Fixed {
+			p.linef("%s %s: %s", p.paint(colorGreen, "done"), name(fix.Migration), fix.Kind)
+		}
+		return
+	}
+	if len(r.Findings) == 0 {
+		p.linef("%s nothing needs a decision", p.paint(colorGreen, "ok:"))
+		return
+	}
+	for i, f := range r.Findings {
+		if i > 0 {
+			p.linef("")
+		}
+		p.linef("%s: %s", p.paint(colorBold, f.Migration.String()), f.Problem)
+		for _, line := range f.Evidence {
+			p.linef("  %s", strings.ReplaceAll(line, "\n", "\n    "))
+		}
+		switch {
+		case f.Automatic:
+			p.linef("  no decision is needed: the next 'up' deals with it")
+		default:
+			for _, kind := range f.Fixes {
+				p.linef("  %s  %s", p.paint(colorYellow, fmt.Sprintf("repair %s=%s", name(f.Migration), kind)), meanings[kind])
+			}
+		}
+	}
+}
+
+// name is a migration as 'repair' takes it.
+func name(id tldwdb.ID) string {
+	if id.Repeatable {
+		return id.String()
+	}
+	return strconv.FormatInt(id.Version, 10)
+}
+
+// meanings say what each fix states.
+var meanings = map[tldwdb.FixKind]string{
+	tldwdb.FixDone:     "the statement in doubt took effect: go on behind it",
+	tldwdb.FixRetry:    "the statement in doubt had no effect: begin with it",
+	tldwdb.FixApplied:  "all of the migration has taken effect",
+	tldwdb.FixForget:   "nothing of it is there: run it from its beginning",
+	tldwdb.FixChecksum: "the edited file is right: take it for what was applied",
+}
+
+func (a *app) repairCommand(root *cobra.Command) {
+	a.add(root, command{
+		use: "repair [V=FIX ...] [flags]", group: groupCare, short: "Show what needs a decision, or carry decisions out",
+		long: `
+Without arguments it shows each migration that needs a decision, what is known
+about it, and the decisions that fit. It writes nothing then. With V=FIX it carries
+decisions out:
+
+  done       the statement in doubt took effect: go on behind it
+  retry      it had no effect: begin with it
+  applied    all of the migration has taken effect
+  forget     nothing of it is there: run it from its beginning
+  checksum   the edited file is right: take it for what was applied
+
+A migration that failed on PostgreSQL or SQLite never needs it: it was rolled back.
+To forget what is applied on a production database needs --yes-on.`,
+		example: `
+tldwdb repair`,
+		args: cobra.ArbitraryArgs,
+		run: func(cmd *cobra.Command, args []string) error {
+			fixes := make([]tldwdb.Fix, len(args))
+			for i, arg := range args {
+				var err error
+				if fixes[i], err = parseFix(arg); err != nil {
+					return err
+				}
+			}
+			return a.destructive(cmd, func(ctx context.Context, db *tldwdb.DB) (texter, error) {
+				findings, err := db.Repair(ctx, fixes...)
+				if err != nil {
+					return nil, err
+				}
+				return repairAnswer{findings, fixes}, nil
+			})
+		},
+	})
+}
+
+func parseFix(text string) (tldwdb.Fix, error) {
+	which, kind, ok := strings.Cut(text, "=")
+	if !ok {
+		return tldwdb.Fix{}, usagef("%q is no decision: write V=FIX, such as 3=done", text)
+	}
+	fix := tldwdb.Fix{Kind: tldwdb.FixKind(kind)}
+	if _, known := meanings[fix.Kind]; !known {
+		return tldwdb.Fix{}, usagef("%q is no decision: known are done, retry, applied, forget and checksum", kind)
+	}
+	if repeatable, ok := strings.CutPrefix(which, "R__"); ok {
+		fix.Migration = tldwdb.ID{Name: repeatable, Repeatable: true}
+		return fix, nil
+	}
+	version, err := parseVersion(which)
+	fix.Migration.Version = version
+	return fix, err
+}
+
+// importAnswer is a folder of another tool in our form.
+type importAnswer struct {
+	Tool       string            `json:"tool"`
+	Dialect    string            `json:"dialect"`
+	Dir        string            `json:"dir"`
+	Files      []string          `json:"files"`
+	Renumbered bool              `json:"renumbered"`
+	Notes      []convert.Finding `json:"notes"`
+	DryRun     bool              `json:"dry_run"`
+}
+
+func (i importAnswer) text(p *printer) {
+	for _, note := range i.Notes {
+		p.linef("%s %s", p.paint(colorYellow, "note:"), note)
+	}
+	for _, file := range i.Files {
+		p.linef("%s", filepath.Join(i.Dir, file))
+	}
+	if i.DryRun {
+		p.linef("%s from %s; nothing was written (--dry-run)", plural(len(i.Files), "file"), i.Tool)
+		return
+	}
+	p.linef("%s from %s", plural(len(i.Files), "file"), i.Tool)
+	if i.Renumbered {
+		p.linef("the versions are new ones: %s says which is which, and 'adopt' reads it", filepath.Join(i.Dir, convert.ManifestName))
+	}
+}
+
+func (a *app) importCommand(root *cobra.Command) {
+	var opts convert.Options
+	var tool, to string
+	var values []string
+	var dryRun bool
+	cmd := a.add(root, command{
+		use: "import DIR [flags]", group: groupFiles, short: "Turn another tool's migration files into ours",
+		long: `
+Reads a folder of another tool (Alembic's --sql output, Atlas, dbmate, Flyway,
+golang-migrate, goose, Liquibase's formatted SQL, Prisma, refinery, sql-migrate,
+sqlx, tern) and writes its migrations in our form into a new folder, with a
+manifest that has the checksums of both. Nothing that is executable is dropped:
+what cannot be expressed is an error with file and line, and nothing is written.
+
+The files of goose, dbmate and golang-migrate run as they are, too.`,
+		example: `
+tldwdb import db/migrations --to migrations --dry-run`,
+		args: exactly("the folder"),
+		run: func(cmd *cobra.Command, args []string) error {
+			opts.Tool = convert.Tool(tool)
+			opts.Values = map[string]string{}
+			for _, pair := range values {
+				name, value, ok := strings.Cut(pair, "=")
+				if !ok {
+					return usagef("--value is %q: write NAME=VALUE", pair)
+				}
+				opts.Values[name] = value
+			}
+			if info, err := os.Stat(args[0]); err != nil || !info.IsDir() {
+				return usagef("%s is no folder", args[0])
+			}
+			result, err := convert.Convert(os.DirFS(args[0]), opts)
+			if err != nil {
+				return err
+			}
+			answer := importAnswer{Tool: string(result.Tool), Dialect: result.Dialect, Dir: to, Renumbered: result.Manifest.Renumbered, Notes: result.Notes, DryRun: dryRun}
+			for _, f := range result.Files {
+				answer.Files = append(answer.Files, f.Name)
+			}
+			if !dryRun {
+				if err := result.Write(to); err != nil {
+					return err
+				}
+			}
+			return a.answer(cmd, answer, nil)
+		},
+	})
+	f := cmd.Flags()
+	f.StringVar(&to, "to", "migrations", "the new `folder`; it must not exist, or be empty")
+	f.StringVar(&tool, "from", "", "the `tool`, where the files do not say")
+	f.StringVar(&opts.Dialect, "dialect", "", "sqlite, postgres or mysql, where the files do not say")
+	f.StringArrayVar(&values, "value", nil, "`NAME=VALUE` for Flyway's ${NAME} (repeatable)")
+	f.BoolVar(&dryRun, "dry-run", false, "only say what would be written")
+}

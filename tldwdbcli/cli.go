@@ -1,0 +1,336 @@
+// Package tldwdbcli is the command line of tldwdb as a library, so that a
+// program can offer it under a name of its own, on its own migrations:
+//
+//	root.AddCommand(tldwdbcli.New(tldwdbcli.Options{
+//		Config: tldwdb.Config{Migrations: migrations.FS},
+//	})) // myapp db up, myapp db status, ...
+//
+// A command never ends the process: it returns an error, which [ExitCode] turns
+// into the code to end with. Nothing is kept in package variables, and nothing is
+// written but to the command's own writers: the answer to its standard output,
+// what goes on meanwhile, and errors, to its standard error.
+//
+// The command tldwdb, in cmd/tldwdb, is this package with TL;DW's migrations.
+package tldwdbcli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tldw/tldwdb"
+)
+
+// Options is what a program lends to the commands. The zero value has no
+// migrations: they come from --dir.
+type Options struct {
+	// Use is the name of the command that holds the others. Default: "db".
+	Use string
+
+	// Config is what the program would give to [tldwdb.Open]: its migrations, its
+	// set, its password callback. Flags, the environment and tldwdb.yaml go before
+	// it, field by field. With a Logger, that is told what goes on, instead of
+	// standard error.
+	Config tldwdb.Config
+
+	// LookupEnv finds a variable of the environment as os.LookupEnv does, which is
+	// the default. A function that never finds any keeps the environment out.
+	LookupEnv func(name string) (value string, found bool)
+}
+
+// The exit codes.
+const (
+	ExitDone      = 0 // done, or nothing to do
+	ExitFailed    = 1 // failed
+	ExitUsage     = 2 // the command line or the configuration is wrong; nothing was touched
+	ExitUnhealthy = 3 // migrations are pending, or files and database disagree
+	ExitLocked    = 4 // another process had the migration lock for all of the time
+)
+
+// ExitCode is the exit code for what a command returned.
+func ExitCode(err error) int {
+	var usage *usageError
+	var history *tldwdb.HistoryError
+	switch {
+	case err == nil:
+		return ExitDone
+	case errors.As(err, &usage):
+		return ExitUsage
+	case errors.Is(err, tldwdb.ErrLockTimeout):
+		return ExitLocked
+	case errors.Is(err, tldwdb.ErrPending), errors.As(err, &history), errors.Is(err, errUnhealthy):
+		return ExitUnhealthy
+	}
+	return ExitFailed
+}
+
+// errUnhealthy is the kind of an answer that is printed, and not a good one.
+var errUnhealthy = errors.New("not healthy")
+
+// usageError is a command line, or a configuration, that cannot be carried out.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+func usagef(format string, args ...any) error {
+	return &usageError{fmt.Errorf(format, args...)}
+}
+
+// New returns the tree of commands. Each command prints its own errors, with
+// what can be done about them, before it returns them: the program only has to
+// end with [ExitCode]. They take the context of the tree that they are part of.
+func New(opts Options) *cobra.Command {
+	a := &app{opts: opts, lookup: opts.LookupEnv}
+	if a.lookup == nil {
+		a.lookup = os.LookupEnv
+	}
+	use := opts.Use
+	if use == "" {
+		use = "db"
+	}
+	root := &cobra.Command{
+		Use:   use,
+		Short: "Migrate the database, and look after it",
+		Long: `Migrates the database of this program, and looks after it.
+
+The database is that of the environment (DATABASE_URL, POSTGRES_URL or MYSQL_URL;
+a SQLite file tldw.db with none of them), or --url. Any number of processes may
+run these commands, and the program itself, at the same time: one migrates, the
+others wait for it.
+
+The answer goes to standard output, what goes on meanwhile to standard error.
+
+exit codes: 0 done, 1 failed, 2 wrong usage, 3 migrations are pending or files
+and database disagree, 4 the migration lock was not had in time`,
+		Args:          cobra.ArbitraryArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return a.complain(cmd, unknownCommand(cmd, args[0]))
+			}
+			return cmd.Help()
+		},
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return a.complain(cmd, &usageError{err}) })
+	a.globalFlags(root)
+	root.AddGroup(
+		&cobra.Group{ID: groupRun, Title: "Migrate:"},
+		&cobra.Group{ID: groupLook, Title: "Look:"},
+		&cobra.Group{ID: groupFiles, Title: "Files:"},
+		&cobra.Group{ID: groupCare, Title: "Take over, and mend:"},
+	)
+	a.migrateCommands(root)
+	a.lookCommands(root)
+	a.fileCommands(root)
+	a.careCommands(root)
+	return root
+}
+
+// The groups in which the help lists the commands.
+const (
+	groupRun   = "run"
+	groupLook  = "look"
+	groupFiles = "files"
+	groupCare  = "care"
+)
+
+func unknownCommand(cmd *cobra.Command, name string) error {
+	text := fmt.Sprintf("unknown command %q", name)
+	if near := cmd.SuggestionsFor(name); len(near) > 0 {
+		text += "; did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return usagef("%s", text)
+}
+
+// Run is the main function of a program that is nothing but these commands, up
+// to the exit code. The first interrupt (Ctrl-C, SIGTERM) ends what is running in
+// order: a statement is cancelled, its transaction rolled back, the lock given
+// back, and the answer says what was done until then. The second one ends the
+// process at once.
+func Run(ctx context.Context, root *cobra.Command, args []string, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, func() {
+		if context.Cause(ctx) != nil {
+			stop() // from here on a signal has its usual effect
+		}
+	})
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	return ExitCode(root.ExecuteContext(ctx))
+}
+
+// app is one tree of commands, and what its flags were set to.
+type app struct {
+	opts   Options
+	lookup func(string) (string, bool)
+	flags  globalFlags
+}
+
+// globalFlags are the flags of every command.
+type globalFlags struct {
+	url, migrateURL, environment, set, table, dir, config string
+	yesOn                                                 string
+	lockWait, timeout                                     string
+	json, quiet, noColor                                  bool
+	verbose                                               int
+}
+
+func (a *app) globalFlags(root *cobra.Command) {
+	f := root.PersistentFlags()
+	f.StringVar(&a.flags.url, "url", "", "database `URL`; goes before DATABASE_URL and the others")
+	f.StringVar(&a.flags.migrateURL, "migrate-url", "", "another road to the same database for migrating: past a pooler, or with more rights")
+	f.StringVar(&a.flags.dir, "dir", "", "`folder` of migration files, instead of those that are built in")
+	f.StringVar(&a.flags.environment, "env", "", "development, test or production")
+	f.StringVar(&a.flags.set, "set", "", "`name` of this sequence of migrations in the database")
+	f.StringVar(&a.flags.table, "table", "", "`name` of the history table")
+	f.StringVar(&a.flags.config, "config", "", "settings `file` (default tldwdb.yaml, where there is one)")
+	f.StringVar(&a.flags.lockWait, "lock-wait", "", "`time` to wait while another process migrates, such as 90s (0: not at all)")
+	f.StringVar(&a.flags.timeout, "timeout", "", "`time` that the command may take in all, such as 5m")
+	f.StringVar(&a.flags.yesOn, "yes-on", "", "`name` of the production database on which destructive commands are allowed")
+	f.BoolVar(&a.flags.json, "json", false, "print JSON instead of text ('schema' describes it)")
+	f.BoolVarP(&a.flags.quiet, "quiet", "q", false, "say nothing on standard error but errors")
+	f.CountVarP(&a.flags.verbose, "verbose", "v", "say more; twice: everything")
+	f.BoolVar(&a.flags.noColor, "no-color", false, "no colours on a terminal (NO_COLOR does the same)")
+}
+
+// command is a cobra.Command in the terms of this package.
+type command struct {
+	use, group, short, long, example string
+	args                             cobra.PositionalArgs
+	run                              func(cmd *cobra.Command, args []string) error
+}
+
+// add makes the command. What goes wrong in it is printed where it can be seen
+// that JSON was asked for, and once.
+func (a *app) add(root *cobra.Command, c command) *cobra.Command {
+	if c.args == nil {
+		c.args = cobra.NoArgs
+	}
+	cmd := &cobra.Command{
+		Use: c.use, GroupID: c.group, Short: c.short, Long: strings.TrimSpace(c.long), Example: indent(c.example),
+		DisableFlagsInUseLine: true, SilenceUsage: true, SilenceErrors: true,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if err := c.args(cmd, args); err != nil {
+				return a.complain(cmd, &usageError{err})
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error { return a.complain(cmd, c.run(cmd, args)) },
+	}
+	root.AddCommand(cmd)
+	return cmd
+}
+
+func indent(text string) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	for i, line := range lines {
+		lines[i] = "  " + strings.TrimSpace(line)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// complain prints an error that no answer has told of.
+func (a *app) complain(cmd *cobra.Command, err error) error {
+	var told *toldError
+	if err == nil || errors.As(err, &told) {
+		return err
+	}
+	if a.flags.json && !errors.As(err, new(*usageError)) {
+		return a.answerJSON(cmd, nil, err)
+	}
+	p := a.printer(cmd.ErrOrStderr())
+	p.failure(err)
+	if errors.As(err, new(*usageError)) {
+		p.linef("%s --help shows how it is used", cmd.CommandPath())
+	}
+	return &toldError{err}
+}
+
+// toldError is an error that has been printed.
+type toldError struct{ err error }
+
+func (e *toldError) Error() string { return e.err.Error() }
+func (e *toldError) Unwrap() error { return e.err }
+
+// context is the command's own, with --timeout.
+func (a *app) context(cmd *cobra.Command) (context.Context, context.CancelFunc, error) {
+	ctx := cmd.Context()
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	if a.flags.timeout == "" {
+		ctx, cancel := context.WithCancel(ctx)
+		return ctx, cancel, nil
+	}
+	limit, err := duration("--timeout", a.flags.timeout)
+	if err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("the command took longer than --timeout %s", limit))
+	return ctx, cancel, nil
+}
+
+// withDB opens the database, runs f on it, and prints its answer. An answer may
+// stand beside an error: it says what was done before that.
+func (a *app) withDB(cmd *cobra.Command, f func(ctx context.Context, db *tldwdb.DB) (texter, error), edits ...func(*tldwdb.Config)) error {
+	s, err := a.settings()
+	if err != nil {
+		return err
+	}
+	data, err := a.onDB(cmd, s.config, f, edits)
+	if data == nil {
+		return err
+	}
+	return a.answer(cmd, data, err)
+}
+
+func (a *app) onDB(cmd *cobra.Command, cfg tldwdb.Config, f func(ctx context.Context, db *tldwdb.DB) (texter, error), edits []func(*tldwdb.Config)) (data texter, err error) {
+	ctx, cancel, err := a.context(cmd)
+	if err != nil {
+		return nil, err
+	}
+	defer cancel()
+	talk := a.talk(cmd.ErrOrStderr())
+	defer talk.end()
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(talk)
+	}
+	if cfg.Progress == nil {
+		cfg.Progress = talk.progress
+	}
+	for _, edit := range edits {
+		edit(&cfg)
+	}
+	db, err := tldwdb.Open(ctx, cfg)
+	if err != nil {
+		return nil, timedOut(ctx, err)
+	}
+	defer func() {
+		if closeErr := db.Close(); err == nil {
+			err = closeErr
+		}
+	}()
+	data, err = f(ctx, db)
+	return data, timedOut(ctx, err)
+}
+
+// timedOut says which limit ended the command, instead of "context deadline exceeded".
+func timedOut(ctx context.Context, err error) error {
+	cause := context.Cause(ctx)
+	if err == nil || cause == nil || errors.Is(cause, context.Canceled) || errors.As(err, new(*toldError)) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", cause, err)
+}

@@ -1,0 +1,723 @@
+package tldwdbcli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tldw/tldwdb"
+	"github.com/tldw/tldwdb/internal/dburl"
+)
+
+// This file has the commands that read and write migration files.
+
+func (a *app) fileCommands(root *cobra.Command) {
+	a.newCommand(root)
+	a.initCommand(root)
+	a.showCommand(root)
+	a.editCommand(root)
+	a.sqlCommand(root)
+	a.renumberCommand(root)
+	a.importCommand(root)
+}
+
+// filesAnswer is what was written.
+type filesAnswer struct {
+	Files []string `json:"files"`
+	Next  string   `json:"next"` // what to do now; may be empty
+}
+
+func (f filesAnswer) text(p *printer) {
+	for _, name := range f.Files {
+		p.linef("%s %s", p.paint(colorGreen, "wrote"), name)
+	}
+	if f.Next != "" {
+		p.linef("%s", f.Next)
+	}
+}
+
+// dialects are the folders of files for one engine.
+var dialects = []string{"sqlite", "postgres", "mysql"}
+
+// folder is the folder on disk that files are written to.
+func (a *app) folder() (string, error) {
+	s, err := a.settings()
+	if err != nil {
+		return "", err
+	}
+	if s.dir == "" {
+		return "", usagef("which folder? name it with --dir, %s, or 'dir' in %s; 'init' makes a new one", variableDir, defaultFile)
+	}
+	return s.dir, nil
+}
+
+var (
+	migrationName = regexp.MustCompile(`^[\pL\pN_]+$`)
+	leadingNumber = regexp.MustCompile(`^(\d+)[_-]`)
+)
+
+// timestampForm is the form of a version that is a point in time, UTC.
+const timestampForm = "20060102150405"
+
+// numbering is how the files of a folder are numbered.
+type numbering struct {
+	last  int64
+	width int // digits of the widest version
+}
+
+// numberingOf reads the leading numbers of the SQL and Go files of a folder and
+// of the folders of dialects in it.
+func numberingOf(dir string) (numbering, error) {
+	var n numbering
+	for _, sub := range append([]string{"."}, dialects...) {
+		entries, err := os.ReadDir(filepath.Join(dir, sub))
+		if errors.Is(err, fs.ErrNotExist) && sub != "." {
+			continue
+		}
+		if err != nil {
+			return n, err
+		}
+		for _, entry := range entries {
+			ext := filepath.Ext(entry.Name())
+			m := leadingNumber.FindStringSubmatch(entry.Name())
+			if m == nil || entry.IsDir() || ext != ".sql" && ext != ".go" {
+				continue
+			}
+			version, err := strconv.ParseInt(m[1], 10, 64)
+			if err != nil {
+				continue // 'status' says what is wrong with it
+			}
+			n.last, n.width = max(n.last, version), max(n.width, len(m[1]))
+		}
+	}
+	return n, nil
+}
+
+// next is the version after the last one: a point in time where that is one too.
+func (n numbering) next(timestamp, sequence bool, now time.Time) (string, error) {
+	stamped := n.width >= len(timestampForm)
+	if timestamp || stamped && !sequence {
+		text := now.UTC().Format(timestampForm)
+		version, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return "", err
+		}
+		if version <= n.last { // of a clock that is ahead, or of this very second
+			text = strconv.FormatInt(n.last+1, 10)
+		}
+		return text, nil
+	}
+	return fmt.Sprintf("%0*d", max(n.width, 4), n.last+1), nil
+}
+
+func (a *app) newCommand(root *cobra.Command) {
+	var byDialect []string
+	var goFile, timestamp, sequence, noTransaction, repeatable bool
+	cmd := a.add(root, command{
+		use: "new NAME [flags]", group: groupFiles, short: "Make the files of a new migration",
+		long: `
+Makes the two files of a new migration, up and down, in the folder of --dir. The
+version goes on as the files there do: a sequence (0003) or a point in time
+(20261123093000). --dialect makes a pair for each engine; a migration that reads
+the same for all needs none. --go makes a Go file instead.`,
+		example: `
+tldwdb new add_age --dir migrations
+tldwdb new index_email --dialect postgres,mysql --no-transaction --dir migrations
+tldwdb new views --repeatable --dir migrations`,
+		args: exactly("the name"),
+		run: func(cmd *cobra.Command, args []string) error {
+			name := strings.NewReplacer(" ", "_", "-", "_").Replace(strings.TrimSpace(args[0]))
+			switch {
+			case !migrationName.MatchString(name):
+				return usagef("the name is %q: accepted are letters, digits and _", args[0])
+			case timestamp && sequence:
+				return usagef("--timestamp and --sequence exclude each other")
+			case goFile && (repeatable || noTransaction || len(byDialect) > 0):
+				return usagef("--go goes with none of --repeatable, --no-transaction and --dialect: GoMigration has fields for that")
+			}
+			for _, d := range byDialect {
+				if !slices.Contains(dialects, d) {
+					return usagef("--dialect is %q: accepted are sqlite, postgres and mysql (for MariaDB too)", d)
+				}
+			}
+			dir, err := a.folder()
+			if err != nil {
+				return err
+			}
+			n, err := numberingOf(dir)
+			if err != nil {
+				return err
+			}
+			version, err := n.next(timestamp, sequence, time.Now())
+			if err != nil {
+				return err
+			}
+			files := newFiles(version, name, filepath.Base(dir), byDialect, goFile, noTransaction, repeatable)
+			written, err := writeNew(dir, files)
+			if err != nil {
+				return err
+			}
+			answer := filesAnswer{Files: written}
+			if goFile {
+				answer.Next = fmt.Sprintf("add it to the program: Config.GoMigrations: []tldwdb.GoMigration{%s}", goIdentifier(version, name))
+			}
+			return a.answer(cmd, answer, nil)
+		},
+	})
+	f := cmd.Flags()
+	f.StringSliceVar(&byDialect, "dialect", nil, "a pair for each of these `engines`: sqlite, postgres, mysql")
+	f.BoolVar(&goFile, "go", false, "a migration written in Go")
+	f.BoolVar(&repeatable, "repeatable", false, "R__NAME.sql, which runs whenever its text changes")
+	f.BoolVar(&noTransaction, "no-transaction", false, "with the directive for statements that no transaction can hold")
+	f.BoolVar(&timestamp, "timestamp", false, "number it by the time, UTC")
+	f.BoolVar(&sequence, "sequence", false, "number it after the last one")
+}
+
+func goIdentifier(version, name string) string { return "m" + version + name }
+
+// newFiles are the paths and texts of a new migration.
+func newFiles(version, name, pkg string, byDialect []string, goFile, noTransaction, repeatable bool) map[string]string {
+	if goFile {
+		if pkg = strings.NewReplacer("-", "", ".", "").Replace(pkg); !token.IsIdentifier(pkg) {
+			pkg = "migrations"
+		}
+		return map[string]string{version + "_" + name + ".go": fmt.Sprintf(goTemplate, pkg, goIdentifier(version, name), strings.TrimLeft(version, "0"), name)}
+	}
+	head := ""
+	if noTransaction {
+		head = "-- tldwdb: no-transaction\n\n"
+	}
+	pair := map[string]string{
+		version + "_" + name + ".up.sql":   head + "-- What the migration does.\n",
+		version + "_" + name + ".down.sql": head + "-- What takes it back. Remove this file if nothing does, and say so in the other one:\n-- tldwdb: irreversible <reason>\n",
+	}
+	if repeatable {
+		pair = map[string]string{"R__" + name + ".sql": head + "-- Runs after the others whenever this text changes: DROP ... IF EXISTS, CREATE ...\n"}
+	}
+	if len(byDialect) == 0 {
+		return pair
+	}
+	files := map[string]string{}
+	for _, d := range byDialect {
+		for file, text := range pair {
+			files[path.Join(d, file)] = text
+		}
+	}
+	return files
+}
+
+const goTemplate = `package %s
+
+import (
+	"context"
+
+	"github.com/tldw/tldwdb"
+)
+
+var %s = tldwdb.GoMigration{
+	Version: %s,
+	Name:    %q,
+	Up: func(ctx context.Context, conn tldwdb.Conn) error {
+		_, err := conn.ExecContext(ctx, "SELECT 1")
+		return err
+	},
+	Down: func(ctx context.Context, conn tldwdb.Conn) error {
+		_, err := conn.ExecContext(ctx, "SELECT 1")
+		return err
+	},
+}
+`
+
+// writeNew writes files that must not exist, and none of them when one does.
+func writeNew(dir string, files map[string]string) (written []string, err error) {
+	names := make([]string, 0, len(files))
+	for name := range files {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	defer func() {
+		if err != nil {
+			for _, name := range written {
+				err = errors.Join(err, os.Remove(name))
+			}
+			written = nil
+		}
+	}()
+	for _, name := range names {
+		file := filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			return written, err
+		}
+		f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+		if err != nil {
+			return written, err
+		}
+		written = append(written, file)
+		_, err = f.WriteString(files[name])
+		if err := errors.Join(err, f.Close()); err != nil {
+			return written, err
+		}
+	}
+	return written, nil
+}
+
+func (a *app) initCommand(root *cobra.Command) {
+	var pkg string
+	cmd := a.add(root, command{
+		use: "init [DIR] [flags]", group: groupFiles, short: "Make a folder of migrations that a program embeds",
+		long: `
+Makes the folder DIR (default: migrations) with an embed.go, so that a program has
+the migrations in its binary as the variable FS, and a first migration to fill in.
+It overwrites nothing.`,
+		example: `
+tldwdb init
+tldwdb init internal/migrations --package migrations`,
+		args: atMost(1),
+		run: func(cmd *cobra.Command, args []string) error {
+			dir := first(args)
+			if dir == "" {
+				dir = "migrations"
+			}
+			if pkg == "" {
+				pkg = strings.NewReplacer("-", "", ".", "").Replace(filepath.Base(dir))
+			}
+			if !token.IsIdentifier(pkg) {
+				return usagef("%q is no name of a Go package: give one with --package", pkg)
+			}
+			files := map[string]string{
+				"embed.go":            fmt.Sprintf(embedTemplate, pkg),
+				"0001_first.up.sql":   "CREATE TABLE example (\n\tid   integer PRIMARY KEY,\n\tname varchar(100) NOT NULL\n);\n",
+				"0001_first.down.sql": "DROP TABLE example;\n",
+			}
+			written, err := writeNew(dir, files)
+			if err != nil {
+				return err
+			}
+			return a.answer(cmd, filesAnswer{Files: written, Next: "edit 0001_first, then: " + root.CommandPath() + " up --dir " + dir}, nil)
+		},
+	})
+	cmd.Flags().StringVar(&pkg, "package", "", "`name` of the Go package (default: that of the folder)")
+}
+
+const embedTemplate = `// Package %s holds the migrations of the database.
+package %[1]s
+
+import "embed"
+
+// FS are the migrations, for tldwdb.Config.Migrations. Folders sqlite, postgres
+// and mysql, where there are any, have to be named here too.
+//
+//go:embed *.sql
+var FS embed.FS
+`
+
+// showAnswer is one migration: its files, and what the database says about it.
+type showAnswer struct {
+	tldwdb.File
+	Status *tldwdb.MigrationStatus `json:"status"` // null where no database was asked
+}
+
+func (s showAnswer) text(p *printer) {
+	p.linef("%s", p.paint(colorBold, s.Migration.String()))
+	if s.Status != nil {
+		line := "state     " + p.state(*s.Status)
+		if !s.Status.FinishedAt.IsZero() {
+			line += fmt.Sprintf(", %s, took %s, by %s", p.ago(s.Status.FinishedAt), took(s.Status.Duration), s.Status.Actor)
+		}
+		p.linef("%s", line)
+		if s.Status.Error != "" {
+			p.linef("error     %s", s.Status.Error)
+		}
+	}
+	switch {
+	case s.Go:
+		p.linef("written in Go")
+	case s.Up == nil:
+		p.linef("there is no file for it")
+	}
+	for _, part := range []struct {
+		name string
+		text *tldwdb.FileText
+	}{{"up", s.Up}, {"down", s.Down}} {
+		if part.text == nil {
+			continue
+		}
+		p.linef("")
+		p.linef("%s %s", p.paint(colorBold, "-- "+part.name), p.faint(part.text.Path+", sha256 "+part.text.Checksum))
+		p.linef("%s", strings.TrimRight(part.text.Text, "\n"))
+	}
+	if !s.Reversible {
+		p.linef("")
+		p.linef("it cannot be taken back")
+	}
+}
+
+func (a *app) showCommand(root *cobra.Command) {
+	var offline bool
+	cmd := a.add(root, command{
+		use: "show V [flags]", group: groupFiles, short: "Show one migration: its text, and where the database has it",
+		long: `
+Shows the files of one migration, its checksum, and its state in the database.
+--offline does not ask the database.`,
+		example: `
+tldwdb show 1
+tldwdb show 0002 --offline`,
+		args: exactly("the version"),
+		run: func(cmd *cobra.Command, args []string) error {
+			id, err := parseID(args[0])
+			if err != nil {
+				return err
+			}
+			s, err := a.settings()
+			if err != nil {
+				return err
+			}
+			dialect, err := s.dialect("")
+			if err != nil {
+				return err
+			}
+			files, err := tldwdb.Files(s.config, dialect)
+			if err != nil {
+				return err
+			}
+			answer := showAnswer{File: tldwdb.File{Migration: id}}
+			i := slices.IndexFunc(files, func(f tldwdb.File) bool { return same(f.Migration, id) })
+			if i >= 0 {
+				answer.File = files[i]
+			}
+			if !offline {
+				if _, err := a.onDB(cmd, s.config, func(ctx context.Context, db *tldwdb.DB) (texter, error) {
+					status, err := db.Status(ctx)
+					if err != nil {
+						return nil, err
+					}
+					for _, m := range status.Migrations {
+						if same(m.Migration, id) {
+							answer.Status, answer.Migration, answer.Reversible = &m, m.Migration, m.Reversible
+						}
+					}
+					return nil, nil
+				}, nil); err != nil {
+					return err
+				}
+			}
+			if i < 0 && answer.Status == nil {
+				return fmt.Errorf("%w: %s", tldwdb.ErrUnknownVersion, args[0])
+			}
+			return a.answer(cmd, answer, nil)
+		},
+	})
+	cmd.Flags().BoolVar(&offline, "offline", false, "do not ask the database")
+}
+
+// parseID reads a version, or the name of a repeatable migration.
+func parseID(text string) (tldwdb.ID, error) {
+	if name, ok := strings.CutPrefix(text, "R__"); ok {
+		return tldwdb.ID{Name: strings.TrimSuffix(name, ".sql"), Repeatable: true}, nil
+	}
+	version, err := parseVersion(text)
+	return tldwdb.ID{Version: version}, err
+}
+
+// same compares what identifies a migration.
+func same(x, y tldwdb.ID) bool {
+	if x.Repeatable || y.Repeatable {
+		return x.Repeatable == y.Repeatable && x.Name == y.Name
+	}
+	return x.Version == y.Version
+}
+
+// dialect is the one that the files are read for: as asked, or that of the URL.
+func (s *settings) dialect(asked string) (string, error) {
+	if asked != "" {
+		return asked, nil
+	}
+	cfg, err := s.config.Effective()
+	if err != nil {
+		return "", &usageError{err}
+	}
+	u, err := dburl.Parse(cfg.URL)
+	if err != nil {
+		return "", &usageError{err}
+	}
+	return string(u.Dialect), nil
+}
+
+func (a *app) editCommand(root *cobra.Command) {
+	var down bool
+	cmd := a.add(root, command{
+		use: "edit V [flags]", group: groupFiles, short: "Print the path of a migration's file, for an editor",
+		long: `
+Prints the path of the file of version V in the folder of --dir, and refuses when
+the database has applied it: an applied file is changed by a new migration.`,
+		example: `
+tldwdb edit 2 --dir migrations`,
+		args: exactly("the version"),
+		run: func(cmd *cobra.Command, args []string) error {
+			dir, err := a.folder()
+			if err != nil {
+				return err
+			}
+			id, err := parseID(args[0])
+			if err != nil {
+				return err
+			}
+			return a.withDB(cmd, func(ctx context.Context, db *tldwdb.DB) (texter, error) {
+				status, err := db.Status(ctx)
+				if err != nil {
+					return nil, err
+				}
+				for _, m := range status.Migrations {
+					switch {
+					case !same(m.Migration, id):
+					case m.State != tldwdb.StatePending && !m.Migration.Repeatable:
+						return nil, fmt.Errorf("%s is %s in this database: write a new migration that changes what it made", m.Migration, m.State)
+					case m.File == "":
+						return nil, fmt.Errorf("%s is written in Go", m.Migration)
+					default:
+						file := m.File
+						if down {
+							file = strings.TrimSuffix(file, ".up.sql") + ".down.sql"
+						}
+						return pathAnswer{filepath.Join(dir, filepath.FromSlash(file))}, nil
+					}
+				}
+				return nil, fmt.Errorf("%w: %s", tldwdb.ErrUnknownVersion, args[0])
+			})
+		},
+	})
+	cmd.Flags().BoolVar(&down, "down", false, "the file that takes it back")
+}
+
+type pathAnswer struct {
+	File string `json:"file"`
+}
+
+func (a pathAnswer) text(p *printer) { p.linef("%s", a.File) }
+
+// scriptAnswer is a SQL script.
+type scriptAnswer struct {
+	SQL string `json:"sql"`
+}
+
+func (s scriptAnswer) text(p *printer) { p.linef("%s", strings.TrimRight(s.SQL, "\n")) }
+
+func (a *app) sqlCommand(root *cobra.Command) {
+	var n steps
+	var from int64
+	var dialect string
+	cmd := a.add(root, command{
+		use: "sql [V | +n | -n | base] [flags]", group: groupFiles, short: "Write a SQL script that does the same without tldwdb",
+		long: `
+Writes a SQL script that a database administrator can run with psql, mysql, mariadb
+or sqlite3: with the migration lock, timeouts, transactions, and the rows of the
+history, so that afterwards the database is as if 'up' (or 'down', or 'goto') had
+run. The script stops when the database is not where it was made for.
+
+Without --from it reads from the database what is applied. With --from V no
+database is asked: V is the version that the script begins at, 0 an empty database.`,
+		example: `
+tldwdb sql
+tldwdb sql --from 0 --dialect postgres
+tldwdb sql 2 --from 1 --dialect mysql`,
+		args: atMost(1),
+		run: func(cmd *cobra.Command, args []string) error {
+			req, err := requestOf(args, &n)
+			if err != nil {
+				return err
+			}
+			var b bytes.Buffer
+			if !cmd.Flags().Changed("from") {
+				if dialect != "" {
+					return usagef("--dialect needs --from: without it the database says what it is")
+				}
+				return a.withDB(cmd, func(ctx context.Context, db *tldwdb.DB) (texter, error) {
+					if err := db.Script(ctx, &b, req); err != nil {
+						return nil, err
+					}
+					return scriptAnswer{b.String()}, nil
+				})
+			}
+			s, err := a.settings()
+			if err != nil {
+				return err
+			}
+			script := tldwdb.ScriptRequest{From: from, Request: req}
+			if script.Dialect, err = s.dialect(dialect); err != nil {
+				return err
+			}
+			if err := tldwdb.Script(&b, s.config, script); err != nil {
+				return err
+			}
+			return a.answer(cmd, scriptAnswer{b.String()}, nil)
+		},
+	})
+	n.bind(cmd.Flags())
+	cmd.Flags().Int64Var(&from, "from", 0, "the `version` that the database is at; it is not asked then")
+	cmd.Flags().StringVar(&dialect, "dialect", "", "with --from: sqlite, postgres, mysql or mariadb (default: that of the URL)")
+}
+
+// renumberAnswer is which files have another name now.
+type renumberAnswer struct {
+	Renamed []renamed `json:"renamed"`
+	DryRun  bool      `json:"dry_run"`
+}
+
+type renamed struct {
+	From string `json:"from"`
+	To   string `json:"to"`
+}
+
+func (r renumberAnswer) text(p *printer) {
+	for _, f := range r.Renamed {
+		p.linef("%s → %s", f.From, f.To)
+	}
+	if r.DryRun {
+		p.linef("nothing was renamed (--dry-run)")
+	}
+}
+
+func (a *app) renumberCommand(root *cobra.Command) {
+	var dryRun, offline bool
+	cmd := a.add(root, command{
+		use: "renumber V [NEW] [flags]", group: groupFiles, short: "Give a migration that is not applied another version",
+		long: `
+Renames the files of version V to version NEW, or to one above all others: for a
+branch whose migration was overtaken by another one. It refuses when the database
+has applied V; --offline does not ask it.`,
+		example: `
+tldwdb renumber 2 --dir migrations --dry-run`,
+		args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return errors.New("the version is missing")
+			}
+			return atMost(2)(nil, args)
+		},
+		run: func(cmd *cobra.Command, args []string) error {
+			dir, err := a.folder()
+			if err != nil {
+				return err
+			}
+			version, err := parseVersion(args[0])
+			if err != nil {
+				return err
+			}
+			n, err := numberingOf(dir)
+			if err != nil {
+				return err
+			}
+			to, err := n.next(false, false, time.Now())
+			if err != nil {
+				return err
+			}
+			if len(args) == 2 {
+				number, err := parseVersion(args[1])
+				if err != nil {
+					return err
+				}
+				to = fmt.Sprintf("%0*d", max(n.width, 4), number)
+			}
+			renames, err := renamesOf(dir, version, to)
+			if err != nil {
+				return err
+			}
+			if !offline {
+				if err := a.refuseApplied(cmd, version); err != nil {
+					return err
+				}
+			}
+			answer := renumberAnswer{Renamed: renames, DryRun: dryRun}
+			if !dryRun {
+				if err := renameAll(renames); err != nil {
+					return err
+				}
+			}
+			return a.answer(cmd, answer, nil)
+		},
+	})
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only say what would be renamed")
+	cmd.Flags().BoolVar(&offline, "offline", false, "do not ask the database whether it is applied")
+}
+
+func (a *app) refuseApplied(cmd *cobra.Command, version int64) error {
+	s, err := a.settings()
+	if err != nil {
+		return err
+	}
+	// The files may have the very fault that is to be mended: two of one version.
+	s.config.Migrations, s.config.GoMigrations = nil, nil
+	_, err = a.onDB(cmd, s.config, func(ctx context.Context, db *tldwdb.DB) (texter, error) {
+		status, err := db.Status(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range status.Migrations {
+			if !m.Migration.Repeatable && m.Migration.Version == version {
+				return nil, fmt.Errorf("%s is applied to this database: it keeps its version", m.Migration)
+			}
+		}
+		return nil, nil
+	}, nil)
+	return err
+}
+
+// renamesOf lists the files of a version and their new names, none of which may
+// be there.
+func renamesOf(dir string, version int64, to string) ([]renamed, error) {
+	var list []renamed
+	for _, sub := range append([]string{"."}, dialects...) {
+		entries, err := os.ReadDir(filepath.Join(dir, sub))
+		if errors.Is(err, fs.ErrNotExist) && sub != "." {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, entry := range entries {
+			m := leadingNumber.FindStringSubmatch(entry.Name())
+			if m == nil || entry.IsDir() || filepath.Ext(entry.Name()) != ".sql" {
+				continue
+			}
+			found, err := strconv.ParseInt(m[1], 10, 64)
+			if err != nil {
+				continue
+			}
+			if target, err := strconv.ParseInt(to, 10, 64); err == nil && found == target {
+				return nil, fmt.Errorf("version %s is there already: %s", to, filepath.Join(dir, sub, entry.Name()))
+			}
+			if found == version {
+				list = append(list, renamed{filepath.Join(dir, sub, entry.Name()), filepath.Join(dir, sub, to+strings.TrimPrefix(entry.Name(), m[1]))})
+			}
+		}
+	}
+	if len(list) == 0 {
+		return nil, fmt.Errorf("%w: no file of version %d in %s", tldwdb.ErrUnknownVersion, version, dir)
+	}
+	return list, nil
+}
+
+// renameAll renames all files, or none.
+func renameAll(list []renamed) error {
+	for i, f := range list {
+		if err := os.Rename(f.From, f.To); err != nil {
+			for _, done := range list[:i] {
+				err = errors.Join(err, os.Rename(done.To, done.From))
+			}
+			return err
+		}
+	}
+	return nil
+}

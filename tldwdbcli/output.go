@@ -1,0 +1,339 @@
+package tldwdbcli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/tldw/tldwdb"
+)
+
+// texter is an answer that can be printed for people. As JSON it is itself.
+type texter interface{ text(p *printer) }
+
+// envelope is the form of every answer in JSON.
+type envelope struct {
+	Schema int           `json:"schema"` // version of the form; it changes only when a program that reads it has to
+	Answer string        `json:"answer"` // the command: status, plan, ...
+	OK     bool          `json:"ok"`
+	Exit   int           `json:"exit"` // the exit code
+	Data   any           `json:"data,omitempty"`
+	Error  *errorMessage `json:"error,omitempty"`
+}
+
+// schemaVersion is the version of all answers' form.
+const schemaVersion = 1
+
+// errorMessage is an error in JSON.
+type errorMessage struct {
+	Kind      string                `json:"kind"`                // see errorKinds; "failed" for any other
+	Message   string                `json:"message"`             // one line or several
+	Hint      string                `json:"hint,omitempty"`      // what to do about it
+	Migration *tldwdb.ID            `json:"migration,omitempty"` // which one failed
+	File      string                `json:"file,omitempty"`
+	Line      int                   `json:"line,omitempty"`
+	Column    int                   `json:"column,omitempty"`
+	Statement string                `json:"statement,omitempty"`
+	Problems  []tldwdb.Disagreement `json:"problems,omitempty"` // what files and database disagree about
+}
+
+// errorKinds are the words for the kinds of error, the narrower ones first.
+var errorKinds = []struct {
+	word string
+	kind error
+}{
+	{"lock_timeout", tldwdb.ErrLockTimeout}, {"lock_lost", tldwdb.ErrLockLost}, {"lock_unproved", tldwdb.ErrLockUnproved},
+	{"ambiguous", tldwdb.ErrAmbiguous}, {"half_applied", tldwdb.ErrHalfApplied}, {"plan_changed", tldwdb.ErrPlanChanged},
+	{"protected", tldwdb.ErrProtected}, {"irreversible", tldwdb.ErrIrreversible}, {"unknown_version", tldwdb.ErrUnknownVersion},
+	{"read_only", tldwdb.ErrReadOnly}, {"pending", tldwdb.ErrPending}, {"changed", tldwdb.ErrChanged}, {"out_of_order", tldwdb.ErrOutOfOrder},
+	{"newer", tldwdb.ErrNewer}, {"missing", tldwdb.ErrMissing}, {"pool_timeout", tldwdb.ErrPoolTimeout}, {"unhealthy", errUnhealthy},
+}
+
+func describeError(err error) *errorMessage {
+	m := &errorMessage{Kind: "failed", Message: err.Error(), Hint: hint(err)}
+	for _, k := range errorKinds {
+		if errors.Is(err, k.kind) {
+			m.Kind = k.word
+			break
+		}
+	}
+	var failed *tldwdb.MigrationError
+	if errors.As(err, &failed) {
+		m.Migration, m.File, m.Line, m.Column, m.Statement = &failed.Migration, failed.File, failed.Line, failed.Column, failed.Statement
+	}
+	var history *tldwdb.HistoryError
+	if errors.As(err, &history) {
+		m.Problems = history.Problems
+	}
+	return m
+}
+
+// answer prints what a command found, also beside an error: a result stays valid
+// then, and says what was done before it.
+func (a *app) answer(cmd *cobra.Command, data texter, err error) error {
+	if a.flags.json {
+		return a.answerJSON(cmd, data, err)
+	}
+	p := a.printer(cmd.OutOrStdout())
+	data.text(p)
+	if p.err != nil {
+		return errors.Join(err, fmt.Errorf("writing the answer: %w", p.err))
+	}
+	if errors.Is(err, errUnhealthy) { // the answer has said why
+		return &toldError{err}
+	}
+	return err
+}
+
+func (a *app) answerJSON(cmd *cobra.Command, data any, err error) error {
+	e := envelope{Schema: schemaVersion, Answer: cmd.Name(), OK: err == nil, Exit: ExitCode(err), Data: data}
+	if err != nil {
+		e.Error = describeError(err)
+	}
+	encoder := json.NewEncoder(cmd.OutOrStdout())
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	if writeErr := encoder.Encode(e); writeErr != nil {
+		return errors.Join(err, fmt.Errorf("writing the answer: %w", writeErr))
+	}
+	if err != nil {
+		return &toldError{err}
+	}
+	return nil
+}
+
+// printer writes text for people.
+type printer struct {
+	w      io.Writer
+	color  bool
+	width  int // of the terminal, in columns; 0 where the answer goes elsewhere
+	now    time.Time
+	quiet  bool
+	err    error // the first one of writing
+	tables int
+}
+
+func (a *app) printer(w io.Writer) *printer {
+	p := &printer{w: w, now: time.Now(), quiet: a.flags.quiet}
+	if file, ok := w.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
+		if width, _, err := term.GetSize(int(file.Fd())); err == nil {
+			p.width = width
+		}
+		_, noColor := a.lookup("NO_COLOR")
+		p.color = !noColor && !a.flags.noColor && a.terminal() != "dumb"
+	}
+	return p
+}
+
+func (a *app) terminal() string {
+	name, _ := a.lookup("TERM")
+	return name
+}
+
+func (p *printer) linef(format string, args ...any) {
+	if _, err := fmt.Fprintf(p.w, format+"\n", args...); err != nil && p.err == nil {
+		p.err = err
+	}
+}
+
+// The colours that are used, as ANSI terminals have them.
+const (
+	colorRed    = "31"
+	colorGreen  = "32"
+	colorYellow = "33"
+	colorFaint  = "2"
+	colorBold   = "1"
+)
+
+func (p *printer) paint(code, text string) string {
+	if !p.color || text == "" {
+		return text
+	}
+	return "\x1b[" + code + "m" + text + "\x1b[0m"
+}
+
+func (p *printer) faint(text string) string { return p.paint(colorFaint, text) }
+
+// inCommands says in commands what the library's advice says in calls.
+var inCommands = strings.NewReplacer(
+	"call DB.Up", "run 'up'", "DB.Up", "'up'", "DB.Down", "'down'", "DB.Plan", "'plan'", "DB.Status", "'status'", "DB.Baseline", "'baseline'",
+	"DB.Adopt", "'adopt'", "DB.MigrateTo", "'goto'", "DB.Repair with FixForget", "'repair V=forget'", "DB.Repair with FixChecksum", "'repair V=checksum'",
+	"DB.Repair with FixDone or FixRetry", "'repair V=done' or 'repair V=retry'", "DB.Repair", "'repair'",
+	"FixForget", "forget", "FixChecksum", "checksum", "FixDone", "done", "FixRetry", "retry", "FixApplied", "applied",
+	"AdoptRequest.Versions", "--map", "AdoptRequest.From", "--from", "AdoptRequest.Table", "--from-table",
+)
+
+var repairCall = regexp.MustCompile(`call DB\.Repair with Fix\{Migration: ID\{Version: (\d+)\}, Kind: (Fix\w+)\}`)
+
+// hint is what can be done about an error, here.
+func hint(err error) string {
+	return inCommands.Replace(repairCall.ReplaceAllString(tldwdb.Hint(err), "run 'repair $1=$2'"))
+}
+
+// failure prints an error and what can be done about it.
+func (p *printer) failure(err error) {
+	p.linef("%s %s", p.paint(colorRed, "error:"), err)
+	var failed *tldwdb.MigrationError
+	if errors.As(err, &failed) && failed.Statement != "" {
+		p.linef("  in: %s", oneLine(failed.Statement, 200))
+	}
+	if hint := hint(err); hint != "" {
+		p.linef("%s %s", p.paint(colorYellow, "hint:"), hint)
+	}
+}
+
+// table is lines whose columns are aligned.
+type table struct {
+	p     *printer
+	lines [][]string
+}
+
+func (p *printer) table(head ...string) *table {
+	for i, h := range head {
+		head[i] = p.paint(colorBold, h)
+	}
+	return &table{p: p, lines: [][]string{head}}
+}
+
+func (t *table) row(cells ...string) { t.lines = append(t.lines, cells) }
+
+// gap is the space between two columns.
+const gap = "  "
+
+// end prints the table. On a terminal that is too narrow the widest column that
+// is text gives way, and an ellipsis shows it.
+func (t *table) end() {
+	widths := make([]int, len(t.lines[0]))
+	for _, line := range t.lines {
+		for i, cell := range line {
+			widths[i] = max(widths[i], visible(cell))
+		}
+	}
+	if t.p.width > 0 {
+		for sum(widths)+len(gap)*(len(widths)-1) > t.p.width {
+			widest := 0
+			for i, w := range widths {
+				if w > widths[widest] {
+					widest = i
+				}
+			}
+			if widths[widest] <= minimumColumn {
+				break
+			}
+			widths[widest]--
+		}
+	}
+	for _, line := range t.lines {
+		var b strings.Builder
+		for i, cell := range line {
+			cell = cut(cell, widths[i])
+			b.WriteString(cell)
+			if i < len(line)-1 {
+				b.WriteString(strings.Repeat(" ", widths[i]-visible(cell)) + gap)
+			}
+		}
+		t.p.linef("%s", strings.TrimRight(b.String(), " "))
+	}
+}
+
+// minimumColumn is how narrow a column may become.
+const minimumColumn = 8
+
+func sum(list []int) (total int) {
+	for _, n := range list {
+		total += n
+	}
+	return total
+}
+
+// visible is the width of a cell without its colours.
+func visible(cell string) int {
+	width := 0
+	for inside := false; cell != ""; {
+		r, n := utf8.DecodeRuneInString(cell)
+		cell = cell[n:]
+		switch {
+		case r == '\x1b':
+			inside = true
+		case inside:
+			inside = r != 'm'
+		default:
+			width++
+		}
+	}
+	return width
+}
+
+// cut shortens a cell to a width. What is cut loses its colour.
+func cut(cell string, width int) string {
+	if visible(cell) <= width {
+		return cell
+	}
+	if strings.HasPrefix(cell, "\x1b[") {
+		_, cell, _ = strings.Cut(cell, "m")
+		cell, _, _ = strings.Cut(cell, "\x1b")
+	}
+	return string([]rune(cell)[:width-1]) + "…"
+}
+
+// oneLine is a statement as it fits into a line.
+func oneLine(text string, limit int) string {
+	text = strings.Join(strings.Fields(text), " ")
+	if runes := []rune(text); len(runes) > limit {
+		return string(runes[:limit-1]) + "…"
+	}
+	return text
+}
+
+// ago is a point in time as people say it.
+func (p *printer) ago(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	switch d := p.now.Sub(t); {
+	case d < 0 && d > -time.Minute, d < 2*time.Second && d >= 0:
+		return "just now"
+	case d < 0:
+		return t.Local().Format(time.DateTime)
+	case d < 2*time.Minute:
+		return fmt.Sprintf("%d seconds ago", int(d.Seconds()))
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%d minutes ago", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d hours ago", int(d.Hours()))
+	case d < 100*24*time.Hour:
+		return fmt.Sprintf("%d days ago", int(d.Hours()/24))
+	}
+	return t.Local().Format(time.DateOnly)
+}
+
+// took is a duration with three digits or so.
+func took(d time.Duration) string {
+	switch {
+	case d == 0:
+		return "<1ms" // of what the history keeps
+	case d < time.Millisecond:
+		return d.Round(time.Microsecond).String()
+	case d < time.Second:
+		return d.Round(time.Millisecond / 10).String()
+	case d < time.Minute:
+		return d.Round(10 * time.Millisecond).String()
+	}
+	return d.Round(time.Second).String()
+}
+
+func plural(n int, word string) string {
+	if n == 1 {
+		return "1 " + word
+	}
+	return fmt.Sprintf("%d %ss", n, word)
+}

@@ -1,0 +1,402 @@
+package tldwdbcli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"golang.org/x/term"
+
+	"github.com/tldw/tldwdb"
+)
+
+// This file has the commands that migrate.
+
+func (a *app) migrateCommands(root *cobra.Command) {
+	a.upCommand(root)
+	a.downCommand(root)
+	a.redoCommand(root)
+	a.gotoCommand(root)
+	a.waitCommand(root)
+}
+
+// resultAnswer is what a run did.
+type resultAnswer struct {
+	*tldwdb.Result
+	shown *tldwdb.Plan // what the run was to do; nil where that was not asked for
+}
+
+func (r resultAnswer) text(p *printer) {
+	for _, done := range r.Applied {
+		word := p.paint(colorGreen, "applied")
+		if done.Direction == tldwdb.DirectionDown {
+			word = p.paint(colorYellow, "taken back")
+		}
+		p.linef("%s %s %s", word, done.Migration, p.faint("in "+took(done.Duration)))
+	}
+	switch {
+	case len(r.Applied) > 0 && r.Waited > time.Second:
+		p.linef("the database is at version %d (it was at %d), after waiting %s for the lock", r.After, r.Before, took(r.Waited))
+	case len(r.Applied) > 0:
+		p.linef("the database is at version %d (it was at %d)", r.After, r.Before)
+	case r.Waited > 0 && r.Before != r.After:
+		p.linef("another process migrated meanwhile: the database is at version %d (it was at %d)", r.After, r.Before)
+	default:
+		p.linef("nothing to do: the database is at version %d", r.After)
+	}
+}
+
+// target is what an argument asks for: a version, +n, -n or base.
+type target struct {
+	request tldwdb.Request
+	given   bool
+}
+
+// parseTarget reads the argument of up, down, goto and plan.
+func parseTarget(text string) (target, error) {
+	switch {
+	case text == "":
+		return target{}, nil
+	case text == "base":
+		return target{tldwdb.Request{Goal: tldwdb.GoalBase}, true}, nil
+	case text == "head":
+		return target{tldwdb.Request{Goal: tldwdb.GoalUp}, true}, nil
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	switch {
+	case err != nil || n == 0 && text[0] != '0':
+		return target{}, usagef("%q is no version: write one such as 3 or 0003, +n or -n for so many steps, or base", text)
+	case text[0] == '+' && n > 0:
+		return target{tldwdb.Request{Goal: tldwdb.GoalUp, Steps: int(n)}, true}, nil
+	case text[0] == '-' && n < 0:
+		return target{tldwdb.Request{Goal: tldwdb.GoalDown, Steps: int(-n)}, true}, nil
+	case text[0] == '+' || text[0] == '-':
+		return target{}, usagef("%q is no number of steps: write 1 or more", text)
+	}
+	return target{tldwdb.Request{Goal: tldwdb.GoalVersion, Version: n}, true}, nil
+}
+
+// parseVersion reads a version and nothing else.
+func parseVersion(text string) (int64, error) {
+	digits, _, _ := strings.Cut(text, "_") // 0003_users is what other answers show
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil || n < 0 {
+		return 0, usagef("%q is no version: write one such as 3, 0003 or 0003_users", text)
+	}
+	return n, nil
+}
+
+func atMost(n int) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) > n {
+			return fmt.Errorf("unexpected argument %q", args[n])
+		}
+		return nil
+	}
+}
+
+func exactly(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) < len(names) {
+			return fmt.Errorf("%s is missing", names[len(args)])
+		}
+		return atMost(len(names))(cmd, args)
+	}
+}
+
+func first(args []string) string {
+	if len(args) == 0 {
+		return ""
+	}
+	return args[0]
+}
+
+// steps is a number of steps that is written as git writes it: -2, or -n 2.
+type steps struct{ digits string }
+
+func (s *steps) bind(f *pflag.FlagSet) {
+	f.VarP(s, "steps", "n", "how many migrations (also -1, -2, ...)")
+	for d := '0'; d <= '9'; d++ {
+		name := "steps-" + string(d)
+		f.VarP(digit{s, string(d)}, name, string(d), "")
+		f.Lookup(name).NoOptDefVal = "x"
+		f.Lookup(name).Hidden = true
+	}
+}
+
+func (s *steps) Set(text string) error { s.digits = text; return nil }
+func (s *steps) String() string        { return s.digits }
+func (s *steps) Type() string          { return "int" }
+
+// digit is one digit of -12, which the flags are read as one by one.
+type digit struct {
+	steps *steps
+	value string
+}
+
+func (d digit) Set(string) error { d.steps.digits += d.value; return nil }
+func (d digit) String() string   { return "" }
+func (d digit) Type() string     { return "int" }
+
+// count is the number of steps; 0 when none was given.
+func (s *steps) count() (int, error) {
+	if s.digits == "" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(s.digits)
+	if err != nil || n < 1 {
+		return 0, usagef("the number of steps is %q: accepted is 1 or more", s.digits)
+	}
+	return n, nil
+}
+
+func (a *app) upCommand(root *cobra.Command) {
+	var plan string
+	var dryRun bool
+	cmd := a.add(root, command{
+		use: "up [V | +n] [flags]", group: groupRun, short: "Apply what is pending",
+		long: `
+Applies the migrations that are pending: all of them, those up to version V, or
+the next n. One process migrates at a time; the others wait for it, at most for
+--lock-wait. It never takes anything back.
+
+With --plan it runs exactly what 'plan' has shown under that ID, or says that
+files or database have changed since.`,
+		example: `
+tldwdb up
+tldwdb up +1
+tldwdb up 2
+tldwdb up --dry-run`,
+		args: atMost(1),
+		run: func(cmd *cobra.Command, args []string) error {
+			to, err := parseTarget(first(args))
+			if err != nil {
+				return err
+			}
+			if goal := to.request.Goal; goal == tldwdb.GoalDown || goal == tldwdb.GoalBase {
+				return usagef("up takes nothing back: use 'down %s'", args[0])
+			}
+			return a.withDB(cmd, func(ctx context.Context, db *tldwdb.DB) (texter, error) {
+				if dryRun {
+					return planOf(ctx, db, to.request)
+				}
+				if plan == "" && to.request.Goal != tldwdb.GoalVersion {
+					res, err := db.Migrate(ctx, to.request)
+					return resultAnswer{Result: res}, err
+				}
+				return upAsPlanned(ctx, db, to.request, plan)
+			})
+		},
+	})
+	cmd.Flags().StringVar(&plan, "plan", "", "`ID` of the plan to run, from 'plan'")
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only show what would run, as 'plan' does")
+}
+
+// upAsPlanned runs what a plan says: the one that was asked for, or one that was
+// looked at for anything that it would take back.
+func upAsPlanned(ctx context.Context, db *tldwdb.DB, req tldwdb.Request, id string) (texter, error) {
+	for {
+		plan, err := db.Plan(ctx, req)
+		if err != nil {
+			return nil, err
+		}
+		for _, step := range plan.Steps {
+			if step.Direction == tldwdb.DirectionDown {
+				return nil, usagef("version %d is below what is applied, and up takes nothing back: use 'goto %d'", req.Version, req.Version)
+			}
+		}
+		wanted := id == "" || plan.ID == id
+		if !wanted {
+			plan = &tldwdb.Plan{ID: id, Request: req}
+		}
+		res, err := db.Apply(ctx, plan)
+		if id == "" && errors.Is(err, tldwdb.ErrPlanChanged) && ctx.Err() == nil {
+			continue // another process was quicker
+		}
+		return resultAnswer{Result: res}, err
+	}
+}
+
+func (a *app) downCommand(root *cobra.Command) {
+	var n steps
+	cmd := a.add(root, command{
+		use: "down [-n | V | base] [flags]", group: groupRun, short: "Take migrations back",
+		long: `
+Takes back the newest migration, the newest n, those above version V, or all of
+them (base). What the database has kept of a migration is used, so that a program
+can take back what only a newer one knew.
+
+On a database that is stamped as production it asks for the database's name;
+scripts give it as --yes-on.`,
+		example: `
+tldwdb down
+tldwdb down -2
+tldwdb down 1
+tldwdb down base`,
+		args: atMost(1),
+		run: func(cmd *cobra.Command, args []string) error {
+			count, err := n.count()
+			if err != nil {
+				return err
+			}
+			to, err := parseTarget(first(args))
+			switch {
+			case err != nil:
+				return err
+			case to.given && count > 0:
+				return usagef("%s and -%d say different things: give one of them", args[0], count)
+			case to.given && to.request.Goal == tldwdb.GoalUp:
+				return usagef("down applies nothing: use 'up %s'", args[0])
+			case !to.given:
+				to.request = tldwdb.Request{Goal: tldwdb.GoalDown, Steps: count}
+			}
+			return a.destructive(cmd, func(ctx context.Context, db *tldwdb.DB) (texter, error) {
+				if to.request.Goal == tldwdb.GoalVersion {
+					return downTo(ctx, db, to.request)
+				}
+				res, err := db.Migrate(ctx, to.request)
+				return resultAnswer{Result: res}, err
+			})
+		},
+	})
+	n.bind(cmd.Flags())
+}
+
+// downTo goes down to a version, and never up to it.
+func downTo(ctx context.Context, db *tldwdb.DB, req tldwdb.Request) (texter, error) {
+	plan, err := db.Plan(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	for _, step := range plan.Steps {
+		if step.Direction == tldwdb.DirectionUp && !step.Migration.Repeatable {
+			return nil, usagef("version %d is above what is applied, and down applies nothing: use 'goto %d'", req.Version, req.Version)
+		}
+	}
+	res, err := db.Apply(ctx, plan)
+	return resultAnswer{Result: res}, err
+}
+
+func (a *app) redoCommand(root *cobra.Command) {
+	var n steps
+	cmd := a.add(root, command{
+		use: "redo [-n] [flags]", group: groupRun, short: "Take the newest migration back and apply it again",
+		long: `
+Takes the newest migration, or the newest n, back and applies them again: while
+writing one. It is protected on production as 'down' is.`,
+		example: `
+tldwdb redo
+tldwdb redo -2`,
+		run: func(cmd *cobra.Command, _ []string) error {
+			count, err := n.count()
+			if err != nil {
+				return err
+			}
+			return a.destructive(cmd, func(ctx context.Context, db *tldwdb.DB) (texter, error) {
+				res, err := db.Migrate(ctx, tldwdb.Request{Goal: tldwdb.GoalRedo, Steps: count})
+				return resultAnswer{Result: res}, err
+			})
+		},
+	})
+	n.bind(cmd.Flags())
+}
+
+func (a *app) gotoCommand(root *cobra.Command) {
+	a.add(root, command{
+		use: "goto V [flags]", group: groupRun, short: "Go up or down to a version",
+		long: `
+Applies or takes back migrations until version V is the newest one. Going down is
+protected on production as 'down' is.`,
+		example: `
+tldwdb goto 1
+tldwdb goto 0002`,
+		args: exactly("the version"),
+		run: func(cmd *cobra.Command, args []string) error {
+			version, err := parseVersion(args[0])
+			if err != nil {
+				return err
+			}
+			return a.destructive(cmd, func(ctx context.Context, db *tldwdb.DB) (texter, error) {
+				res, err := db.MigrateTo(ctx, version)
+				return resultAnswer{Result: res}, err
+			})
+		},
+	})
+}
+
+// destructive runs what a production database is protected from. A person at a
+// terminal is asked for its name.
+func (a *app) destructive(cmd *cobra.Command, f func(ctx context.Context, db *tldwdb.DB) (texter, error)) error {
+	s, err := a.settings()
+	if err != nil {
+		return err
+	}
+	data, err := a.onDB(cmd, s.config, f, nil)
+	if errors.Is(err, tldwdb.ErrProtected) && !a.flags.json {
+		name, asked := a.ask(cmd, err)
+		if asked {
+			data, err = a.onDB(cmd, s.config, f, []func(*tldwdb.Config){func(cfg *tldwdb.Config) { cfg.Confirm = name }})
+		}
+	}
+	if data == nil || errors.Is(err, tldwdb.ErrProtected) {
+		return err
+	}
+	return a.answer(cmd, data, err)
+}
+
+// ask reads the name of the database from a person.
+func (a *app) ask(cmd *cobra.Command, cause error) (name string, asked bool) {
+	in, ok := cmd.InOrStdin().(*os.File)
+	if !ok || !term.IsTerminal(int(in.Fd())) {
+		return "", false
+	}
+	p := a.printer(cmd.ErrOrStderr())
+	p.linef("%s %s", p.paint(colorYellow, "careful:"), cause)
+	if _, err := fmt.Fprint(cmd.ErrOrStderr(), "type the name of the database to go on: "); err != nil {
+		return "", false
+	}
+	line, err := bufio.NewReader(in).ReadString('\n')
+	name = strings.TrimSpace(line)
+	return name, err == nil && name != ""
+}
+
+type waitAnswer struct {
+	Current int64 `json:"current"`
+	Head    int64 `json:"head"`
+}
+
+func (w waitAnswer) text(p *printer) {
+	p.linef("ready: the database is at version %d", w.Current)
+}
+
+func (a *app) waitCommand(root *cobra.Command) {
+	a.add(root, command{
+		use: "wait [flags]", group: groupRun, short: "Wait until somebody else has migrated",
+		long: `
+Waits until nothing is pending, without migrating: for an init container whose
+migrations are another job's. It waits at most for --lock-wait, and ends with
+exit code 3 when something is pending still.`,
+		example: `
+tldwdb wait
+tldwdb wait --lock-wait 2m`,
+		run: func(cmd *cobra.Command, _ []string) error {
+			return a.withDB(cmd, func(ctx context.Context, db *tldwdb.DB) (texter, error) {
+				if err := db.Wait(ctx); err != nil {
+					return nil, err
+				}
+				status, err := db.Status(ctx)
+				if err != nil {
+					return nil, err
+				}
+				return waitAnswer{status.Current, status.Head}, nil
+			})
+		},
+	})
+}
