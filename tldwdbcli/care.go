@@ -104,7 +104,7 @@ table is left alone. Versions with equal numbers are the same; others need --map
 		example: `
 tldwdb adopt --dry-run
 tldwdb adopt --map a91b6cd24e07=2
-tldwdb adopt --from goose --table db_version`,
+tldwdb adopt --from goose --from-table db_version`,
 		run: func(cmd *cobra.Command, _ []string) error {
 			s, err := a.settings()
 			if err != nil {

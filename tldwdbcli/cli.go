@@ -111,9 +111,10 @@ The answer goes to standard output, what goes on meanwhile to standard error.
 
 exit codes: 0 done, 1 failed, 2 wrong usage, 3 migrations are pending or files
 and database disagree, 4 the migration lock was not had in time`,
-		Args:          cobra.ArbitraryArgs,
-		SilenceUsage:  true,
-		SilenceErrors: true,
+		SuggestionsMinimumDistance: 2,
+		Args:                       cobra.ArbitraryArgs,
+		SilenceUsage:               true,
+		SilenceErrors:              true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return a.complain(cmd, unknownCommand(cmd, args[0]))

@@ -628,7 +628,7 @@ tldwdb renumber 2 --dir migrations --dry-run`,
 				if err != nil {
 					return err
 				}
-				to = fmt.Sprintf("%0*d", max(n.width, 4), number)
+				to = fmt.Sprintf("%0*d", 4, number)
 			}
 			renames, err := renamesOf(dir, version, to)
 			if err != nil {

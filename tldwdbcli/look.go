@@ -177,8 +177,10 @@ func ran(list []tldwdb.MigrationStatus, from, to int64, limit int) []tldwdb.Migr
 	return list
 }
 
-// planAnswer is a plan.
+// planAnswer is a plan, also as the answer of 'up --dry-run'.
 type planAnswer struct{ *tldwdb.Plan }
+
+func (planAnswer) answers() string { return "plan" }
 
 func (a planAnswer) text(p *printer) {
 	for _, w := range a.Warnings {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"reflect"
 	"regexp"
 	"strings"
 	"time"
@@ -23,7 +24,7 @@ type texter interface{ text(p *printer) }
 // envelope is the form of every answer in JSON.
 type envelope struct {
 	Schema int           `json:"schema"` // version of the form; it changes only when a program that reads it has to
-	Answer string        `json:"answer"` // the command: status, plan, ...
+	Answer string        `json:"answer"` // the command whose form it has: status, plan, ...
 	OK     bool          `json:"ok"`
 	Exit   int           `json:"exit"` // the exit code
 	Data   any           `json:"data,omitempty"`
@@ -94,8 +95,42 @@ func (a *app) answer(cmd *cobra.Command, data texter, err error) error {
 	return err
 }
 
+// fillLists makes every list that is nil an empty one, so that it is [] in JSON
+// and a program can walk it.
+func fillLists(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Interface:
+		if !v.IsNil() {
+			fillLists(v.Elem())
+		}
+	case reflect.Slice:
+		if v.IsNil() && v.CanSet() {
+			v.Set(reflect.MakeSlice(v.Type(), 0, 0))
+		}
+		for i := range v.Len() {
+			fillLists(v.Index(i))
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if v.Type().Field(i).IsExported() {
+				fillLists(v.Field(i))
+			}
+		}
+	}
+}
+
 func (a *app) answerJSON(cmd *cobra.Command, data any, err error) error {
-	e := envelope{Schema: schemaVersion, Answer: cmd.Name(), OK: err == nil, Exit: ExitCode(err), Data: data}
+	name := cmd.Name()
+	if named, ok := data.(interface{ answers() string }); ok {
+		name = named.answers()
+	}
+	if data != nil {
+		whole := reflect.New(reflect.TypeOf(data)) // a struct in an interface cannot be changed
+		whole.Elem().Set(reflect.ValueOf(data))
+		fillLists(whole)
+		data = whole.Interface()
+	}
+	e := envelope{Schema: schemaVersion, Answer: name, OK: err == nil, Exit: ExitCode(err), Data: data}
 	if err != nil {
 		e.Error = describeError(err)
 	}
@@ -165,18 +200,21 @@ func (p *printer) faint(text string) string { return p.paint(colorFaint, text) }
 
 // inCommands says in commands what the library's advice says in calls.
 var inCommands = strings.NewReplacer(
-	"call DB.Up", "run 'up'", "DB.Up", "'up'", "DB.Down", "'down'", "DB.Plan", "'plan'", "DB.Status", "'status'", "DB.Baseline", "'baseline'",
+	"set Config.Confirm (TLDWDB_CONFIRM) to", "give --yes-on", "call DB.Up", "run 'up'", "DB.Up", "'up'", "DB.Down", "'down'", "DB.Plan", "'plan'", "DB.Status", "'status'", "DB.Baseline", "'baseline'",
 	"DB.Adopt", "'adopt'", "DB.MigrateTo", "'goto'", "DB.Repair with FixForget", "'repair V=forget'", "DB.Repair with FixChecksum", "'repair V=checksum'",
 	"DB.Repair with FixDone or FixRetry", "'repair V=done' or 'repair V=retry'", "DB.Repair", "'repair'",
 	"FixForget", "forget", "FixChecksum", "checksum", "FixDone", "done", "FixRetry", "retry", "FixApplied", "applied",
 	"AdoptRequest.Versions", "--map", "AdoptRequest.From", "--from", "AdoptRequest.Table", "--from-table",
 )
 
+var settingName = regexp.MustCompile(`Config\.\w+ \((TLDWDB_\w+)\)`)
+
 var repairCall = regexp.MustCompile(`call DB\.Repair with Fix\{Migration: ID\{Version: (\d+)\}, Kind: (Fix\w+)\}`)
 
 // hint is what can be done about an error, here.
 func hint(err error) string {
-	return inCommands.Replace(repairCall.ReplaceAllString(tldwdb.Hint(err), "run 'repair $1=$2'"))
+	text := inCommands.Replace(repairCall.ReplaceAllString(tldwdb.Hint(err), "run 'repair $1=$2'"))
+	return settingName.ReplaceAllString(text, "$1")
 }
 
 // failure prints an error and what can be done about it.

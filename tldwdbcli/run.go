@@ -69,9 +69,10 @@ func parseTarget(text string) (target, error) {
 	case text == "head":
 		return target{tldwdb.Request{Goal: tldwdb.GoalUp}, true}, nil
 	}
-	n, err := strconv.ParseInt(text, 10, 64)
+	digits, _, _ := strings.Cut(text, "_") // 0003_users is what other answers show
+	n, err := strconv.ParseInt(digits, 10, 64)
 	switch {
-	case err != nil || n == 0 && text[0] != '0':
+	case err != nil:
 		return target{}, usagef("%q is no version: write one such as 3 or 0003, +n or -n for so many steps, or base", text)
 	case text[0] == '+' && n > 0:
 		return target{tldwdb.Request{Goal: tldwdb.GoalUp, Steps: int(n)}, true}, nil

@@ -62,7 +62,7 @@ func schemaOf(t *testing.T, command string, comments map[string]string) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A list or a pointer that is nil is null in JSON, which reflection does not say.
+	// A pointer that is nil is null in JSON, which reflection does not say.
 	var document any
 	if err := json.Unmarshal(text, &document); err != nil {
 		t.Fatal(err)
@@ -78,7 +78,7 @@ func schemaOf(t *testing.T, command string, comments map[string]string) []byte {
 	return b.Bytes()
 }
 
-// nullable lets every list and every object but the outermost be null.
+// nullable lets every object but the outermost be null.
 func nullable(node any) {
 	schema, ok := node.(map[string]any)
 	if !ok {
@@ -88,7 +88,7 @@ func nullable(node any) {
 	properties, _ := schema["properties"].(map[string]any)
 	for _, property := range properties {
 		nullable(property)
-		if p, ok := property.(map[string]any); ok && (p["type"] == "array" || p["type"] == "object") {
+		if p, ok := property.(map[string]any); ok && p["type"] == "object" {
 			p["type"] = []any{p["type"], "null"}
 		}
 	}
