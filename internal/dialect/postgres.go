@@ -594,6 +594,16 @@ func (p *postgres) Rerun(ctx context.Context, c *sql.Conn, st sqlscan.Statement)
 		_, err = c.ExecContext(ctx, "ALTER TABLE "+p.Qualify(parent.schema, parent.object)+" DETACH PARTITION "+p.Qualify(partition.schema, partition.object)+" FINALIZE")
 		return err == nil, err
 	}
+	// Behind a pooler the server goes on building for a process that died, and
+	// nothing ends that. A DROP would wait for it as well, and then take away what
+	// has become valid.
+	being := "SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index b WHERE b.index_relid = " + p.regclass(index) + ")"
+	if err := untilGone(ctx, c, being, p.QueryArgs()); err != nil {
+		return false, err
+	}
+	if err := QueryRow(ctx, c, "SELECT "+p.Fingerprint(st), p.QueryArgs(), &found); err != nil || found != FingerprintInvalid {
+		return false, err
+	}
 	_, err = c.ExecContext(ctx, "DROP INDEX CONCURRENTLY IF EXISTS "+p.Qualify(index.schema, index.object))
 	return false, err
 }
@@ -671,6 +681,8 @@ func (*postgres) IsLockTimeout(err error) bool {
 	switch pgCode(err) {
 	case "55P03", "40P01", "40001": // lock_not_available, deadlock_detected, serialization_failure
 		return true
+	case "XX000": // two that change one row of the catalogue: an internal error, in words that are not translated
+		return strings.Contains(err.Error(), "tuple concurrently ")
 	}
 	return false
 }
