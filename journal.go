@@ -227,10 +227,11 @@ func (g *journalRun) one(ctx context.Context, k int) error {
 		// Before the entry, whose fingerprint must be that of what is left: the one
 		// from before the cleaning would show a change that the statement did not make.
 		done, err := g.d.Rerun(ctx, g.conn.Conn, st)
-		if done {
+		if done || err != nil && g.doneElsewhere(ctx, k) {
 			g.durable = k + 1
+			return nil
 		}
-		if err != nil || done {
+		if err != nil {
 			return err
 		}
 	}
