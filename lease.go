@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"time"
 
 	"github.com/tldw/tldwdb/internal/dialect"
@@ -104,10 +105,23 @@ func (c lockChoice) String() string {
 // neither could a lease be kept alive; a session's lock that is taken on trust
 // would stay on the pooler's connection, where nobody can give it back.
 func (r *run) sharesSessions(ctx context.Context) (bool, error) {
-	limited, cancel := context.WithTimeout(ctx, cleanupTime) // a pooler may let us wait for minutes
+	// A pooler may let us wait for minutes, and all of a fleet for each other. Who
+	// gives up first is left to chance: what he has serves somebody else.
+	patience := cleanupTime
+	if r.cfg.LockWait > cleanupTime {
+		patience = cleanupTime/10 + rand.N(cleanupTime)
+	}
+	limited, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	second, done, err := r.secondConnection(limited)
+	if err == nil {
+		// A pooler lets clients in before it has a session for them.
+		if err = second.PingContext(limited); err != nil {
+			done()
+		}
+	}
 	if err != nil {
+		err = r.crowded(ctx, err)
 		return false, withHint(fmt.Errorf("%w: something stands between here and the server, and it takes a second connection to tell whether that shares sessions: %w", ErrLockUnproved, err),
 			"allow the pool two connections, or set Config.URL beside the pool that Attach borrows, or Config.MigrateURL (TLDWDB_MIGRATE_URL) to a direct connection; if every client has a session of its own, set Config.Lock (TLDWDB_LOCK) to session")
 	}
@@ -121,6 +135,21 @@ func (r *run) sharesSessions(ctx context.Context) (bool, error) {
 	return shared, nil
 }
 
+// errCrowded is the kind of an error of a run that got no second connection, and
+// may get one later.
+var errCrowded = errors.New("all connections are taken")
+
+// crowded names that kind. The connection that the run has is not kept: behind a
+// pooler that gives each client a session, as many processes as there are sessions
+// would each keep one, and wait for the second one for ever.
+func (r *run) crowded(ctx context.Context, err error) error {
+	if ctx.Err() != nil || !dialect.Unreachable(err) && !dialect.PoolerGaveUp(err) {
+		return err
+	}
+	r.dirty = true // so that it is closed
+	return fmt.Errorf("%w: %w", errCrowded, err)
+}
+
 // keep proves a lease, and gives signs of life for it, on a connection of their
 // own, until the heartbeat is stopped. The context that it returns ends when the lease is lost.
 func (r *run) keep(ctx context.Context, l lease) (context.Context, *heartbeat, error) {
@@ -128,12 +157,13 @@ func (r *run) keep(ctx context.Context, l lease) (context.Context, *heartbeat, e
 	defer cancelProof()
 	second, done, err := r.secondConnection(limited)
 	if err != nil {
+		err = r.crowded(ctx, err)
 		return nil, nil, withHint(fmt.Errorf("a lease needs a second connection, for its signs of life: %w", err),
 			"allow the pool two connections, or set Config.URL beside the pool that Attach borrows")
 	}
 	if err := r.proved(l.Excludes(limited, second)); err != nil {
 		done()
-		return nil, nil, err
+		return nil, nil, r.crowded(ctx, err)
 	}
 	kept, cancel := context.WithCancelCause(ctx)
 	h := &heartbeat{run: r, lease: l, second: second, done: done, last: time.Now(), lost: cancel, ending: make(chan struct{}), ended: make(chan struct{})}

@@ -182,8 +182,9 @@ func (r *run) options() planOptions {
 // migrate is the boot protocol. wantPlan is the ID of the plan to run, or empty.
 //
 // It goes through it again, for Config.LockWait, while the server cannot write and
-// may be able to later. After a run that has begun only where a second one cannot
-// do more than the first was to: another Down is one step more.
+// may be able to later, or nobody has a connection to spare. After a run that has
+// begun only where a second one cannot do more than the first was to: another Down
+// is one step more.
 func (db *DB) migrate(ctx context.Context, req Request, wantPlan string) (*Result, error) {
 	wait := db.newWait()
 	var before *Result
@@ -196,6 +197,8 @@ func (db *DB) migrate(ctx context.Context, req Request, wantPlan string) (*Resul
 			message = "waiting for a server that takes writes, or for the migrations to arrive"
 		case errors.Is(err, errCutOff) && (!result.Locked || !req.destructive() && wantPlan == ""):
 			message = "waiting for this node to be in its cluster again"
+		case errors.Is(err, errCrowded): // nothing has begun
+			message = "waiting for a connection to spare"
 		}
 		if message == "" || !wait.left() {
 			return result, err
@@ -245,6 +248,9 @@ func (db *DB) migrateOnce(ctx context.Context, req Request, wantPlan string) (*R
 	err = r.look(ctx, req, wantPlan)
 	if err != nil && r.d.IsReadOnly(err) { // not every engine says so before it is written to
 		err = r.refusedWrite(ctx, err)
+	}
+	if !r.result.Locked && dialect.PoolerGaveUp(err) {
+		err = r.crowded(ctx, err)
 	}
 	if errors.Is(err, ErrReadOnly) && db.cfg.WaitOnReadOnly && r.d.Name() != dialect.NameSQLite {
 		r.dirty = true // whether it may write, a session may have been told when it began

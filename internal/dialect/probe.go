@@ -148,6 +148,13 @@ func SharesSessions(ctx context.Context, d Dialect, first, second *sql.Conn) (bo
 	return false, nil
 }
 
+// PoolerGaveUp reports whether an error means that a pooler had no session to give
+// for as long as it lets its clients wait. Nothing of what it was asked has reached
+// the server.
+func PoolerGaveUp(err error) bool {
+	return pgCode(err) == "08P01" && strings.Contains(err.Error(), "query_wait_timeout")
+}
+
 // showVariables reads some of the server's variables.
 func showVariables(ctx context.Context, c *sql.Conn, names []string) (values map[string]string, err error) {
 	rows, err := c.QueryContext(ctx, fmt.Sprintf("SHOW GLOBAL VARIABLES WHERE Variable_name IN ('%s')", strings.Join(names, "', '")))
