@@ -151,6 +151,22 @@ func TestSessionPoolerKeepsTheLock(t *testing.T) {
 	})
 }
 
+// A pooler in session mode has as many connections to the server as there are
+// workers: each has one, and asks for a second. Under a lease the one who got it
+// needs one more than those who wait for it leave.
+func TestSessionPoolerWithoutASpareConnection(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []tldwdb.LockKind{tldwdb.LockAuto, tldwdb.LockLease} {
+		forEachPooler(t, "PGBOUNCER_SESSION", func(t *testing.T, tdb *testdb.Database, through string) {
+			const migrations = 3
+			fleet, release := startWorkers(t, poolSize, job{URL: through, Files: fleetFiles(migrations), Lock: kind})
+			release()
+			checkFleet(t, reports(t, fleet), migrations)
+			checkEffects(t, tdb, migrations)
+		})
+	}
+}
+
 // What is special about a file is the same through a pooler, and does not reach
 // the next client of its connections.
 func TestFilesThroughPooler(t *testing.T) {
