@@ -164,3 +164,41 @@ func cutConcurrently(t *testing.T, tdb *testdb.Database, through, statement, way
 		t.Errorf("what ran is %q", got)
 	}
 }
+
+// A Go migration is stopped between two statements, in its transaction, which keeps
+// the lease from being taken over. It may think for as long as it likes, but only
+// while it gives signs of life.
+func TestGoMigrationStoppedUnderLease(t *testing.T) {
+	t.Parallel()
+	forEachServer(t, func(t *testing.T, tdb *testdb.Database) { stopGoMigration(t, tdb, tdb.URL) })
+	t.Run("pooler", func(t *testing.T) {
+		t.Parallel()
+		poolers := testdb.Extra(t, "PGBOUNCER")
+		tdb := testdb.New(t, testdb.Postgres)
+		stopGoMigration(t, tdb, tdb.Through(t, poolers[len(poolers)-1])) // see waysToEnd
+	})
+}
+
+func stopGoMigration(t *testing.T, tdb *testdb.Database, through string) {
+	t.Helper()
+	admin := tdb.AdminDB(t)
+	j := job{URL: through, Lock: tldwdb.LockLease, Lease: 2 * time.Second, Code: codeStays, Files: map[string]string{
+		"1_log.up.sql": "CREATE TABLE log (what varchar(10));", "3_last.up.sql": "INSERT INTO log VALUES ('last');",
+	}}
+	holder, release := startWorkers(t, 1, j)
+	release()
+	holder[0].await(t, sayHalt)
+	end(t, holder[0], byStop)
+	j.Code = codeWrites
+	next, start := startWorkers(t, 2, j)
+	start()
+	for _, r := range reports(t, next) {
+		if !r.Ready || r.Result.After != 3 {
+			t.Errorf("worker %d: %s, %+v", r.PID, r.Error, r.Result)
+		}
+	}
+	wake(t, tdb, holder[0])
+	if got := rowsOf(t, admin, "SELECT what FROM log ORDER BY what"); got != "code\nlast" {
+		t.Errorf("what ran is %q", got)
+	}
+}

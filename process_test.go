@@ -54,6 +54,32 @@ type job struct {
 	Lease time.Duration `json:"lease"`
 	// ByHand is the engine of a worker that does the job without tldwdb. See bench_test.go.
 	ByHand testdb.Engine `json:"by_hand"`
+	// Code is what the Go migration of version 2 does, if there is to be one.
+	Code string `json:"code"`
+}
+
+// What a Go migration may do beside writing a row.
+const (
+	codeWrites = "writes"
+	// codeStays says so and stays until its context ends; then it writes another
+	// row, and tells nobody whether that went well.
+	codeStays = "stays"
+)
+
+// code is the Go migration of a job.
+func (j job) code() []tldwdb.GoMigration {
+	if j.Code == "" {
+		return nil
+	}
+	return []tldwdb.GoMigration{{Version: 2, Name: "code", Idempotent: true, Up: func(ctx context.Context, c tldwdb.Conn) error {
+		if _, err := c.ExecContext(ctx, "INSERT INTO log VALUES ('code')"); err != nil || j.Code == codeWrites {
+			return err
+		}
+		fmt.Println(sayHalt)
+		<-ctx.Done()
+		_, _ = c.ExecContext(context.WithoutCancel(ctx), "INSERT INTO log VALUES ('late')")
+		return nil
+	}}}
 }
 
 // report is the last line that a worker prints.
@@ -132,7 +158,7 @@ func (j job) config() tldwdb.Config {
 	for name, text := range j.Files {
 		files[name] = &fstest.MapFile{Data: []byte(text)}
 	}
-	return tldwdb.Config{URL: j.URL, Migrations: files, Lock: j.Lock, LeaseTime: j.Lease}
+	return tldwdb.Config{URL: j.URL, Migrations: files, GoMigrations: j.code(), Lock: j.Lock, LeaseTime: j.Lease}
 }
 
 // worker is a process that does a job.

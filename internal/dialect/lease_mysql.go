@@ -66,6 +66,9 @@ func (d *mysqlDialect) leaseAlive(h leaseHolder, working bool) string {
 // leaseHurry has nothing: what MariaDB has for it would stay in the session.
 func (*mysqlDialect) leaseHurry(time.Duration) string { return "" }
 
+// leaseSilent has nothing to do: whose session it is, the lease's row says.
+func (*mysqlDialect) leaseSilent(Facts, string, time.Duration) string { return "" }
+
 // leaseKnown: one's own sessions can be seen and ended without a privilege.
 func (d *mysqlDialect) leaseKnown(h leaseHolder) string {
 	user, _, _ := strings.Cut(h.peer, "@")

@@ -56,6 +56,20 @@ func (*postgres) leaseHurry(term time.Duration) string {
 	return fmt.Sprintf("SET LOCAL idle_in_transaction_session_timeout = %d", term.Milliseconds())
 }
 
+// leaseSilent knows who keeps the fence by the lock of the lease's table that goes
+// with the row's: the heartbeat has another one, and whoever is taking the lease has
+// not been silent for so long. The row says nothing about locks of rows.
+func (p *postgres) leaseSilent(f Facts, table string, term time.Duration) string {
+	if f.Cluster == ClusterCockroachDB { // it has neither these locks nor this function
+		return ""
+	}
+	return fmt.Sprintf("SELECT count(pg_catalog.pg_terminate_backend(a.pid)) FROM pg_catalog.pg_stat_activity a WHERE a.pid <> pg_backend_pid() AND a.usename = current_user"+
+		" AND a.wait_event_type = 'Client' AND a.state_change < clock_timestamp() - interval '%d milliseconds'"+
+		" AND a.pid IN (SELECT k.pid FROM pg_catalog.pg_locks k WHERE k.locktype = 'relation' AND k.relation = to_regclass(%s) AND k.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database()) AND k.mode = 'RowShareLock' AND k.granted)"+
+		" AND EXISTS (SELECT FROM %s WHERE id = %d AND expires_at < clock_timestamp())",
+		term.Milliseconds(), p.Literal(table), table, leaseBeat)
+}
+
 // leaseKnown: what a transaction holds, the fence does, and the statements that
 // want none are told apart by the names of what they make.
 func (*postgres) leaseKnown(h leaseHolder) string { return strconv.FormatBool(h.session != 0) }
