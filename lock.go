@@ -47,7 +47,7 @@ func (r *run) acquire(ctx context.Context, workLeft func(context.Context) (bool,
 	for slice := time.Duration(0); ; slice = min(lockSlice, max(time.Until(deadline), 0)) {
 		got, err := r.lock.Try(ctx, r.conn.Conn, slice)
 		if err != nil {
-			return false, fmt.Errorf("taking the migration lock: %w", err)
+			return false, r.advise(fmt.Errorf("taking the migration lock: %w", err))
 		}
 		if got {
 			r.result.Waited = time.Since(start)

@@ -13,8 +13,9 @@ import (
 	"github.com/tldw/tldwdb/internal/testdb"
 )
 
-// This file goes through PgBouncer: TLDWDB_TEST_PGBOUNCER_URL and
-// TLDWDB_TEST_PGBOUNCER_SESSION_URL, see package testdb.
+// This file goes through PgBouncer: TLDWDB_TEST_PGBOUNCER_URL,
+// TLDWDB_TEST_PGBOUNCER_SESSION_URL and TLDWDB_TEST_PGBOUNCER_STATEMENT_URL, see
+// package testdb.
 
 // forEachPooler runs f with a fresh database and its URL through each pooler of
 // the given kind.
@@ -261,6 +262,24 @@ func TestOneConnectionBehindPooler(t *testing.T) {
 		two, _ := attach(2)
 		succeed(t, "up 0001_t1, up 0002_t2; 0 → 2")(two.Up(t.Context()))
 		succeed(t, "; 2 → 2")(one.Up(t.Context())) // with nothing pending one is enough
+		checkEffects(t, tdb, 2)
+	})
+}
+
+// A pooler in statement mode takes no transactions. That is said at once, with the
+// way past it, which then is taken.
+func TestStatementPooler(t *testing.T) {
+	t.Parallel()
+	forEachPooler(t, "PGBOUNCER_STATEMENT", func(t *testing.T, tdb *testdb.Database, through string) {
+		f := files(fleetFiles(2))
+		for _, kind := range []tldwdb.LockKind{tldwdb.LockAuto, tldwdb.LockSession, tldwdb.LockLease} {
+			res, err := open(t, tdb, f, func(cfg *tldwdb.Config) { cfg.URL, cfg.Lock = through, kind }).Up(t.Context())
+			if err == nil || len(res.Applied) > 0 || !strings.Contains(tldwdb.Hint(err), "TLDWDB_MIGRATE_URL") {
+				t.Errorf("Lock %q: %s, %v, hint %q", kind, outcome(res), err, tldwdb.Hint(err))
+			}
+		}
+		succeed(t, "up 0001_t1, up 0002_t2; 0 → 2")(open(t, tdb, f, func(cfg *tldwdb.Config) { cfg.URL, cfg.MigrateURL = through, tdb.URL }).Up(t.Context()))
+		succeed(t, "; 2 → 2")(open(t, tdb, f, func(cfg *tldwdb.Config) { cfg.URL = through }).Up(t.Context())) // a look needs no transaction
 		checkEffects(t, tdb, 2)
 	})
 }

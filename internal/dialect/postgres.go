@@ -705,6 +705,10 @@ func (*postgres) Hint(err error) string {
 		if strings.Contains(err.Error(), "unrecognized configuration parameter") {
 			return "this server does not know the setting; a pg_dump that is newer than the server writes such lines: take it out"
 		}
+	case "08P01": // protocol_violation: what PgBouncer says of itself
+		if strings.Contains(err.Error(), "statement pooling") {
+			return "a pooler that gives each statement another session (pool_mode = statement) takes no transactions, and no migration can do without: set Config.MigrateURL (TLDWDB_MIGRATE_URL) to a direct connection, or to a pool in session or transaction mode"
+		}
 	case "57014": // query_canceled
 		return "if it was the statement timeout: '-- tldwdb: statement-timeout=30m' at the head of the file raises it"
 	}

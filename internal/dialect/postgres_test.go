@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/tldw/tldwdb/internal/testdb"
@@ -185,5 +186,24 @@ func TestPostgresPreparesAnywhere(t *testing.T) {
 	var wait string
 	if err := QueryRow(t.Context(), conn, "SHOW lock_timeout", d.QueryArgs(), &wait); err != nil || wait != "7s" {
 		t.Errorf("the lock timeout is %s, %v", wait, err)
+	}
+}
+
+// TestWordsOfTheServer: what only the text of an error tells.
+func TestWordsOfTheServer(t *testing.T) {
+	t.Parallel()
+	p := &postgres{}
+	statementPool := &pgconn.PgError{Code: "08P01", Message: "transaction blocks not allowed in statement pooling mode"}
+	gaveUp := &pgconn.PgError{Code: "08P01", Message: "query_wait_timeout"}
+	raced := &pgconn.PgError{Code: "XX000", Message: "tuple concurrently updated"}
+	broken := &pgconn.PgError{Code: "XX000", Message: "could not open relation with OID 1"}
+	if !strings.Contains(p.Hint(statementPool), "TLDWDB_MIGRATE_URL") || p.Hint(gaveUp) != "" {
+		t.Errorf("the hints are %q and %q", p.Hint(statementPool), p.Hint(gaveUp))
+	}
+	if !PoolerGaveUp(gaveUp) || PoolerGaveUp(statementPool) {
+		t.Error("which pooler gave up is mistaken")
+	}
+	if !p.IsLockTimeout(raced) || p.IsLockTimeout(broken) {
+		t.Error("which race was lost is mistaken")
 	}
 }

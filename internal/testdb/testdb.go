@@ -26,7 +26,8 @@
 //
 // Some tests need more than a server, and are skipped without it (see [Extra]):
 // TLDWDB_TEST_PGBOUNCER_URL names PgBouncer in transaction mode before the server of
-// TLDWDB_TEST_POSTGRES_URL, and TLDWDB_TEST_PGBOUNCER_SESSION_URL the same in session mode;
+// TLDWDB_TEST_POSTGRES_URL, TLDWDB_TEST_PGBOUNCER_SESSION_URL the same in session mode, and
+// TLDWDB_TEST_PGBOUNCER_STATEMENT_URL in statement mode;
 // TLDWDB_TEST_GALERA_URL names the nodes of a Galera cluster, and TLDWDB_TEST_GALERA_ADMIN_URL the
 // same nodes with an account that may set their variables. Each may be several URLs with commas
 // between them.
