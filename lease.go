@@ -105,11 +105,12 @@ func (c lockChoice) String() string {
 // neither could a lease be kept alive; a session's lock that is taken on trust
 // would stay on the pooler's connection, where nobody can give it back.
 func (r *run) sharesSessions(ctx context.Context) (bool, error) {
-	// A pooler may let us wait for minutes, and all of a fleet for each other. Who
-	// gives up first is left to chance: what he has serves somebody else.
+	// A pooler may let us wait for minutes, and all of a fleet for each other. Chance
+	// decides who gives up: most do soon, so that what they have serves somebody else,
+	// and a few stay until all have gone by who queue for their first connection.
 	patience := cleanupTime
 	if r.cfg.LockWait > cleanupTime {
-		patience = cleanupTime/10 + rand.N(cleanupTime)
+		patience = min(time.Duration(float64(time.Second)/rand.Float64()), time.Minute, r.cfg.LockWait)
 	}
 	limited, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

@@ -199,6 +199,7 @@ func (db *DB) migrate(ctx context.Context, req Request, wantPlan string) (*Resul
 			message = "waiting for this node to be in its cluster again"
 		case errors.Is(err, errCrowded): // nothing has begun
 			message = "waiting for a connection to spare"
+			wait.next = waitLast // long enough for another one to get the lock, and what was given back
 		}
 		if message == "" || !wait.left() {
 			return result, err
