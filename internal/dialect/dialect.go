@@ -160,6 +160,9 @@ type Facts struct {
 	InMemory bool   // SQLite: the database is gone with its connection
 	Cluster  string // one of the Cluster constants; empty for a server that is alone
 	Proxied  bool   // something that may share sessions stands before a PostgreSQL server, or it cannot be told
+	// IdleLimit is how long the server waits for the next word of this session
+	// before it ends it, as the session came; 0 on other engines than MySQL.
+	IdleLimit time.Duration
 }
 
 // Session is how a migration connection is set up.
@@ -184,9 +187,12 @@ type Session struct {
 type Lock interface {
 	// Try waits at most about slice for the lock. It must not wait longer: a
 	// long wait inside a lock call deadlocks with CREATE INDEX CONCURRENTLY.
+	//
+	// With the lock the session has what makes the server end it soon after its
+	// host has fallen silent; without it the session is as it was.
 	Try(ctx context.Context, c *sql.Conn, slice time.Duration) (bool, error)
 	// Unlock gives the lock back and reads the answer: false means that it was
-	// not held any more.
+	// not held any more. What Try has set in the session goes with it.
 	Unlock(ctx context.Context, c *sql.Conn) (bool, error)
 	// Holder describes who has the lock, as far as can be seen; it may be empty.
 	Holder(ctx context.Context, c *sql.Conn) (string, error)

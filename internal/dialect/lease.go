@@ -1,6 +1,7 @@
 package dialect
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -41,9 +42,10 @@ type leaser interface {
 	// leaseAlive is a condition: the holder's session is there, on the server
 	// that is asked, and not the one that asks. working: and it is at a statement.
 	leaseAlive(h leaseHolder, working bool) string
-	// leaseHurry is a statement for the beginning of a transaction that ends it when
-	// the client falls silent for a term; empty where there is none that ends with it.
-	leaseHurry(term time.Duration) string
+	// leaseHurry are a statement for the beginning of a transaction that ends it when
+	// the client falls silent for a term, and one that takes that back behind it;
+	// empty where there is nothing to set, or to take back.
+	leaseHurry(f Facts, term time.Duration) (hurry, calm string)
 	// leaseSilent is a query that ends the sessions which keep the fence of a lease
 	// that has run out, and in which the server has waited for the client for a term;
 	// empty where there is none.
@@ -212,49 +214,82 @@ func (l *Lease) create(ctx context.Context, c *sql.Conn, table bool) error {
 // of the old holder is left that could still write. It waits for no lock: a
 // transaction of the old holder that has the fence is looked for again at the
 // next try, and whoever else takes the lease at this instant has it.
-func (l *Lease) take(ctx context.Context, c *sql.Conn) (_ bool, err error) {
-	tx, err := c.BeginTx(ctx, nil)
-	if err != nil {
+func (l *Lease) take(ctx context.Context, c *sql.Conn) (bool, error) {
+	token, known := int64(0), true
+	taken, err := l.hurried(ctx, c, func() (_ bool, err error) {
+		token, known, err = l.raise(ctx, c)
+		return token > 0, err
+	})
+	if taken {
+		l.token, l.unsettled = token, !known
+	}
+	return taken, err
+}
+
+// hurried runs work in a transaction, and commits it when work says so. The server
+// ends the session when its client falls silent in it for a term: what it has
+// locked would be kept from everybody for as long as the server does not notice,
+// and that can be hours. done means that it was committed, also beside an error.
+func (l *Lease) hurried(ctx context.Context, c *sql.Conn, work func() (bool, error)) (done bool, err error) {
+	hurry, calm := l.d.leaseHurry(l.f, l.term)
+	done, err = transact(ctx, c, hurry, work)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.term)
+	defer cancel()
+	if !done {
+		err = cmp.Or(err, execOne(ctx, c, "ROLLBACK", 0))
+	}
+	if calm != "" {
+		err = cmp.Or(err, execOne(ctx, c, calm, 0))
+	}
+	return done, err
+}
+
+// transact is a transaction of its own also where the connection has no autocommit.
+// It is none of package sql's, whose end does not heed a context. Where it is not
+// done the caller rolls back.
+func transact(ctx context.Context, c *sql.Conn, hurry string, work func() (bool, error)) (done bool, err error) {
+	if err := execOne(ctx, c, "BEGIN", 0); err != nil {
 		return false, err
 	}
-	defer func() {
-		if rollbackErr := tx.Rollback(); err == nil && !errors.Is(rollbackErr, sql.ErrTxDone) {
-			err = rollbackErr
-		}
-	}()
-	if hurry := l.d.leaseHurry(l.term); hurry != "" {
-		if _, err := tx.ExecContext(ctx, hurry); err != nil {
+	if hurry != "" {
+		if err := execOne(ctx, c, hurry, 0); err != nil {
 			return false, err
 		}
 	}
-	beat, err := l.read(ctx, tx, "FOR UPDATE NOWAIT")
+	if wanted, err := work(); err != nil || !wanted {
+		return false, err
+	}
+	err = execOne(ctx, c, "COMMIT", 0)
+	return err == nil, err
+}
+
+// raise raises the token. It is 0 when the lease is not to be had.
+func (l *Lease) raise(ctx context.Context, c *sql.Conn) (token int64, known bool, err error) {
+	beat, err := l.read(ctx, c, "FOR UPDATE NOWAIT")
 	if err != nil || beat.busy {
-		return false, err
+		return 0, false, err
 	}
-	if gone, err := l.settle(ctx, tx, beat); err != nil || !gone {
-		return false, err
+	if gone, err := l.settle(ctx, c, beat); err != nil || !gone {
+		return 0, false, err
 	}
-	known := true
+	known = true
 	if beat.owner != "" {
-		if err := QueryRow(ctx, tx, "SELECT "+l.d.leaseKnown(beat), l.d.QueryArgs(), &known); err != nil {
-			return false, err
+		if err := QueryRow(ctx, c, "SELECT "+l.d.leaseKnown(beat), l.d.QueryArgs(), &known); err != nil {
+			return 0, false, err
 		}
 	}
 	var fence int64
-	if err := QueryRow(ctx, tx, fmt.Sprintf("SELECT token FROM %s WHERE id = %d FOR UPDATE NOWAIT", l.table, leaseFence), l.d.QueryArgs(), &fence); err != nil {
-		return false, err
+	if err := QueryRow(ctx, c, fmt.Sprintf("SELECT token FROM %s WHERE id = %d FOR UPDATE NOWAIT", l.table, leaseFence), l.d.QueryArgs(), &fence); err != nil {
+		return 0, false, err
 	}
-	token := max(fence, beat.token) + 1
+	token = max(fence, beat.token) + 1
 	session, server, peer := l.d.leaseSession(l.f)
-	if _, err := tx.ExecContext(ctx, fmt.Sprintf("UPDATE %s SET token = %d, owner = %s, session = %s, server = %s, peer = %s, taken_at = %s, expires_at = %s WHERE id IN (%d, %d)",
-		l.table, token, l.d.Literal(l.owner), session, server, peer, l.d.Now(), l.d.leaseEnd(l.term), leaseFence, leaseBeat)); err != nil {
-		return false, err
+	_, err = c.ExecContext(ctx, fmt.Sprintf("UPDATE %s SET token = %d, owner = %s, session = %s, server = %s, peer = %s, taken_at = %s, expires_at = %s WHERE id IN (%d, %d)",
+		l.table, token, l.d.Literal(l.owner), session, server, peer, l.d.Now(), l.d.leaseEnd(l.term), leaseFence, leaseBeat))
+	if err != nil {
+		return 0, false, err
 	}
-	if err := tx.Commit(); err != nil {
-		return false, err
-	}
-	l.token, l.unsettled = token, !known
-	return true, nil
+	return token, known, nil
 }
 
 // Unsettled reports whether the lease was taken from a holder that had not given
@@ -364,17 +399,14 @@ func (l *Lease) write(ctx context.Context, c *sql.Conn, set string) (ours bool, 
 }
 
 func (l *Lease) writeOnce(ctx context.Context, c *sql.Conn, set string) (ours bool, err error) {
-	// A transaction of its own, because the connection may not have autocommit.
-	tx, err := c.BeginTx(ctx, nil)
-	if err != nil {
-		return false, err
-	}
-	result, err := tx.ExecContext(ctx, fmt.Sprintf("UPDATE %s SET %s WHERE id = %d AND token = %d AND owner = %s", l.table, set, leaseBeat, l.token, l.d.Literal(l.owner)))
-	if err != nil {
-		return false, errors.Join(err, tx.Rollback())
-	}
-	rows, err := result.RowsAffected()
-	return rows == 1, errors.Join(err, tx.Commit())
+	return l.hurried(ctx, c, func() (bool, error) {
+		result, err := c.ExecContext(ctx, fmt.Sprintf("UPDATE %s SET %s WHERE id = %d AND token = %d AND owner = %s", l.table, set, leaseBeat, l.token, l.d.Literal(l.owner)))
+		if err != nil {
+			return false, err
+		}
+		rows, err := result.RowsAffected()
+		return rows == 1, err
+	})
 }
 
 // Holder says who has the lease, since when and for how long. It is empty when

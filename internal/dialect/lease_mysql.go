@@ -63,8 +63,14 @@ func (d *mysqlDialect) leaseAlive(h leaseHolder, working bool) string {
 		leaseServer, d.Literal(h.server), started, d.processlist(), h.session, d.Literal(h.peer), command)
 }
 
-// leaseHurry has nothing: what MariaDB has for it would stay in the session.
-func (*mysqlDialect) leaseHurry(time.Duration) string { return "" }
+// leaseHurry has nothing that ends with a transaction: the session's own limit is
+// shortened, and set back.
+func (*mysqlDialect) leaseHurry(f Facts, term time.Duration) (hurry, calm string) {
+	if f.IdleLimit == 0 {
+		return "", ""
+	}
+	return "SET SESSION " + waitTimeout(term), "SET SESSION " + waitTimeout(f.IdleLimit)
+}
 
 // leaseSilent has nothing to do: whose session it is, the lease's row says.
 func (*mysqlDialect) leaseSilent(Facts, string, time.Duration) string { return "" }

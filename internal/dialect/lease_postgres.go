@@ -50,10 +50,9 @@ func (p *postgres) leaseAlive(h leaseHolder, working bool) string {
 		h.session, p.TimeText("a.backend_start"), p.Literal(h.peer), state)
 }
 
-// leaseHurry: a client that is cut off in the middle would keep the rows from
-// everybody for as long as the server does not notice.
-func (*postgres) leaseHurry(term time.Duration) string {
-	return fmt.Sprintf("SET LOCAL idle_in_transaction_session_timeout = %d", term.Milliseconds())
+// leaseHurry ends with the transaction.
+func (*postgres) leaseHurry(_ Facts, term time.Duration) (hurry, calm string) {
+	return fmt.Sprintf("SET LOCAL idle_in_transaction_session_timeout = %d", term.Milliseconds()), ""
 }
 
 // leaseSilent knows who keeps the fence by the lock of the lease's table that goes

@@ -50,6 +50,12 @@ type contender struct {
 // long that only the test ends it.
 func contend(t *testing.T, pool *sql.DB, e testdb.Engine, owner string) contender {
 	t.Helper()
+	return contendFor(t, pool, e, owner, time.Hour)
+}
+
+// contendFor makes a contender whose lease has the given term.
+func contendFor(t *testing.T, pool *sql.DB, e testdb.Engine, owner string, term time.Duration) contender {
+	t.Helper()
 	conn, err := pool.Conn(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -67,7 +73,7 @@ func contend(t *testing.T, pool *sql.DB, e testdb.Engine, owner string) contende
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := d.Lease(facts, "tldwdb_history", owner, time.Hour)
+	l, err := d.Lease(facts, "tldwdb_history", owner, term)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -195,9 +195,11 @@ func (d *mysqlDialect) Inspect(ctx context.Context, c *sql.Conn, _ string) (Fact
 	var f Facts
 	var database sql.NullString
 	var mode string
-	if err := QueryRow(ctx, c, "SELECT DATABASE(), VERSION(), CONNECTION_ID(), @@SESSION.sql_mode", nil, &database, &f.Server, &f.Session, &mode); err != nil {
+	var idle int64
+	if err := QueryRow(ctx, c, "SELECT DATABASE(), VERSION(), CONNECTION_ID(), @@SESSION.sql_mode, @@SESSION.wait_timeout", nil, &database, &f.Server, &f.Session, &mode, &idle); err != nil {
 		return Facts{}, err
 	}
+	f.IdleLimit = time.Duration(idle) * time.Second
 	if !database.Valid {
 		return Facts{}, errors.New("the connection has no database: name one in the URL")
 	}
@@ -225,18 +227,27 @@ func (d *mysqlDialect) Inspect(ctx context.Context, c *sql.Conn, _ string) (Fact
 // anywhere before it: the fence of a [Lease] then knows of a takeover on another
 // node.
 //
-// The server ends the session after five idle minutes. It has no keepalives of its
-// own that a session could set, and by default waits for eight hours for the next
-// word of a host that lost its power, with the migration lock in its hand. Between
-// two statements of a run are seconds; only a Go migration may take its time.
+// The server ends the session after [idleLimit], as it did since the lock was
+// asked for; only a Go migration may take its time between two statements.
 func (d *mysqlDialect) Prepare(ctx context.Context, c *sql.Conn, s Session) error {
-	settings := append([]string{d.Autocommit(false), "wait_timeout = 300"}, lockWaits(s)...)
+	settings := append([]string{d.Autocommit(false), waitTimeout(idleLimit)}, lockWaits(s)...)
 	if s.Facts.Cluster == ClusterGalera {
 		settings = append(settings, "wsrep_sync_wait = 15")
 	}
 	settings = append(settings, d.idle(s)...)
 	_, err := c.ExecContext(ctx, strings.Join(settings, ", "))
 	return err
+}
+
+// idleLimit is how long a session that has or wants the migration lock may say
+// nothing. The server has no keepalives of its own that a session could set, and
+// by default waits for eight hours for the next word of a host that lost its power,
+// with the lock in its hand. Between two statements of a run are seconds.
+const idleLimit = 5 * time.Minute
+
+// waitTimeout is the setting for that. It takes whole seconds, one at least.
+func waitTimeout(limit time.Duration) string {
+	return fmt.Sprintf("wait_timeout = %d", max(1, int64(math.Ceil(limit.Seconds()))))
 }
 
 func (d *mysqlDialect) Timeouts(s Session) []string {
@@ -251,7 +262,7 @@ func (d *mysqlDialect) Timeouts(s Session) []string {
 // can, or takes the limits away.
 func (d *mysqlDialect) idle(s Session) (settings []string) {
 	if s.Idle < 0 {
-		settings = append(settings, "wait_timeout = 28800") // the servers' default
+		settings = append(settings, waitTimeout(8*time.Hour)) // the servers' default
 	}
 	if s.Idle != 0 && d.mariaDB.Load() {
 		settings = append(settings, fmt.Sprintf("idle_transaction_timeout = %d", int(math.Ceil(max(0, s.Idle).Seconds()))))
@@ -915,13 +926,14 @@ func notOurs(err error) bool {
 // hashed because names end at 64 characters.
 func (d *mysqlDialect) Lock(f Facts, table string) Lock {
 	sum := sha256.Sum256([]byte(f.Database + "\x00" + table))
-	return &mysqlLock{name: d.Literal("tldwdb:" + hex.EncodeToString(sum[:16])), id: f.Session, processlist: d.processlist()}
+	return &mysqlLock{name: d.Literal("tldwdb:" + hex.EncodeToString(sum[:16])), id: f.Session, idle: f.IdleLimit, processlist: d.processlist()}
 }
 
 type mysqlLock struct {
 	name        string // as a literal
 	id          int64
-	processlist string // the table of the server's sessions
+	idle        time.Duration // the session's own limit, as it came
+	processlist string        // the table of the server's sessions
 }
 
 func (*mysqlLock) Kind() string          { return "GET_LOCK" }
@@ -939,14 +951,37 @@ func (l *mysqlLock) get(ctx context.Context, c *sql.Conn, wait string) (bool, er
 	return answer.Int64 == 1, nil
 }
 
+// Try shortens the session's idle limit before it asks, and not once it has the
+// lock: a host that falls silent while it waits may be given it all the same.
 func (l *mysqlLock) Try(ctx context.Context, c *sql.Conn, slice time.Duration) (bool, error) {
-	return l.get(ctx, c, strconv.FormatFloat(slice.Seconds(), 'f', 3, 64))
+	if err := l.limit(ctx, c, idleLimit); err != nil {
+		return false, err
+	}
+	got, err := l.get(ctx, c, strconv.FormatFloat(slice.Seconds(), 'f', 3, 64))
+	if err != nil || got {
+		return got, err
+	}
+	return false, l.limit(ctx, c, l.idle)
 }
 
 func (l *mysqlLock) Unlock(ctx context.Context, c *sql.Conn) (bool, error) {
+	held, err := l.release(ctx, c)
+	if err != nil {
+		return false, err
+	}
+	return held, l.limit(ctx, c, l.idle)
+}
+
+func (l *mysqlLock) release(ctx context.Context, c *sql.Conn) (bool, error) {
 	var answer sql.NullInt64
 	err := QueryRow(ctx, c, "SELECT RELEASE_LOCK("+l.name+")", nil, &answer)
 	return answer.Int64 == 1, err
+}
+
+// limit says how long the session may say nothing.
+func (*mysqlLock) limit(ctx context.Context, c *sql.Conn, limit time.Duration) error {
+	_, err := c.ExecContext(ctx, "SET SESSION "+waitTimeout(limit))
+	return err
 }
 
 // Holder sees the address of another user's connection only with the right to
@@ -968,7 +1003,7 @@ func (l *mysqlLock) Excludes(ctx context.Context, second *sql.Conn) (bool, error
 	if err != nil || !got {
 		return err == nil, err
 	}
-	_, err = l.Unlock(ctx, second)
+	_, err = l.release(ctx, second)
 	return false, err
 }
 

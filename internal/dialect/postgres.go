@@ -160,11 +160,18 @@ func proxied(c *sql.Conn, session int64) (yes bool, err error) {
 	return yes, err
 }
 
+// keepalives do for a host that vanished what watching does for a process, in
+// 25 s, but only where no answer to it is on its way: for that the system would try
+// again for a quarter of an hour, were it not for tcp_user_timeout.
+var keepalives = []keepalive{{"tcp_keepalives_idle", 10}, {"tcp_keepalives_interval", 5}, {"tcp_keepalives_count", 3}, {"tcp_user_timeout", 25000}}
+
+type keepalive struct {
+	setting string
+	value   int
+}
+
 // session are the settings of a migration connection; none where it is shared
-// with others. Keepalives do for a host that vanished what watching does for a
-// process, in 25 s, but only where no answer to it is on its way: for that the
-// system would try again for a quarter of an hour, were it not for
-// tcp_user_timeout.
+// with others.
 func (p *postgres) session(s Session) []string {
 	if s.Pooled {
 		return nil
@@ -172,8 +179,9 @@ func (p *postgres) session(s Session) []string {
 	if s.Facts.Cluster == ClusterCockroachDB { // it looks after its clients by itself, and knows none of these
 		return pgTimeouts("SET", s)
 	}
-	list := []string{
-		"SET tcp_keepalives_idle = 10", "SET tcp_keepalives_interval = 5", "SET tcp_keepalives_count = 3", "SET tcp_user_timeout = 25000",
+	var list []string
+	for _, k := range keepalives {
+		list = append(list, fmt.Sprintf("SET %s = %d", k.setting, k.value))
 	}
 	return slices.Concat(list, p.watch("SET", s), pgTimeouts("SET", s))
 }
@@ -719,13 +727,18 @@ func (*postgres) Hint(err error) string {
 // database is part of every advisory lock.
 func (p *postgres) Lock(f Facts, table string) Lock {
 	sum := sha256.Sum256([]byte("tldwdb\x00" + f.Schema + "\x00" + table))
-	return &postgresLock{p: p, key: int64(binary.BigEndian.Uint64(sum[:8])), session: f.Session}
+	l := &postgresLock{p: p, key: int64(binary.BigEndian.Uint64(sum[:8])), session: f.Session}
+	if f.Cluster != ClusterCockroachDB {
+		l.keepalives = keepalives
+	}
+	return l
 }
 
 type postgresLock struct {
-	p       *postgres
-	key     int64
-	session int64 // the server process of the connection that takes it
+	p          *postgres
+	key        int64
+	session    int64       // the server process of the connection that takes it
+	keepalives []keepalive // none where the server knows none
 }
 
 func (*postgresLock) Kind() string          { return "advisory lock" }
@@ -739,8 +752,15 @@ func (*postgresLock) NeedsConnection() bool { return true }
 // It waits for the lock in its shared form, and gives it back at once. When the
 // holder is done all waiters wake together, look, and leave; queueing for the
 // exclusive lock they would come through one by one, only to find nothing to do.
+//
+// The keepalives come with the exclusive lock, in its own statement: its answer
+// may be the first that a host does not hear.
 func (l *postgresLock) Try(ctx context.Context, c *sql.Conn, slice time.Duration) (got bool, err error) {
-	if err := QueryRow(ctx, c, fmt.Sprintf("SELECT pg_catalog.pg_try_advisory_lock(%d)", l.key), l.p.QueryArgs(), &got); err != nil || got || slice <= 0 {
+	try := fmt.Sprintf("SELECT CASE WHEN pg_catalog.pg_try_advisory_lock(%d) THEN true", l.key)
+	for _, k := range l.keepalives {
+		try += fmt.Sprintf(" AND pg_catalog.set_config('%s', '%d', false) IS NOT NULL", k.setting, k.value)
+	}
+	if err := QueryRow(ctx, c, try+" ELSE false END", l.p.QueryArgs(), &got); err != nil || got || slice <= 0 {
 		return got, err
 	}
 	// One packet is one implicit transaction, and the settings end with it: they
@@ -754,7 +774,16 @@ func (l *postgresLock) Try(ctx context.Context, c *sql.Conn, slice time.Duration
 }
 
 func (l *postgresLock) Unlock(ctx context.Context, c *sql.Conn) (held bool, err error) {
-	err = QueryRow(ctx, c, fmt.Sprintf("SELECT pg_catalog.pg_advisory_unlock(%d)", l.key), l.p.QueryArgs(), &held)
+	if err := QueryRow(ctx, c, fmt.Sprintf("SELECT pg_catalog.pg_advisory_unlock(%d)", l.key), l.p.QueryArgs(), &held); err != nil {
+		return false, err
+	}
+	reset := ""
+	for _, k := range l.keepalives {
+		reset += "RESET " + k.setting + "; "
+	}
+	if reset != "" {
+		_, err = c.ExecContext(ctx, reset)
+	}
 	return held, err
 }
 
