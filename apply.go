@@ -315,7 +315,7 @@ func (r *run) stillInTransaction(ctx context.Context, j *job) error {
 // body runs the statements of a file, or the function of a Go migration.
 func (r *run) body(ctx context.Context, j *job) error {
 	if j.code != nil {
-		if err := callGo(ctx, j.code, r.conn); err != nil {
+		if err := r.callGo(ctx, j.code); err != nil {
 			return j.fail(r.d, -1, err)
 		}
 		return nil
@@ -340,17 +340,6 @@ func (r *run) announce(j *job, k int) {
 		p.Statement, p.SQL, p.Line = k+1, j.statements[k].Text, j.statements[k].Line
 	}
 	r.cfg.Progress(p)
-}
-
-// callGo turns a panic of a Go migration into an error: the lock has to be
-// given back, and the transaction rolled back.
-func callGo(ctx context.Context, code func(context.Context, Conn) error, conn Conn) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v", p)
-		}
-	}()
-	return code(ctx, conn)
 }
 
 // explain says which part of a script failed. done is how many of its

@@ -616,7 +616,7 @@ func (g *journalRun) runGo(ctx context.Context) error {
 		return g.j.fail(g.d, -1, err)
 	}
 	g.begun = true
-	if err := callGo(ctx, g.j.code, g.conn); err != nil {
+	if err := g.callGo(ctx, g.j.code); err != nil {
 		ctx, cancel := detached(ctx)
 		defer cancel()
 		g.rollback(ctx)

@@ -69,10 +69,10 @@ const (
 // Conn is the connection that a Go migration runs its statements on: the one
 // that holds the migration lock and, where the engine has them for DDL, an
 // open transaction. Do not commit or roll back on it. [*sqlx.Conn] implements
-// it.
+// it, and is not what a migration is given.
 //
-// Close every Rows before returning: a connection with an open result cannot
-// write the history, and Up would wait for it until its context ends.
+// Close every Rows before returning: rows that are left open are closed, and the
+// migration has failed.
 type Conn interface {
 	sqlx.QueryerContext
 	sqlx.ExecerContext
