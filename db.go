@@ -63,6 +63,7 @@ type DB struct {
 	pool        *sqlx.DB
 	reader      *sqlx.DB // pool, except for SQLite files
 	owned       []*sqlx.DB
+	file        openFile     // of SQLite
 	close       func() error // closes what is owned, once
 }
 
@@ -105,6 +106,9 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	db.close = sync.OnceValue(db.closeOwned)
 	if err := db.connect(ctx); err != nil {
 		return nil, errors.Join(err, db.Close())
+	}
+	if u.Dialect == dburl.SQLite && !u.Memory {
+		db.file.opened(u.Path)
 	}
 	return db, nil
 }
@@ -191,6 +195,15 @@ func (db *DB) Acquire(ctx context.Context) (*sqlx.Conn, error) {
 		return nil, &PoolTimeoutError{Stats: db.pool.Stats(), Waited: time.Since(start), Err: err}
 	}
 	return nil, err
+}
+
+// checkFile fails with [ErrFileReplaced] when the SQLite file under the pool is not
+// the one that was opened.
+func (db *DB) checkFile(ctx context.Context, conn *sqlx.Conn) error {
+	if db.dialectName != dialect.NameSQLite {
+		return nil
+	}
+	return db.file.check(ctx, db.dialect, conn)
 }
 
 // logWarnings tells what is odd about the configuration but no error.

@@ -85,6 +85,10 @@ var (
 	// takes no writes. A migration that turned writes off for its own session is
 	// a plain [MigrationError].
 	ErrReadOnly = errors.New("the database is read-only")
+
+	// ErrFileReplaced means that the file of a SQLite database was deleted, or
+	// another one put in its place, while the pool had it open. Restart the process.
+	ErrFileReplaced = errors.New("the database file was taken away under the open connections")
 )
 
 // MigrationError says which migration failed, where in its file, and what can

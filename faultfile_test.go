@@ -111,11 +111,32 @@ func fileGone(t *testing.T, during, replaced bool) {
 		}
 	}}
 	db := open(t, tdb, f, func(cfg *tldwdb.Config) { cfg.Logger = log.logger() })
-	if _, err := db.Up(t.Context()); err != nil && !during {
+	attached, err := tldwdb.Attach(t.Context(), db.Pool(), tldwdb.Config{Migrations: f.fs()})
+	if err != nil {
 		t.Fatal(err)
 	}
-	if !during {
+	if err := attached.Check(t.Context()); !errors.Is(err, tldwdb.ErrPending) {
+		t.Errorf("Check before Up: %v", err)
+	}
+	_, err = db.Up(t.Context())
+	switch {
+	case during && !errors.Is(err, tldwdb.ErrFileReplaced):
+		t.Errorf("Up, in whose middle it went: %v", err)
+	case !during && err != nil:
+		t.Fatal(err)
+	case !during:
 		away()
+	}
+	for _, db := range []*tldwdb.DB{db, attached} {
+		if _, err := db.Up(t.Context()); !errors.Is(err, tldwdb.ErrFileReplaced) || tldwdb.Hint(err) == "" {
+			t.Errorf("Up afterwards: %v", err)
+		}
+		if err := db.Check(t.Context()); !errors.Is(err, tldwdb.ErrFileReplaced) {
+			t.Errorf("Check: %v", err)
+		}
+		if h := db.Health(t.Context()); h.Ready || !strings.Contains(h.Error, "database file") || strings.Contains(h.Error, tdb.Path()) {
+			t.Errorf("Health: %+v", h)
+		}
 	}
 	if _, err := open(t, tdb, f).Up(t.Context()); err != nil {
 		t.Fatalf("the next boot: %v\nhint: %s", err, tldwdb.Hint(err))

@@ -3,6 +3,7 @@ package tldwdb
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -49,7 +50,9 @@ func (db *DB) Health(ctx context.Context) Health {
 	if err != nil {
 		// The driver's text may name hosts and users: it is for the log only.
 		db.log.WarnContext(ctx, "the database does not answer a health check", "error", err.Error())
-		h.Error = "the database does not answer"
+		if h.Error = "the database does not answer"; errors.Is(err, ErrFileReplaced) {
+			h.Error = ErrFileReplaced.Error()
+		}
 		return h
 	}
 	h.Connection = true

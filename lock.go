@@ -172,6 +172,9 @@ func (r *run) unlock(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("giving the migration lock back: %w", err)
 	}
+	if err := r.db.checkFile(ctx, r.conn); err != nil {
+		return err // what was done is lost
+	}
 	if !held {
 		return withHint(fmt.Errorf("%w: it was not held any more at the end of the run", ErrLockLost),
 			"a migration gave it away (DISCARD ALL, pg_advisory_unlock_all, RELEASE_ALL_LOCKS), or a pooler switched the server connection: set Config.MigrateURL (TLDWDB_MIGRATE_URL) to a direct connection")

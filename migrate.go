@@ -170,6 +170,9 @@ func (db *DB) newRun(ctx context.Context) (*run, error) {
 	if err != nil {
 		return nil, ended(ctx, err)
 	}
+	if err := db.checkFile(ctx, conn); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
 	r := &run{db: db, cfg: &db.cfg, d: db.dialect, src: src, log: db.log, result: &Result{}, conn: conn}
 	r.store = store{d: db.dialect, table: db.dialect.Qualify("", db.cfg.Table), set: db.cfg.Set, actor: db.actor(), run: newRunID()}
 	return r, nil
