@@ -281,8 +281,18 @@ func (r *run) refusedWrite(ctx context.Context, cause error) error {
 	} else {
 		_, err = r.d.ExecScript(ctx, r.conn.Conn, plain(r.d.Restore(r.session)), 0)
 	}
+	const nothing = "UPDATE %s SET name = name WHERE 1 = 0"
 	if err == nil {
-		_, err = r.conn.ExecContext(ctx, "UPDATE "+r.store.table+" SET name = name WHERE 1 = 0")
+		_, err = r.conn.ExecContext(ctx, fmt.Sprintf(nothing, r.store.table))
+	}
+	if err != nil && !r.d.IsReadOnly(err) && !r.d.IsNoTable(err) {
+		// The session may be gone: a lease that could not be given back ends with it.
+		second, done, secondErr := r.secondConnection(ctx)
+		if secondErr != nil {
+			return cause // nobody can say
+		}
+		defer done()
+		_, err = second.ExecContext(ctx, fmt.Sprintf(nothing, r.store.table))
 	}
 	switch {
 	case err == nil:
