@@ -2,11 +2,16 @@ package tldwdb_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/go-sql-driver/mysql"
+	"github.com/jmoiron/sqlx"
 
 	"github.com/tldw/tldwdb"
 	"github.com/tldw/tldwdb/internal/testdb"
@@ -203,4 +208,99 @@ func TestLeaseWithoutFence(t *testing.T) {
 			t.Errorf("the tokens are %q", got)
 		}
 	})
+}
+
+// zoned makes sessions in a time zone of their own.
+func zoned(tdb *testdb.Database, hours int) func(*tldwdb.Config) {
+	return func(cfg *tldwdb.Config) {
+		if leased(cfg); tdb.Engine == testdb.Postgres {
+			cfg.URL += fmt.Sprintf("&TimeZone=Etc/GMT%+d", -hours)
+			return
+		}
+		cfg.URL += "?time_zone=" + url.QueryEscape(fmt.Sprintf("'%+03d:00'", hours))
+	}
+}
+
+// TestLeaseInTimeZones: a lease ends by the server's clock, whatever time it is in
+// the sessions that look.
+func TestLeaseInTimeZones(t *testing.T) {
+	t.Parallel()
+	forEachServer(t, func(t *testing.T, tdb *testdb.Database) {
+		for i, hours := range []int{-11, 11} {
+			f := files{fmt.Sprintf("%d_t.up.sql", i+2): fmt.Sprintf("CREATE TABLE t%d (id integer);", i)}
+			release := holdLock(t, tdb, files{}, zoned(tdb, hours), func(cfg *tldwdb.Config) {
+				cfg.LeaseTime = time.Minute
+				cfg.GoMigrations[0].Version = int64(100 + i)
+			})
+			db := open(t, tdb, f, zoned(tdb, -hours), func(cfg *tldwdb.Config) { cfg.LockWait, cfg.OutOfOrder = -1, true })
+			_, err := db.Up(t.Context())
+			if !errors.Is(err, tldwdb.ErrLockTimeout) || !strings.Contains(err.Error(), "its lease ends in") {
+				t.Errorf("%+d: while it lasts: %v", hours, err)
+			}
+			if err := release(); err != nil {
+				t.Errorf("%+d: the holder: %v", hours, err)
+			}
+			if res, err := db.Up(t.Context()); err != nil || len(res.Applied) != 1 {
+				t.Errorf("%+d: after it: %s, %v", hours, outcome(res), err)
+			}
+		}
+	})
+}
+
+// aYearAhead opens the database in sessions whose clock is ahead. Only MySQL and
+// MariaDB can do that; elsewhere it would take another clock for the whole server.
+func aYearAhead(t *testing.T, tdb *testdb.Database, f files) *tldwdb.DB {
+	t.Helper()
+	settings := mysqlSettings(t, tdb)
+	settings.Params = map[string]string{"timestamp": fmt.Sprint(time.Now().AddDate(1, 0, 0).Unix())}
+	connector, err := mysql.NewConnector(settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := sqlx.NewDb(sql.OpenDB(connector), "mysql")
+	t.Cleanup(func() {
+		if err := pool.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	cfg := configFor(tdb, f, leased, holding)
+	cfg.URL = ""
+	db, err := tldwdb.Attach(t.Context(), pool, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
+
+// TestLeaseClockJumps: a clock that jumps ahead ends a lease too early. That costs
+// its holder the run, and nothing else. What was written by that clock holds up
+// nobody when it is right again.
+func TestLeaseClockJumps(t *testing.T) {
+	t.Parallel()
+	for _, engine := range []testdb.Engine{testdb.MariaDB, testdb.MySQL} {
+		t.Run(string(engine), func(t *testing.T) {
+			t.Parallel()
+			tdb := testdb.New(t, engine)
+			admin := tdb.AdminDB(t)
+			f := files{"2_b.up.sql": "CREATE TABLE b (id integer);\nINSERT INTO b VALUES (1);"}
+			release := holdLock(t, tdb, f, leased, func(cfg *tldwdb.Config) { cfg.LeaseTime = time.Hour })
+			succeed(t, "up 0001_hold, up 0002_b; 0 → 2")(aYearAhead(t, tdb, f).Up(t.Context()))
+			before := everything(t, admin)
+			if err := release(); !errors.Is(err, tldwdb.ErrLockLost) {
+				t.Errorf("the first holder: %v", err)
+			}
+			if after := everything(t, admin); after != before {
+				t.Errorf("it changed something:\n%s\nwas\n%s", after, before)
+			}
+			// A file can turn its own session's clock, also where nobody sees it.
+			f["3_c.up.sql"] = "CREATE PROCEDURE p() SET timestamp = UNIX_TIMESTAMP() + 86400 * 365;\nCALL p();"
+			f["4_d.up.sql"] = "CREATE TABLE d (id integer);"
+			impatient := func(cfg *tldwdb.Config) { cfg.LockWait = -1 }
+			for _, to := range []int64{3, 4} {
+				if res, err := open(t, tdb, f, leased, holding, impatient).MigrateTo(t.Context(), to); err != nil || len(res.Applied) != 1 {
+					t.Errorf("to %d: %s, %v", to, outcome(res), err)
+				}
+			}
+		})
+	}
 }

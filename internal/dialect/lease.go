@@ -184,9 +184,10 @@ func (l *Lease) endSilent(ctx context.Context, c *sql.Conn) error {
 	return nil
 }
 
-// read reads the beat. lock ends the statement.
+// read reads the beat. lock ends the statement. A lease that was given back is free
+// whatever its end: a migration can have set the clock of the session that wrote it.
 func (l *Lease) read(ctx context.Context, q Queryer, lock string) (h leaseHolder, err error) {
-	err = QueryRow(ctx, q, fmt.Sprintf("SELECT token, owner, session, server, peer, expires_at > %s, %s FROM %s WHERE id = %d %s",
+	err = QueryRow(ctx, q, fmt.Sprintf("SELECT token, owner, session, server, peer, owner <> '' AND expires_at > %s, %s FROM %s WHERE id = %d %s",
 		l.d.Now(), l.d.ElapsedMS("taken_at"), l.table, leaseBeat, lock), l.d.QueryArgs(), &h.token, &h.owner, &h.session, &h.server, &h.peer, &h.busy, &h.age)
 	return h, err
 }
