@@ -96,7 +96,7 @@ func newAdoption(req AdoptRequest) *Adoption {
 // lock; then it looks again under the lock, and writes.
 func (r *run) adopt(ctx context.Context, req AdoptRequest) (*Adoption, error) {
 	if req.From != "" && !slices.Contains(foreign.Tools(), req.From) {
-		return newAdoption(req), fmt.Errorf("%w: the tool %q is not known; known are %s", ErrNoForeignHistory, req.From, strings.Join(foreign.Tools(), ", "))
+		return newAdoption(req), fmt.Errorf("AdoptRequest.From is %q: known are %s", req.From, strings.Join(foreign.Tools(), ", "))
 	}
 	// The catalogue shows an account only what it has rights on.
 	if err := r.migrationConnection(ctx); err != nil {

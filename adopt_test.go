@@ -37,7 +37,7 @@ var recorded = []struct {
 	numbers           [3]int64
 	versions          map[string]int64
 	unknown           string
-	only              testdb.Engine // the one that the tool knows; anyEngine: it was recorded on all
+	only              testdb.Engine // the one that it was recorded on; anyEngine: all
 }{
 	{dump: "goose-3.29.0", tool: "goose", table: "goose_db_version", numbers: inOrder},
 	{dump: "golang-migrate-4.20.1", tool: "golang-migrate", table: "schema_migrations", numbers: inOrder},
@@ -53,6 +53,7 @@ var recorded = []struct {
 		unknown:  "contenttypes.0001_initial contenttypes.0002_remove_content_type_name"},
 	{dump: "liquibase-4.28.0", tool: "liquibase", table: "databasechangelog", numbers: inOrder,
 		versions: map[string]int64{"author": 1, "book": 2, "year": 3}},
+	{dump: "prisma-6.19.0", tool: "prisma", table: "_prisma_migrations", numbers: byMinute, only: testdb.SQLite},
 }
 
 // fillRecorded fills the database from a recording.
@@ -92,7 +93,7 @@ func TestAdoptRecorded(t *testing.T) {
 			t.Parallel()
 			testdb.ForEach(t, func(t *testing.T, tdb *testdb.Database) {
 				if c.only != anyEngine && c.only != tdb.Engine {
-					t.Skipf("%s knows %s only", c.tool, c.only)
+					t.Skipf("recorded on %s only", c.only)
 				}
 				fillRecorded(t, tdb, c.dump)
 				ctx, admin := t.Context(), tdb.AdminDB(t)
@@ -143,13 +144,20 @@ func TestAdoptRecorded(t *testing.T) {
 // TestAdoptUnfinished: what the tool itself would not go on with is not adopted.
 func TestAdoptUnfinished(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct{ dump, reason, remedy string }{
-		{"golang-migrate-4.20.1-dirty", "version 3 is dirty", "migrate force"},
-		{"atlas-1.2.3-partial", "version 3 is applied in part, 1 of 2 statements", "atlas migrate apply"},
+	for _, c := range []struct {
+		dump, reason, remedy string
+		only                 testdb.Engine
+	}{
+		{"golang-migrate-4.20.1-dirty", "version 3 is dirty", "migrate force", anyEngine},
+		{"atlas-1.2.3-partial", "version 3 is applied in part, 1 of 2 statements", "atlas migrate apply", anyEngine},
+		{"prisma-6.19.0-failed", "20240101000003_year has failed", "prisma migrate resolve", testdb.SQLite},
 	} {
 		t.Run(c.dump, func(t *testing.T) {
 			t.Parallel()
 			testdb.ForEach(t, func(t *testing.T, tdb *testdb.Database) {
+				if c.only != anyEngine && c.only != tdb.Engine {
+					t.Skipf("recorded on %s only", c.only)
+				}
 				fillRecorded(t, tdb, c.dump)
 				before := tdb.Dump(t)
 				a, err := open(t, tdb, shelves(inOrder)).Adopt(t.Context(), tldwdb.AdoptRequest{})
@@ -199,10 +207,13 @@ func TestAdoptNothing(t *testing.T) {
 		if !errors.Is(err, tldwdb.ErrNoForeignHistory) || !strings.Contains(tldwdb.Hint(err), "DB.Baseline") {
 			t.Errorf("adopt: %v, hint %q", err, tldwdb.Hint(err))
 		}
-		for _, req := range []tldwdb.AdoptRequest{{From: "goose"}, {From: "nobody"}, {Table: "versions"}, {Table: "a.b"}} {
+		for _, req := range []tldwdb.AdoptRequest{{From: "goose"}, {Table: "versions"}, {Table: "a.b"}} {
 			if _, err := db.Adopt(t.Context(), req); !errors.Is(err, tldwdb.ErrNoForeignHistory) {
 				t.Errorf("%+v: %v", req, err)
 			}
+		}
+		if _, err := db.Adopt(t.Context(), tldwdb.AdoptRequest{From: "nobody"}); err == nil || errors.Is(err, tldwdb.ErrNoForeignHistory) || !strings.Contains(err.Error(), "goose") {
+			t.Errorf("a tool that is not known: %v", err)
 		}
 		// Tables of these names that are none of theirs, and a history with nothing in it.
 		execute(t, tdb.AdminDB(t), "CREATE TABLE goose_db_version (id integer)", "CREATE TABLE schema_version (version integer, what varchar(10))", "CREATE TABLE schema_migrations (what integer)")
@@ -264,6 +275,10 @@ func TestAdoptNames(t *testing.T) {
 		}
 		if got := dry(tldwdb.AdoptRequest{Table: "My Versions"}); !strings.Contains(got, "tern (") || !strings.Contains(got, "dbmate (") {
 			t.Errorf("a table of a shape that several have: %s", got)
+		}
+		execute(t, admin, "CREATE TABLE "+quote("Ältere")+" (version integer)")
+		if got := dry(tldwdb.AdoptRequest{Table: "Ältere", From: "tern"}); got != "tern: " {
+			t.Errorf("a name with more than ASCII: %s", got)
 		}
 		if tdb.Engine == testdb.Postgres {
 			execute(t, admin, "CREATE SCHEMA \"Old\"", "CREATE TABLE \"Old\".goose_db_version (id integer, version_id bigint, is_applied boolean)", "INSERT INTO \"Old\".goose_db_version VALUES (1, 0, true), (2, 1, true)")

@@ -30,9 +30,9 @@
 // [Attach] borrows a pool that a program already has. [DB.Plan] shows the
 // statements that would run, and [DB.Apply] runs exactly that plan.
 // [DB.Status], [DB.Check] and [DB.Wait] read without a lock. [DB.Down],
-// [DB.MigrateTo] and [DB.Redo] go back, [DB.Baseline] adopts a database that
-// was made by something else, and [DB.Repair] resolves what a crash on MySQL
-// left in doubt.
+// [DB.MigrateTo] and [DB.Redo] go back. [DB.Adopt] takes over a database that
+// another migration tool has kept, [DB.Baseline] one that nothing has kept, and
+// [DB.Repair] resolves what a crash on MySQL left in doubt.
 //
 // Errors say where, what and what now: see [MigrationError], [LoadError],
 // [HistoryError] and [Hint]. None ever contains a credential.

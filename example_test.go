@@ -205,3 +205,28 @@ func ExampleDB_Status() {
 	// 0002_add_body pending
 	// true - call DB.Up, or run the init step of the deployment
 }
+
+// A database that golang-migrate has kept is taken over: what it has applied is
+// taken as applied, and the next Up goes on from there.
+func ExampleDB_Adopt() {
+	ctx := context.Background()
+	db, closeDB := openExample(ctx, tldwdb.Config{})
+	defer closeDB()
+	db.Pool().MustExecContext(ctx, `CREATE TABLE note (id integer PRIMARY KEY, title varchar(200) NOT NULL);
+		CREATE TABLE schema_migrations (version bigint, dirty bool);
+		INSERT INTO schema_migrations VALUES (1, false)`)
+
+	adoption, err := db.Adopt(ctx, tldwdb.AdoptRequest{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("from", adoption.Tool, "we have", adoption.Mapped[0])
+	res, err := db.Up(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("applied", res.Applied[0].Migration)
+	// Output:
+	// from golang-migrate we have 0001_create_note
+	// applied 0002_add_body
+}

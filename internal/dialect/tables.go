@@ -13,7 +13,7 @@ func namedIn(d Dialect, expression string, names []string, want func(string) boo
 	var list []string
 	for _, name := range names {
 		if want(name) {
-			list = append(list, d.Literal(strings.ToLower(name)))
+			list = append(list, d.Literal(name), d.Literal(strings.ToLower(name))) // SQLite's lower leaves Ä alone
 		}
 	}
 	if len(list) == 0 {
@@ -26,7 +26,7 @@ func anyName(string) bool        { return true }
 func qualified(name string) bool { return strings.Contains(name, ".") }
 
 func (s *sqlite) TablesNamed(names []string) string {
-	return "SELECT '', m.name, p.name FROM main.sqlite_master m JOIN pragma_table_info(m.name) p WHERE m.type = 'table' AND (" +
+	return "SELECT '', m.name, p.name FROM main.sqlite_master m JOIN pragma_table_info(m.name, 'main') p WHERE m.type = 'table' AND (" +
 		namedIn(s, "m.name", names, anyName) + " OR " + namedIn(s, "'main.' || m.name", names, qualified) + ") ORDER BY m.name, p.cid"
 }
 
