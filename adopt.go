@@ -30,10 +30,11 @@ type AdoptRequest struct {
 	Table string `json:"table,omitempty"`
 
 	// Versions says which version of ours is reached with one of theirs: ours up
-	// to that one are there when theirs is applied. It is needed where theirs are
-	// no numbers, as Alembic's revisions and Django's "app.name", and goes before
-	// an equal number elsewhere. 0 says that one of theirs is nothing of ours.
-	// It may name versions that are not applied.
+	// to that one are there when theirs is applied, but for those whose own entry
+	// is not. It is needed where theirs are no numbers, as Alembic's revisions and
+	// Django's "app.name". 0 says that one of theirs is nothing of ours, where none of
+	// ours has that number. It may name versions that are not applied. Once an entry gives one of theirs another
+	// number than its own, numbers alone mean nothing any more.
 	Versions map[string]int64 `json:"versions,omitempty"`
 
 	// DryRun looks and reports. It takes no lock and writes nothing.
@@ -201,65 +202,121 @@ func noForeignHistory(req AdoptRequest) error {
 		"a table with another name, or in a schema that the connection does not look into, is named with AdoptRequest.Table; a database that no tool has kept is adopted with DB.Baseline")
 }
 
-// match sets their versions against ours. What is applied there by number is
-// applied here; what stands for all before it, by its nature or because the
-// caller says so, brings those along that nothing says to be missing.
-func (a *Adoption) match(src *source, theirs []foreign.Version, versions map[string]int64) ([]*migration, error) {
-	applied := map[int64]bool{}
-	var (
-		whole, reach int64    // theirs, and the caller, say that ours up to here are there
-		highest      int64    // of ours that are
-		beyond       []string // theirs that are none of ours, and may come behind ours
-	)
-	numbers := map[string]int64{}
-	for _, v := range theirs {
-		n, named := versions[v.Version]
-		if named && n == 0 {
-			continue
+// mapping leads from their versions to ours.
+type mapping struct {
+	src   *source
+	named map[string]int64 // AdoptRequest.Versions
+	// byNumber says that two with one number are the same. It ends with the first
+	// entry that gives one of theirs another number.
+	byNumber bool
+}
+
+func newMapping(src *source, named map[string]int64) *mapping {
+	p := &mapping{src: src, named: named, byNumber: true}
+	for version, n := range named {
+		if number, ok := (foreign.Version{Version: version}).Number(); n != 0 && (!ok || number != n) {
+			p.byNumber = false
 		}
+	}
+	return p
+}
+
+// entry is what the caller says about one of theirs.
+func (p *mapping) entry(v foreign.Version) (n int64, ok bool) {
+	if n, ok = p.named[v.Full]; !ok || v.Full == "" {
+		n, ok = p.named[v.Version]
+	}
+	return n, ok
+}
+
+// absent lists our versions for which the caller has named one of theirs that is
+// not applied.
+func (p *mapping) absent(theirs []foreign.Version) map[int64]string {
+	there := map[string]bool{}
+	for _, v := range theirs {
+		there[v.Version], there[v.Full] = true, true
+	}
+	absent := map[int64]string{}
+	for version, n := range p.named {
+		if !there[version] {
+			absent[n] = version
+		}
+	}
+	for version, n := range p.named {
+		if there[version] { // another name for the same version of ours
+			delete(absent, n)
+		}
+	}
+	return absent
+}
+
+// stranger is one of theirs that is none of ours.
+type stranger struct {
+	foreign.Version
+	at int   // its place in their order
+	n  int64 // its number; 0 where numbers mean nothing
+}
+
+// match sets their versions against ours. What is applied there is applied here;
+// what stands for all before it, by its nature or because the caller says so,
+// brings those along that nothing says to be missing.
+func (a *Adoption) match(src *source, theirs []foreign.Version, versions map[string]int64) ([]*migration, error) {
+	p := newMapping(src, versions)
+	var (
+		applied            = map[int64]bool{}
+		whole, reach int64 = -1, -1 // theirs, and the caller, say that ours up to here are there
+		highest      int64 = -1     // of ours that are
+		last         int            // the place of the last of theirs that is one of ours
+		strangers    []stranger
+	)
+	for i, v := range theirs {
+		n, named := p.entry(v)
 		numbered := named
-		if !named {
+		if !named && p.byNumber {
 			n, numbered = v.Number()
 		}
 		known := numbered && src.find(ID{Version: n}) != nil
-		if named && !known {
+		switch {
+		case known || !named:
+		case n == 0:
+			continue
+		default:
 			return nil, fmt.Errorf("%w: %s is said to be version %d of ours", ErrUnknownVersion, v.Version, n)
-		}
-		if numbered && v.UpTo {
-			whole = max(whole, n)
 		}
 		if named {
 			reach = max(reach, n)
 		}
+		if v.UpTo && numbered {
+			whole = max(whole, n)
+		}
 		if !known {
+			strangers = append(strangers, stranger{v, i, n})
 			a.Unknown = append(a.Unknown, v.Version)
-			if numbered {
-				numbers[v.Version] = n
-			}
-			if numbered || v.UpTo { // a head that is no number may be anything
-				beyond = append(beyond, v.Version)
-			}
 			continue
 		}
 		applied[n] = true
-		highest = max(highest, n)
+		highest, last = max(highest, n), i
 	}
-	absent := unapplied(theirs, versions)
+	absent := p.absent(theirs)
 	for _, m := range src.migrations {
 		if v := m.id.Version; !m.id.Repeatable && (v <= whole || v <= reach && absent[v] == "") {
-			applied[m.id.Version] = true
-			highest = max(highest, m.id.Version)
+			applied[v] = true
+			highest = max(highest, v)
 		}
 	}
-	beyond = slices.DeleteFunc(beyond, func(v string) bool {
-		n, numbered := numbers[v]
-		return numbered && n < highest
-	})
+	var beyond []string
+	for _, s := range strangers {
+		switch {
+		case s.n != 0 && s.n < highest: // a file of theirs that is in one of ours
+		case s.n != 0, s.UpTo, !s.Label && s.at > last: // a head that is no number may be anything
+			beyond = append(beyond, s.Version.Version)
+		}
+	}
 	switch {
 	case len(beyond) > 0:
 		return nil, withHint(fmt.Errorf("%w: %s is applied, and no file of ours has that version", ErrNotMapped, strings.Join(beyond, ", ")),
 			"add the files, or say in AdoptRequest.Versions which version of ours is reached with it (0: none)")
-	case len(theirs) > 0 && len(applied) == 0 && len(a.Unknown) > 0:
+	case len(applied) == 0 && len(strangers) > 0:
 		return nil, withHint(fmt.Errorf("%w: none of %s is a version of ours", ErrNotMapped, a.Tool),
 			"say in AdoptRequest.Versions which version of ours is reached with which of theirs, as %q: 1", theirs[len(theirs)-1].Version)
 	}
@@ -279,27 +336,6 @@ func (a *Adoption) match(src *source, theirs []foreign.Version, versions map[str
 	return mapped, nil
 }
 
-// unapplied lists our versions for which the caller has named one of theirs that
-// is not applied.
-func unapplied(theirs []foreign.Version, versions map[string]int64) map[int64]string {
-	there := map[string]bool{}
-	for _, v := range theirs {
-		there[v.Version] = true
-	}
-	absent := map[int64]string{}
-	for version, n := range versions {
-		if !there[version] {
-			absent[n] = version
-		}
-	}
-	for version, n := range versions {
-		if there[version] { // another name for the same version of ours
-			delete(absent, n)
-		}
-	}
-	return absent
-}
-
 func gap(id ID, highest int64, named string) error {
 	who := ""
 	if named != "" {
@@ -315,7 +351,7 @@ func gap(id ID, highest int64, named string) error {
 func (r *run) lacking(ctx context.Context, hist *history, mapped []*migration) ([]*migration, error) {
 	missing := slices.DeleteFunc(slices.Clone(mapped), func(m *migration) bool {
 		row := hist.find(m.id)
-		return m.id.Version <= hist.adopted || row != nil && row.state.done()
+		return hist.adopted != nil && m.id.Version <= *hist.adopted || row != nil && row.state.done()
 	})
 	if len(missing) == 0 {
 		return nil, nil

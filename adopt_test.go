@@ -382,6 +382,19 @@ func TestAdoptTogether(t *testing.T) {
 	})
 }
 
+// TestAdoptZero: a version 0 is one like any other.
+func TestAdoptZero(t *testing.T) {
+	t.Parallel()
+	testdb.ForEach(t, func(t *testing.T, tdb *testdb.Database) {
+		execute(t, tdb.AdminDB(t), "CREATE TABLE schema_migrations (version varchar(128))", "INSERT INTO schema_migrations VALUES ('0')")
+		db := open(t, tdb, shelves([3]int64{0, 1, 2}))
+		adopted(t, db, tldwdb.AdoptRequest{}, "0")
+		adopted(t, db, tldwdb.AdoptRequest{}, "")
+		execute(t, tdb.AdminDB(t), "INSERT INTO schema_migrations VALUES ('1')")
+		adopted(t, db, tldwdb.AdoptRequest{}, "1")
+	})
+}
+
 // TestAdoptionJSON: the keys are what programs read.
 func TestAdoptionJSON(t *testing.T) {
 	t.Parallel()

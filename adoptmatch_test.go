@@ -15,7 +15,7 @@ func foreignVersions(words string) (list []foreign.Version) {
 	for _, w := range strings.Fields(words) {
 		text, upTo := strings.CutPrefix(w, "≤")
 		text, label := strings.CutPrefix(text, "'")
-		list = append(list, foreign.Version{Version: text, UpTo: upTo, Label: label})
+		list = append(list, foreign.Version{Version: text, UpTo: upTo, Label: label, Full: "file::" + text + "::bob"})
 	}
 	return list
 }
@@ -42,7 +42,7 @@ func TestMatchForeign(t *testing.T) {
 		{name: "one that nobody has a file for, before ours", ours: "1 3", theirs: "1 2 3", mapped: "1 3", unknown: "2"},
 		{name: "one that nobody has a file for, behind ours", ours: "1 2", theirs: "1 2 3", kind: ErrNotMapped, says: "3 is applied, and no file of ours has that version"},
 		{name: "the same, and the caller says that it is nothing", ours: "1 2", theirs: "1 2 3", versions: map[string]int64{"3": 0}, mapped: "1 2"},
-		{name: "the same, and the caller says what it is", ours: "1 2", theirs: "1 2 3", versions: map[string]int64{"3": 2}, mapped: "1 2"},
+		{name: "the same, and the caller says what it is", ours: "1 2", theirs: "1 2 3", versions: map[string]int64{"3": 2}, mapped: "1 2", unknown: "1 2"},
 		{name: "ours begin with all of theirs in one", ours: "5 6", theirs: "1 2 3 4 5", mapped: "5", unknown: "1 2 3 4"},
 
 		{name: "a version that stands for all", ours: "1 2 3 4", theirs: "≤3", mapped: "1 2 3"},
@@ -62,8 +62,23 @@ func TestMatchForeign(t *testing.T) {
 		{name: "names with a gap", ours: "1 2 3", theirs: "'a 'c", versions: map[string]int64{"a": 1, "b": 2, "c": 3}, kind: ErrNotMapped, says: "0002_m (b) is not applied there, and version 3 is"},
 		{name: "two names for one", ours: "1 2 3", theirs: "'a 'b2 'c", versions: map[string]int64{"a": 1, "b": 2, "b2": 2, "c": 3}, mapped: "1 2 3"},
 		{name: "a name that leads nowhere", ours: "1 2", theirs: "'a", versions: map[string]int64{"a": 9}, kind: ErrUnknownVersion, says: "a is said to be version 9"},
-		{name: "names after a baseline with a gap", ours: "1 2 3 4", theirs: "≤2 'd", versions: map[string]int64{"c": 3, "d": 4}, kind: ErrNotMapped, says: "0003_m (c)"},
-		{name: "names before a baseline", ours: "1 2 3", theirs: "≤2 'd", versions: map[string]int64{"b": 2, "d": 3}, mapped: "1 2 3"},
+		{name: "names after a baseline with a gap", ours: "1 2 3 4", theirs: "≤b 'd", versions: map[string]int64{"b": 2, "c": 3, "d": 4}, kind: ErrNotMapped, says: "0003_m (c)"},
+		{name: "names before a baseline", ours: "1 2 3", theirs: "≤b 'd", versions: map[string]int64{"a": 1, "b": 2, "d": 3}, mapped: "1 2 3"},
+
+		{name: "a version 0", ours: "0 1", theirs: "0_init", mapped: "0"},
+		{name: "a version 0 by a map", ours: "0 1 2", theirs: "0_init 1_b", versions: map[string]int64{"0_init": 0, "1_b": 1}, mapped: "0 1"},
+		{name: "a version 0 that is not applied", ours: "0 1 2", theirs: "1", kind: ErrNotMapped, says: "0000_m is not applied"},
+		{name: "a version 0 and nothing applied", ours: "0 1", theirs: ""},
+
+		{name: "counted anew", ours: "1 2 3 4", theirs: "1 1.1 2", versions: map[string]int64{"1": 1, "1.1": 2, "2": 3, "2.1": 4}, mapped: "1 2 3"},
+		{name: "counted anew, with a gap", ours: "1 2 3 4", theirs: "1 2", versions: map[string]int64{"1": 1, "1.1": 2, "2": 3}, kind: ErrNotMapped, says: "0002_m (1.1) is not applied"},
+		{name: "counted anew, and then theirs went on", ours: "1 2 3 4", theirs: "1 1.1 2 4", versions: map[string]int64{"1": 1, "1.1": 2, "2": 3}, kind: ErrNotMapped, says: "4 is applied, and no file"},
+		{name: "a baseline that was counted anew", ours: "1 2 3", theirs: "≤1.5 2", versions: map[string]int64{"1.5": 2, "2": 3}, mapped: "1 2 3"},
+		{name: "a baseline without an entry among those counted anew", ours: "1 2 3", theirs: "≤9 2", versions: map[string]int64{"2": 3}, kind: ErrNotMapped, says: "9 is applied"},
+		{name: "a dotted version without a map", ours: "1 2", theirs: "1 1.1", kind: ErrNotMapped, says: "1.1 is applied"},
+		{name: "a dotted version that is nothing of ours", ours: "1 2", theirs: "1 1.1 2", versions: map[string]int64{"1.1": 0}, mapped: "1 2"},
+		{name: "by its full name", ours: "1 2", theirs: "'a", versions: map[string]int64{"file::a::bob": 1, "file::b::bob": 2}, mapped: "1"},
+		{name: "by its full name, with a gap", ours: "1 2", theirs: "'b", versions: map[string]int64{"file::a::bob": 1, "file::b::bob": 2}, kind: ErrNotMapped, says: "0001_m (file::a::bob)"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -104,7 +104,7 @@ type history struct {
 	format      int
 	environment string
 	lock        lockChoice // that of the last run that found it by itself
-	adopted     int64      // up to here another tool's history was taken over; 0 if none was
+	adopted     *int64     // up to here another tool's history was taken over; nil if none was
 }
 
 func (h *history) find(id ID) *row {
@@ -278,12 +278,14 @@ func (h *history) scan(rows *sql.Rows, of string, withDetails bool) (err error) 
 	return nil
 }
 
-func (h *history) meta(set, key, value string) (err error) {
+func (h *history) meta(set, key, value string) error {
 	switch key {
 	case metaAdopted + set:
-		if h.adopted, err = strconv.ParseInt(value, 10, 64); err != nil {
+		version, err := strconv.ParseInt(value, 10, 64)
+		if err != nil {
 			return fmt.Errorf("the version up to which the history was adopted is not a number: %q", value)
 		}
+		h.adopted = &version
 	case metaFormat:
 		format, err := strconv.Atoi(value)
 		if err != nil {

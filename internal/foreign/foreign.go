@@ -33,6 +33,7 @@ type Version struct {
 	Checksum string // the tool's own, binary ones in hexadecimal; empty where it keeps none
 	UpTo     bool   // it stands for everything before it as well
 	Label    bool   // digits in it are no version number
+	Full     string // what Liquibase calls it in full; empty elsewhere
 }
 
 // Fault is a state in which the tool itself would not go on.

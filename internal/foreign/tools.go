@@ -272,9 +272,9 @@ func readLiquibase(rows [][]string) (list []Version, fault *Fault) {
 	}
 	for _, r := range rows {
 		id, author, file := r[1], r[2], r[3]
-		v := Version{Version: id, Name: file + "::" + author, Checksum: r[5], Label: true}
+		v := Version{Version: id, Name: file + "::" + author, Checksum: r[5], Label: true, Full: file + "::" + id + "::" + author}
 		if count[id] > 1 {
-			v.Version = file + "::" + id + "::" + author
+			v.Version = v.Full
 		}
 		switch r[4] {
 		case "SKIPPED":
