@@ -32,9 +32,10 @@ type AdoptRequest struct {
 	// Versions says which version of ours is reached with one of theirs: ours up
 	// to that one are there when theirs is applied, but for those whose own entry
 	// is not. It is needed where theirs are no numbers, as Alembic's revisions and
-	// Django's "app.name". 0 says that one of theirs is nothing of ours, where none of
-	// ours has that number. It may name versions that are not applied. Once an entry gives one of theirs another
-	// number than its own, numbers alone mean nothing any more.
+	// Django's "app.name". 0 says that one of theirs is nothing of ours, where none
+	// of ours has that number. It may name versions that are not applied. Once an
+	// entry gives one of theirs another number than its own, numbers alone mean
+	// nothing any more.
 	Versions map[string]int64 `json:"versions,omitempty"`
 
 	// DryRun looks and reports. It takes no lock and writes nothing.
