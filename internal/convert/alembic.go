@@ -104,16 +104,18 @@ func signOf(tool Tool) *regexp.Regexp {
 func (c *converter) alembicParts(in *input) (head *section, parts []*alembicPart) {
 	head = &section{}
 	target := head
-	offset, safe := 0, 0
+	where := c.placesIn(in.text)
+	defer where.close()
+	offset := 0
 	for number, line := range numbered(in.text) {
 		begin := offset
 		offset += len(line)
 		m := alembicMark.FindStringSubmatch(strings.TrimRight(line, "\r\n"))
-		if m == nil || !c.startsToken(in.text[safe:], begin-safe) {
+		if m == nil || !where.begins(begin) {
 			target.add(number, line)
 			continue
 		}
-		safe = offset
+		where.restart(offset)
 		p := &alembicPart{input: in, line: number, down: m[1] == "downgrade", from: revisions(m[2]), to: revisions(m[3])}
 		parts = append(parts, p)
 		target = &p.section

@@ -311,11 +311,12 @@ func (c *converter) number() *Result {
 
 // add writes one script into a file of ours.
 func (c *converter) add(r *Result, taken map[string]string, m *migration, s *script, direction, name string, version int64) {
-	if other, ok := taken[name]; ok {
+	key := strings.ToLower(name) // some file systems take two names for one
+	if other, ok := taken[key]; ok {
 		c.problem(s.input.path, 0, "it would be called %s here, as %s would", name, other)
 		return
 	}
-	taken[name] = s.input.path
+	taken[key] = s.input.path
 	text := []byte(s.text)
 	if s.noTransaction && !ownNoTransaction.MatchString(s.text) {
 		text = append([]byte("-- tldwdb: no-transaction\n"), text...)

@@ -129,6 +129,16 @@ func TestBytes(t *testing.T) {
 			up:   "CREATE TABLE a (x int);\n", down: "DROP TABLE a;\n",
 		},
 		{
+			name: "a comment without a blank, which is one to goose and none to MySQL", file: "1_a.sql", opts: Options{Dialect: "mysql"},
+			text: "-- +goose Up\n--first\nSELECT '\n--text';\n",
+			up:   "-- first\nSELECT '\n--text';\n",
+		},
+		{
+			name: "liquibase on MySQL, with a delimiter", file: "a.sql", opts: Options{Dialect: "mysql"},
+			text: "--liquibase formatted sql\n/* head\nmore */\n--changeset a:1 endDelimiter:// rollbackEndDelimiter:;\n--comment: so\nCREATE PROCEDURE p() BEGIN SELECT 1; END//\n--rollback DROP PROCEDURE p;\n",
+			up:   "DELIMITER //\n-- comment: so\nCREATE PROCEDURE p() BEGIN SELECT 1; END//\nDELIMITER ;\n", down: "DROP PROCEDURE p;\n",
+		},
+		{
 			name: "DELIMITER", file: "V1__a.sql", opts: Options{Dialect: "mysql"},
 			text: "DELIMITER //\nCREATE PROCEDURE p() BEGIN SELECT 1; END //\nDELIMITER ;\nSELECT 2;\n",
 			up:   "DELIMITER //\nCREATE PROCEDURE p() BEGIN SELECT 1; END //\nDELIMITER ;\nSELECT 2;\n",
@@ -172,6 +182,7 @@ func TestRecognise(t *testing.T) {
 		{"another tool's folder", []string{"1_a.up.sql:SELECT 1;"}, Options{Tool: Flyway}, "no migration of flyway"},
 		{"files that only some dialects can read", []string{"1_a.up.sql:SELECT 'a\\';"}, Options{}, "read as mysql:\n1_a.up.sql:1: unterminated"},
 		{"files that each dialect reads otherwise", []string{"1_a.sql:-- +goose Up\nSELECT 'a\\';\n-- +goose Down\nSELECT 1; -- '\n"}, Options{}, "that makes a difference: say which"},
+		{"a directive of ours that does nothing", []string{"1_a.up.sql:SELECT 1;\n-- tldwdb: no-transaction\n"}, Options{}, "1_a.up.sql:2: a directive of tldwdb"},
 		{"pairs and single files", []string{"1_a.up.sql:SELECT 1;", "2_b.sql:SELECT 2;"}, Options{}, "sqlx runs both"},
 		{"invalid UTF-8", []string{"1_a.up.sql:SELECT 1;\nSELECT '\xe9';"}, Options{}, "1_a.up.sql:2: invalid UTF-8"},
 		{"Alembic before it has written its SQL", []string{"versions/1_a.py:revision = 'abc'\n"}, Options{}, "versions/1_a.py: a revision in Python"},

@@ -4,6 +4,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/tldw/tldwdb/internal/sqlscan"
 )
 
 // This file reads Liquibase's formatted SQL. What says under which condition a changeset runs has no place in our files; a
@@ -27,7 +29,8 @@ type changeset struct {
 	id, author string
 	path       string
 	skipped    bool
-	delimiter  string
+	delimiter  string // of the way up; empty: a semicolon
+	backDelim  string // of the way back
 
 	noTransaction bool
 }
@@ -70,10 +73,9 @@ func (c *converter) liquibase() {
 		if c.hasCode(string(set.back.text)) {
 			m.down = set.back.script(set.input, set.noTransaction)
 		}
-		for _, s := range []*script{m.up, m.down} {
-			if s != nil {
-				c.changesetScript(s, set)
-			}
+		c.changesetScript(m.up, set.delimiter, set.first)
+		if m.down != nil {
+			c.changesetScript(m.down, set.backDelim, set.first)
 		}
 		c.migrations = append(c.migrations, m)
 	}
@@ -83,10 +85,10 @@ func (c *converter) liquibase() {
 }
 
 // changesetScript gives a script its delimiter and its values.
-func (c *converter) changesetScript(s *script, set *changeset) {
-	if set.delimiter != "" && c.dialect == "mysql" {
-		s.text = "DELIMITER " + set.delimiter + "\n" + s.text + "DELIMITER ;\n"
-		s.lines = slices.Concat([]int{set.first}, s.lines, []int{0})
+func (c *converter) changesetScript(s *script, delimiter string, first int) {
+	if delimiter != "" && c.dialect == "mysql" {
+		s.text = "DELIMITER " + delimiter + "\n" + s.text + "DELIMITER ;\n"
+		s.lines = slices.Concat([]int{first}, s.lines, []int{0})
 	}
 	faults := len(c.problems)
 	c.replacePlaceholders(s)
@@ -99,17 +101,18 @@ func (c *converter) changesetScript(s *script, set *changeset) {
 func (c *converter) changesets(in *input) []*changeset {
 	var list []*changeset
 	var current *changeset
+	var head section
 	block := false // inside of /* liquibase rollback … */
-	offset, safe := 0, 0
+	where := c.placesIn(in.text)
+	defer where.close()
+	offset := 0
 	for number, line := range numbered(in.text) {
 		begin := offset
 		offset += len(line)
 		trimmed := strings.TrimRight(line, "\r\n")
 		if block {
-			before, _, ends := strings.Cut(trimmed, "*/")
-			current.back.add(number, before+"\n")
-			if ends {
-				block, safe = false, offset
+			if block = c.rollbackBlock(current, number, trimmed); !block {
+				where.restart(offset)
 			}
 			continue
 		}
@@ -117,7 +120,11 @@ func (c *converter) changesets(in *input) []*changeset {
 		rollback := liquibaseRollback.FindStringSubmatch(trimmed)
 		opens := liquibaseBlock.FindStringSubmatch(trimmed)
 		refused := liquibaseRefused.FindStringSubmatch(trimmed)
-		isMark := (start != nil || rollback != nil || opens != nil || refused != nil) && c.startsToken(in.text[safe:], begin-safe)
+		isMark := start != nil || rollback != nil || opens != nil || refused != nil
+		if isMark && !where.begins(begin) {
+			c.note(in.path, number, "this looks like a mark of liquibase, but it stands in quotes or in a comment: it was left as the text it is")
+			isMark = false
+		}
 		switch {
 		case isMark && refused != nil:
 			c.problem(in.path, number, "%s has no place in our files", refused[1])
@@ -129,26 +136,40 @@ func (c *converter) changesets(in *input) []*changeset {
 		case isMark && current == nil:
 			c.problem(in.path, number, "this stands before the first changeset")
 		case isMark && opens != nil:
-			before, _, ends := strings.Cut(opens[1], "*/")
-			current.back.add(number, before+"\n")
-			block = !ends
+			block = c.rollbackBlock(current, number, opens[1])
 		case isMark:
 			c.rollback(current, number, rollback[1])
-		case current != nil:
-			current.add(number, line)
-			continue
 		default:
-			if c.hasCode(line) {
-				c.problem(in.path, number, "this stands before the first changeset")
+			if where.begins(begin) {
+				line = c.comment(line)
 			}
+			target := &head
+			if current != nil {
+				target = &current.section
+			}
+			target.add(number, line)
 			continue
 		}
-		safe = offset
+		where.restart(offset)
 	}
 	if block {
 		c.problem(in.path, 0, "a rollback in a comment does not end")
 	}
+	for t := range sqlscan.Tokens(string(head.text), c.rules) {
+		c.problem(in.path, head.lines[strings.Count(string(head.text[:t.Offset]), "\n")], "this stands before the first changeset")
+		break
+	}
 	return list
+}
+
+// rollbackBlock takes a line of a rollback in a comment, and reports whether the comment goes on.
+func (c *converter) rollbackBlock(set *changeset, number int, line string) bool {
+	text, rest, ends := strings.Cut(line, "*/")
+	if c.hasCode(rest) {
+		c.problem(set.input.path, number, "this stands behind the end of the rollback: put it into a line of its own")
+	}
+	set.back.add(number, text+"\n")
+	return !ends
 }
 
 // rollback takes a line behind --rollback.
@@ -174,11 +195,15 @@ func (c *converter) attributes(set *changeset, text string) {
 		case "runintransaction":
 			set.noTransaction = strings.EqualFold(value, "false")
 		case "splitstatements", "stripcomments", "rollbacksplitstatements", "comment":
-		case "enddelimiter":
+		case "enddelimiter", "rollbackenddelimiter":
 			if value == ";" {
 				continue
 			}
-			set.delimiter = value
+			if name[0] == 'e' || name[0] == 'E' {
+				set.delimiter = value
+			} else {
+				set.backDelim = value
+			}
 			if c.dialect != "mysql" {
 				c.problem(set.input.path, set.first, "the delimiter %s is no SQL: end the statements with semicolons", value)
 			}

@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"iter"
 	"regexp"
 	"slices"
 	"strconv"
@@ -37,7 +38,9 @@ type format struct {
 	repeats bool // a direction may have several sections, which follow one another
 	strict  bool // what begins must end
 	drops   bool // the tool leaves out a line that begins with "-- ", in quotes too
-	lf      bool // the tool reads line by line, so that CRLF reaches the server as LF
+	// The tool takes every line that begins with two dashes for a comment where a statement may begin.
+	comments bool
+	lf       bool // the tool reads line by line, so that CRLF reaches the server as LF
 }
 
 // section collects the lines of one direction.
@@ -70,11 +73,8 @@ func (s *section) script(in *input, noTransaction bool) *script {
 	return &script{input: in, text: text, lines: lines, noTransaction: noTransaction}
 }
 
-// ownDirective is a line that is meant for us already: both goose's files and dbmate's are read as they are, and may have them.
-var (
-	ownDirective     = regexp.MustCompile(`(?i)^[ \t]*--[ \t]*tldwdb[ \t]*:`)
-	ownNoTransaction = regexp.MustCompile(`(?m)^[ \t]*--[ \t]*tldwdb:[ \t]*no-transaction[ \t]*\r?$`)
-)
+// ownNoTransaction is a directive of ours: goose's files and dbmate's are read as they are too, and may have it.
+var ownNoTransaction = regexp.MustCompile(`(?m)^[ \t]*--[ \t]*tldwdb:[ \t]*no-transaction[ \t]*\r?$`)
 
 // sections cuts a file at its marks. It returns nil for a direction that the file does not have, and false when
 // something is wrong with it, which has been reported.
@@ -89,24 +89,25 @@ func (c *converter) sections(in *input, f format) (up, down *script, ok bool) {
 		sections [2]*section
 		noTx     [2]bool
 		current  *section
-		safe     int // up to here the text has been cut into tokens: a mark never stands inside one
 	)
+	where := c.placesIn(text)
+	defer where.close()
 	offset := 0
 	for number, line := range numbered(text) {
 		begin := offset
 		offset += len(line)
 		m, isMark := f.mark(strings.TrimRight(line, "\r\n"))
-		if isMark && !c.startsToken(text[safe:], begin-safe) {
+		if isMark && !where.begins(begin) {
 			c.note(in.path, number, "this looks like a mark of %s, but it stands in quotes or in a comment: it was left as the text it is", c.tool)
 			isMark = false
 		}
 		if !isMark {
-			if f.drops && strings.HasPrefix(line, "-- ") {
-				if !c.startsToken(text[safe:], begin-safe) {
-					c.note(in.path, number, "this line stands in quotes or in a comment, and %s leaves it out as if it were a comment: so it was left out here", c.tool)
-					continue
-				}
-				safe = offset
+			if f.drops && strings.HasPrefix(line, "-- ") && !where.begins(begin) {
+				c.note(in.path, number, "this line stands in quotes or in a comment, and %s leaves it out as if it were a comment: so it was left out here", c.tool)
+				continue
+			}
+			if f.comments && where.begins(begin) {
+				line = c.comment(line)
 			}
 			if current == nil {
 				head.add(number, line)
@@ -115,7 +116,7 @@ func (c *converter) sections(in *input, f format) (up, down *script, ok bool) {
 			}
 			continue
 		}
-		safe = offset
+		where.restart(offset)
 		switch m.kind {
 		case markUp, markDown:
 			direction := int(m.kind - markUp)
@@ -185,7 +186,7 @@ func (s *section) prepend(lines []int, text string) {
 func ownDirectives(head *section) (lines []int, text string) {
 	i := 0
 	for _, line := range numbered(string(head.text)) {
-		if ownDirective.MatchString(line) {
+		if directiveLine.MatchString(line) {
 			lines = append(lines, head.lines[i])
 			text += line
 		}
@@ -206,17 +207,57 @@ func (c *converter) checkHead(in *input, head, up *section) {
 	}
 }
 
-// startsToken reports whether a token begins at the offset: then the line there is no part of a literal or a comment.
-func (c *converter) startsToken(text string, at int) bool {
-	rules := c.rules
-	rules.Comments = true
-	at += len(text[at:]) - len(strings.TrimLeft(text[at:], " \t"))
-	for t := range sqlscan.Tokens(text, rules) {
-		if t.Offset >= at {
-			return t.Offset == at
-		}
+// places tells where tokens begin: a mark never stands inside one. It is asked from the beginning to the end of a text, and
+// goes through it once.
+type places struct {
+	text  string
+	rules sqlscan.Options
+	base  int // the tokens are counted from here
+	next  func() (sqlscan.Token, bool)
+	stop  func()
+	token sqlscan.Token
+	more  bool
+}
+
+// placesIn begins at the beginning of a text. The caller ends it with close.
+func (c *converter) placesIn(text string) *places {
+	p := &places{text: text, rules: c.rules}
+	p.rules.Comments = true
+	p.restart(0)
+	return p
+}
+
+// restart begins anew behind a mark: what was open before it is open no more.
+func (p *places) restart(at int) {
+	p.close()
+	p.base = at
+	p.next, p.stop = iter.Pull(sqlscan.Tokens(p.text[at:], p.rules))
+	p.token, p.more = p.next()
+}
+
+func (p *places) close() {
+	if p.stop != nil {
+		p.stop()
 	}
-	return false
+}
+
+// begins reports whether a token begins at the offset, or behind the blanks there.
+func (p *places) begins(at int) bool {
+	at += len(p.text[at:]) - len(strings.TrimLeft(p.text[at:], " \t"))
+	for p.more && p.base+p.token.Offset < at {
+		p.token, p.more = p.next()
+	}
+	return p.more && p.base+p.token.Offset == at
+}
+
+var tightComment = regexp.MustCompile(`^([ \t]*--)([^\s])`)
+
+// comment gives the comment of a line the blank without which it is none to MySQL.
+func (c *converter) comment(line string) string {
+	if c.rules.Dialect == sqlscan.MySQL {
+		return tightComment.ReplaceAllString(line, "$1 $2")
+	}
+	return line
 }
 
 // hasCode reports whether there is anything in a text but comments.
@@ -272,7 +313,7 @@ var (
 
 // goose reads NNN_name.sql with -- +goose marks.
 func (c *converter) goose() {
-	c.numberedFiles(format{strict: true, lf: true, mark: func(line string) (mark, bool) {
+	c.numberedFiles(format{strict: true, comments: true, lf: true, mark: func(line string) (mark, bool) {
 		if !gooseLine.MatchString(line) {
 			return mark{}, false
 		}
@@ -460,6 +501,7 @@ func (c *converter) tern() {
 		}
 		up, down := &section{began: -1}, (*section)(nil)
 		target, offset := up, 0
+		where := c.placesIn(in.text)
 		for number, line := range numbered(in.text) {
 			before, after, marked := strings.Cut(line, ternMark)
 			begin := offset
@@ -467,7 +509,7 @@ func (c *converter) tern() {
 			switch {
 			case !marked || target == down:
 				target.add(number, line)
-			case !c.startsToken(in.text, begin+len(before)):
+			case !where.begins(begin + len(before)):
 				c.note(in.path, number, "this looks like a mark of tern, but it stands in quotes or in a comment: it was left as the text it is")
 				target.add(number, line)
 			default:
@@ -477,6 +519,7 @@ func (c *converter) tern() {
 				target = down
 			}
 		}
+		where.close()
 		migration := &migration{version: plainNumber(m[1]), number: m[1], name: m[2], up: c.ternScript(up, in)}
 		if down != nil && strings.TrimSpace(string(down.text)) != "" {
 			migration.down = c.ternScript(down, in)

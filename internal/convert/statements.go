@@ -99,6 +99,7 @@ func (c *converter) settle(s *script) {
 		c.problem(s.input.path, s.line(at.Line), "%s", at.Msg)
 		return
 	}
+	c.lateDirectives(s, statements)
 	marks := make([]transactionMark, len(statements))
 	var opened, pairs, outside, alone int // outside: statements outside of a transaction that are no settings
 	open := false
@@ -166,6 +167,23 @@ func (c *converter) settle(s *script) {
 		drop[i] = marks[i] != noMark
 	}
 	removeStatements(s, statements, drop, c.rules)
+}
+
+var directiveLine = regexp.MustCompile(`(?mi)^[ \t]*--[ \t]*tldwdb[ \t]*:`)
+
+// lateDirectives refuses a comment that our loader would refuse: one that is meant for us and stands where it does nothing.
+func (c *converter) lateDirectives(s *script, statements []sqlscan.Statement) {
+	found := directiveLine.FindAllStringIndex(s.text, -1)
+	if len(found) == 0 || len(statements) == 0 {
+		return
+	}
+	where := c.placesIn(s.text)
+	defer where.close()
+	for _, at := range found {
+		if at[0] > statements[0].Offset && where.begins(at[0]) {
+			c.problem(s.input.path, s.line(1+strings.Count(s.text[:at[0]], "\n")), "a directive of tldwdb must stand before the first statement")
+		}
+	}
 }
 
 // removeStatements takes statements out of a script, with the lines that have nothing else.

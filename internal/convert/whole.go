@@ -351,8 +351,10 @@ func (c *converter) flywayScript(in *input) *script {
 			}
 		}
 	}
+	where := c.placesIn(in.text)
+	defer where.close()
 	for _, at := range flywayInline.FindAllStringSubmatchIndex(in.text, -1) {
-		if c.startsToken(in.text, at[0]) {
+		if where.begins(at[0]) {
 			set(in.path, 1+strings.Count(in.text[:at[0]], "\n"), in.text[at[2]:at[3]])
 		}
 	}
