@@ -92,6 +92,21 @@ func TestGolden(t *testing.T) {
 	}
 }
 
+// Two files of one number are two migrations to sql-migrate, which knows them by their names.
+func TestOneNumberTwice(t *testing.T) {
+	t.Parallel()
+	r, err := Convert(fstest.MapFS{
+		"1_a.sql": {Data: []byte("-- +migrate Up\nSELECT 1;\n")},
+		"1_b.sql": {Data: []byte("-- +migrate Up\nSELECT 2;\n")},
+	}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m := r.Manifest; !m.Renumbered || m.Versions["1_a.sql"] != 1 || m.Versions["1_b.sql"] != 2 {
+		t.Errorf("the versions are %v", m.Versions)
+	}
+}
+
 // one is a folder with one file.
 func one(name, text string) fstest.MapFS { return fstest.MapFS{name: {Data: []byte(text)}} }
 

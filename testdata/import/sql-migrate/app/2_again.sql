@@ -1,0 +1,2 @@
+-- +migrate Up
+SELECT 'its number is taken, its name is not';

@@ -1,0 +1,1 @@
+create view unused as select 1;
