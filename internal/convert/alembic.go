@@ -225,7 +225,9 @@ func (c *converter) alembicScript(p *alembicPart, table string) *script {
 		case marks[i] == opensMark && !open:
 			open = true
 		default:
-			return s // reported when it is settled
+			c.problem(p.input.path, s.line(statements[i].Line), "this begins or ends a transaction otherwise than Alembic does")
+			s.text = ""
+			return s
 		}
 		drop[i] = true
 		if last >= 0 && i > last && (len(own) == 0 || i > own[len(own)-1]) {

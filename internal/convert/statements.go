@@ -90,6 +90,79 @@ func setsSession(st sqlscan.Statement) bool {
 
 var setsAutocommit = regexp.MustCompile(`(?i)\bautocommit\b`)
 
+// transactions is what the statements of a script do to transactions.
+type transactions struct {
+	marks   []transactionMark
+	pairs   int // BEGIN with its COMMIT, and something between them
+	strays  int // COMMIT of what the file has not begun: it ends the tool's transaction, and without one it is a warning
+	outside int // statements outside of the pairs that are no settings
+	alone   int // those that no transaction can hold
+	tied    int // the line of the first whose effect depends on where its transaction ends; 0 for none
+	dump    bool
+}
+
+// one reports whether the script is one transaction, apart from settings around it.
+func (t *transactions) one() bool { return t.strays == 0 && t.pairs == 1 && t.outside == 0 }
+
+// closedEarly reports whether all there is to say is a COMMIT at the very end.
+func (t *transactions) closedEarly() bool {
+	return t.pairs == 0 && t.strays == 1 && t.marks[len(t.marks)-1] == closesMark
+}
+
+// survey reads the statements of a script. It returns false when something about them has been reported.
+func (c *converter) survey(s *script, statements []sqlscan.Statement) (*transactions, bool) {
+	t := &transactions{marks: make([]transactionMark, len(statements))}
+	opened, inside := -1, 0 // the BEGIN of the open transaction, and how much stands in it
+	end := func() {
+		if inside > 0 {
+			t.pairs++
+		}
+		opened, inside = -1, 0
+	}
+	for i, st := range statements {
+		line := s.line(st.Line)
+		head := strings.Join(c.words(st.Text, 40), " ")
+		t.marks[i] = c.transaction(st)
+		switch {
+		case st.Verb == "SET" && c.dialect == "mysql" && setsAutocommit.MatchString(st.Text):
+			t.dump = true
+		case t.marks[i] == otherMark:
+			c.problem(s.input.path, line, "%s: a migration here is one transaction or none, and its file does not say more about it", strings.Join(c.words(st.Text, 4), " "))
+			return nil, false
+		case t.marks[i] == opensMark && opened >= 0:
+			c.problem(s.input.path, line, "a transaction begins here, and the one before has not ended")
+			return nil, false
+		case t.marks[i] == opensMark:
+			opened = i
+		case t.marks[i] == closesMark && opened >= 0:
+			end()
+		case t.marks[i] == closesMark && c.dialect == "sqlite": // there it is an error
+			c.problem(s.input.path, line, "a transaction ends here that has not begun in this file")
+			return nil, false
+		case t.marks[i] == closesMark:
+			t.strays++
+		case opened >= 0:
+			inside++
+		case !setsSession(st):
+			t.outside++
+		}
+		if matchesAny(outsideTransactions[c.dialect], head) {
+			t.alone++
+		}
+		if t.tied == 0 && c.dialect == "postgres" && matchesAny(needsOwnTransaction, head) {
+			t.tied = line
+		}
+	}
+	if opened >= 0 && t.strays > 0 { // the file has ended the tool's transaction, and begins one that the tool will end
+		end()
+	}
+	if opened >= 0 {
+		c.problem(s.input.path, s.line(statements[opened].Line), "the transaction that begins here does not end in this file")
+		return nil, false
+	}
+	return t, true
+}
+
 // settle brings a script into the form that our files have: readable by our scanner, and either one transaction, whose BEGIN and
 // COMMIT are not written, or none, which the file says.
 func (c *converter) settle(s *script) {
@@ -100,69 +173,49 @@ func (c *converter) settle(s *script) {
 		return
 	}
 	c.lateDirectives(s, statements)
-	marks := make([]transactionMark, len(statements))
-	var opened, pairs, outside, alone int // outside: statements outside of a transaction that are no settings
-	open := false
-	for i, st := range statements {
-		marks[i] = c.transaction(st)
-		head := strings.Join(c.words(st.Text, 40), " ")
-		switch {
-		case st.Verb == "SET" && c.dialect == "mysql" && setsAutocommit.MatchString(st.Text):
-			return // a dump, whose COMMITs our runner knows
-		case marks[i] == otherMark:
-			c.problem(s.input.path, s.line(st.Line), "%s: a migration here is one transaction or none, and its file does not say more about it", strings.Join(c.words(st.Text, 4), " "))
-			return
-		case marks[i] == opensMark && open:
-			c.problem(s.input.path, s.line(st.Line), "a transaction begins here, and the one before has not ended")
-			return
-		case marks[i] == opensMark:
-			open, opened = true, i
-		case marks[i] == closesMark && !open:
-			c.problem(s.input.path, s.line(st.Line), "a transaction ends here that has not begun in this file")
-			return
-		case marks[i] == closesMark:
-			open = false
-			pairs++
-		case !open && !setsSession(st):
-			outside++
-		}
-		if matchesAny(outsideTransactions[c.dialect], head) {
-			alone++
-		}
-	}
-	if open {
-		c.problem(s.input.path, s.line(statements[opened].Line), "the transaction that begins here does not end in this file")
+	t, ok := c.survey(s, statements)
+	if !ok || t.dump { // a dump's COMMITs are known to our runner
 		return
 	}
-	if alone > 0 && !s.noTransaction {
+	if t.alone > 0 && !s.noTransaction {
 		s.noTransaction = true
 		c.note(s.input.path, 0, "it has a statement that no transaction can hold, so it runs without one here; %s says so nowhere", c.tool)
 	}
+	first := 0 // the line of the first mark
+	if i := slices.IndexFunc(t.marks, func(m transactionMark) bool { return m != noMark }); i >= 0 {
+		first = s.line(statements[i].Line)
+	}
 	switch {
-	case pairs == 0:
+	case t.pairs == 0 && t.strays == 0: // nothing, or an empty transaction
+	case t.closedEarly():
+		c.note(s.input.path, first, "a COMMIT at its end was left out: it ended what the file has not begun")
+	case t.one():
+		s.noTransaction = false // its transaction is all there is
+		if t.marks[0] == opensMark && t.marks[len(t.marks)-1] == closesMark {
+			return // our runner takes the two for what they are
+		}
+	case t.tied > 0:
+		c.problem(s.input.path, t.tied, "what this does depends on the end of its transaction, and the file has several: split it, with one transaction in each")
 		return
-	case s.noTransaction && (outside > 0 || pairs > 1):
-		c.problem(s.input.path, s.line(statements[opened].Line), "a transaction inside a file that runs without one: split the file, with one transaction in each")
+	case s.noTransaction && t.pairs > 0:
+		c.problem(s.input.path, first, "a transaction inside a file that runs without one: split the file, with one transaction in each")
 		return
 	case s.noTransaction:
-		s.noTransaction = false // its one transaction is all there is
+		c.note(s.input.path, first, "its COMMITs were left out: each statement commits by itself here")
+	case c.dialect == "mysql":
+		c.note(s.input.path, first, "its transactions were left out: here each statement is journaled, and a run that is cut short goes on with the next one")
+	default:
+		c.note(s.input.path, first, "its transactions become one, with all that stands in the file")
 	}
-	if pairs == 1 && marks[0] == opensMark && marks[len(marks)-1] == closesMark {
-		return // our runner takes the two for what they are
-	}
-	if pairs > 1 || outside > 0 {
-		for _, st := range statements {
-			if head := strings.Join(c.words(st.Text, 40), " "); c.dialect == "postgres" && matchesAny(needsOwnTransaction, head) {
-				c.problem(s.input.path, s.line(st.Line), "what this does depends on the end of its transaction, and the file has several: split it, with one transaction in each")
-				return
-			}
-		}
-		c.note(s.input.path, 0, "%s", map[bool]string{
-			false: "its transactions become one, with all that stands in the file",
-			true:  "its transactions were left out: here each statement is journaled, and a run that is cut short goes on with the next one",
-		}[c.dialect == "mysql"])
-	}
+	c.dropMarks(s, statements, t.marks)
+}
+
+// dropMarks takes BEGIN and COMMIT out of a script.
+func (c *converter) dropMarks(s *script, statements []sqlscan.Statement, marks []transactionMark) {
 	drop := make([]bool, len(statements))
+	if !slices.ContainsFunc(marks, func(m transactionMark) bool { return m != noMark }) {
+		return
+	}
 	for i := range marks {
 		drop[i] = marks[i] != noMark
 	}

@@ -137,7 +137,12 @@ func (c *converter) prisma() {
 	p := pairs{c: c}
 	for _, in := range c.folder.files {
 		folder, file, nested := strings.Cut(in.path, "/")
-		if !nested || file != prismaFile && file != "down.sql" {
+		switch {
+		case nested && (file == prismaFile || file == "down.sql"):
+		case nested && !in.sql(): // code that a project runs beside Prisma
+			c.note(in.path, 0, "prisma does not run this file, so it was not imported")
+			continue
+		default:
 			continue
 		}
 		c.used[in.path] = true
