@@ -409,6 +409,16 @@ func (s *store) take(r *row) string {
 	return statement
 }
 
+// seize makes the row of a finished migration this run's without having read it.
+func (s *store) seize(id ID) string {
+	return fmt.Sprintf("UPDATE %s SET actor = %s, run_id = %s WHERE %s AND %s", s.table, s.d.Literal(s.actor), s.d.Literal(s.run), s.where(id), s.isDone())
+}
+
+// isDone is the condition that a row's effects are all there.
+func (s *store) isDone() string {
+	return fmt.Sprintf("state IN (%s, %s)", s.d.Literal(string(stateApplied)), s.d.Literal(string(stateBaseline)))
+}
+
 // insist fails when the row is not this run's. It is for transactional engines:
 // the row that it would write breaks the table's rules.
 func (s *store) insist(id ID) string {
@@ -447,6 +457,20 @@ func (s *store) setMeta(key, value string) []string {
 		fmt.Sprintf("INSERT INTO %s (set_name, version, repeatable, name, checksum, state, direction, done, steps, started_at, finished_at, actor, run_id, tool_version) VALUES (%s, 0, %s, %s, '', 'meta', '', 0, 0, %s, %s, %s, %s, %s)",
 			s.table, lit(metaSet), lit(key), lit(value), s.d.Now(), s.d.Now(), lit(s.actor), s.runID(), lit(Version)),
 	}
+}
+
+// addMeta adds a row that describes the table itself, where there is none of the
+// key.
+func (s *store) addMeta(key, value string) string {
+	lit := s.d.Literal
+	return fmt.Sprintf("INSERT INTO %s (set_name, version, repeatable, name, checksum, state, direction, done, steps, started_at, finished_at, actor, run_id, tool_version)"+
+		" SELECT * FROM (SELECT %s AS a, 0 AS b, %s AS c, %s AS d, '' AS e, 'meta' AS f, '' AS g, 0 AS h, 0 AS i, %s AS j, %s AS k, %s AS l, %s AS m, %s AS n) one WHERE NOT EXISTS (%s)",
+		s.table, lit(metaSet), lit(key), lit(value), s.d.Now(), s.d.Now(), lit(s.actor), lit(s.run), lit(Version), s.selectMeta(key))
+}
+
+// selectMeta is a SELECT of such a row.
+func (s *store) selectMeta(key string) string {
+	return fmt.Sprintf("SELECT 1 FROM %s WHERE set_name = %s AND version = 0 AND repeatable = %s", s.table, s.d.Literal(metaSet), s.d.Literal(key))
 }
 
 // storedDown reads the down script that was kept when the migration ran.

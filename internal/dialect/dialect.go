@@ -147,6 +147,9 @@ type Dialect interface {
 	Hint(err error) string
 	// Concat joins expressions of text.
 	Concat(parts ...string) string
+
+	// Client writes scripts for the engine's own program.
+	Client(o ClientOptions) Client
 }
 
 // Facts is what Inspect found.

@@ -76,6 +76,12 @@ func (h head) skip(i int, sequences ...string) int {
 	return i
 }
 
+// name is the i-th token as the engine reads it, or empty where it is no name.
+func (h head) name(i int) string {
+	n, _, _ := h.nameAt(i)
+	return n.object
+}
+
 // name is an object's name, with what stands before the dot.
 type name struct {
 	schema, object string

@@ -1,0 +1,303 @@
+package tldwdb_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/tldw/tldwdb"
+	"github.com/tldw/tldwdb/internal/testdb"
+)
+
+// scriptClients are the programs that run a script, in the order in which they
+// are looked for, and the variable that names another one.
+var scriptClients = map[testdb.Engine]struct {
+	programs []string
+	variable string
+}{
+	testdb.SQLite:   {[]string{"sqlite3"}, "TLDWDB_TEST_SQLITE3"},
+	testdb.Postgres: {[]string{"psql"}, "TLDWDB_TEST_PSQL"},
+	testdb.MariaDB:  {[]string{"mariadb", "mysql"}, "TLDWDB_TEST_MARIADB_CLIENT"},
+	testdb.MySQL:    {[]string{"mysql", "mariadb"}, "TLDWDB_TEST_MYSQL_CLIENT"},
+}
+
+// clientRuns gives a script to the engine's own client, in the way that its header
+// says, and returns what that prints.
+func clientRuns(t *testing.T, tdb *testdb.Database, script string) (string, error) {
+	t.Helper()
+	client := scriptClients[tdb.Engine]
+	program := os.Getenv(client.variable)
+	for _, name := range client.programs {
+		if found, err := exec.LookPath(name); program == "" && err == nil {
+			program = found
+		}
+	}
+	if program == "" {
+		t.Skipf("no %s in PATH, and %s is not set: scripts are not tested on %s", strings.Join(client.programs, " or "), client.variable, tdb.Engine)
+	}
+	u, err := url.Parse(tdb.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "script.sql")
+	if err := os.WriteFile(file, []byte(script), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var args []string
+	switch tdb.Engine {
+	case testdb.SQLite:
+		args = []string{"-bail", u.Path}
+	case testdb.Postgres:
+		args = []string{"-X", "-v", "ON_ERROR_STOP=1", "-d", withoutPassword(u), "-f", file}
+	default:
+		args = []string{"--no-defaults", "--protocol=tcp", "--host=" + u.Hostname(), "--port=" + u.Port(), "--user=" + u.User.Username(),
+			"--binary-mode", "--comments", "--show-warnings", strings.TrimPrefix(u.Path, "/")}
+	}
+	cmd := exec.CommandContext(t.Context(), program, args...)
+	password, _ := u.User.Password()
+	cmd.Env = append(os.Environ(), "MYSQL_PWD="+password, "PGPASSWORD="+password)
+	cmd.Stdin = strings.NewReader(script)
+	var output bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &output, &output
+	err = cmd.Run()
+	return output.String(), err
+}
+
+// scriptOf writes a script without a database.
+func scriptOf(t *testing.T, tdb *testdb.Database, f files, from int64, req tldwdb.Request, edits ...func(*tldwdb.Config)) string {
+	t.Helper()
+	var text strings.Builder
+	err := tldwdb.Script(&text, configFor(tdb, f, edits...), tldwdb.ScriptRequest{Dialect: string(tdb.Engine), From: from, Request: req})
+	if err != nil {
+		t.Fatalf("%v\nhint: %s", err, tldwdb.Hint(err))
+	}
+	return text.String()
+}
+
+// run runs a script that must succeed.
+func (s scripted) run(t *testing.T, tdb *testdb.Database) {
+	t.Helper()
+	if output, err := clientRuns(t, tdb, string(s)); err != nil {
+		t.Fatalf("%v\n%s\n%s", err, output, s)
+	}
+}
+
+type scripted string
+
+// sameHistory is the history without what no two runs have in common.
+func sameHistory(t *testing.T, tdb *testdb.Database) string {
+	t.Helper()
+	return rowsOf(t, tdb.AdminDB(t), "SELECT set_name, version, repeatable, CASE WHEN repeatable = 'lock' THEN '' ELSE name END, checksum, state, direction, done, steps, intent,"+
+		" CASE WHEN finished_at IS NULL OR finished_at < started_at THEN 'no end' ELSE 'ended' END, CASE WHEN duration_ms >= 0 THEN 1 END, tool_version, error, down_sql FROM "+historyTable+" ORDER BY set_name, version, repeatable")
+}
+
+// scriptFiles have something of everything that a client could read otherwise
+// than the server, and of everything that a file can leave in its session.
+func scriptFiles(tdb *testdb.Database) files {
+	f := library.with(files{
+		"0004_text.up.sql": "CREATE TABLE texts (id integer NOT NULL PRIMARY KEY, s varchar(200));\n" +
+			"INSERT INTO texts VALUES (1, 'a;b -- c'), (2, 'it''s /* no comment */'), (3, 'line\n\none\r\ntwo  ');\n-- a comment; with 'a quote\n" +
+			"INSERT INTO texts /* here; too */ VALUES (4, 'żółw 🐢 ä'), (5, '\n.quit\n\\q\nDELIMITER //\ngo\n/\n');\nUPDATE texts SET s = 'no' WHERE id > 5;",
+		"0004_text.down.sql": "DELETE FROM texts;\nDROP TABLE texts;",
+	})
+	switch tdb.Engine {
+	case testdb.SQLite:
+		return f.with(files{
+			"0005_hard.up.sql": "CREATE TABLE parent (id integer PRIMARY KEY, v text);\nCREATE TABLE child (id integer PRIMARY KEY, p integer NOT NULL REFERENCES parent ON DELETE CASCADE);\n" +
+				"INSERT INTO parent VALUES (1, 'x');\nINSERT INTO child VALUES (1, 1);\n" +
+				"CREATE TRIGGER tr AFTER UPDATE ON parent BEGIN UPDATE child SET p = NEW.id WHERE p = OLD.id; INSERT INTO texts VALUES (90 + NEW.id, 'begin; end'); END;\n",
+			"0005_hard.down.sql": "DROP TABLE child;\nDROP TABLE parent;",
+			"0006_rebuild.up.sql": "CREATE TEMP TABLE keep AS SELECT * FROM parent;\nCREATE TABLE new_parent (id integer PRIMARY KEY, v text NOT NULL);\nINSERT INTO new_parent SELECT id, v FROM temp.keep;\n" +
+				"DROP TABLE parent;\nALTER TABLE new_parent RENAME TO parent;\nPRAGMA recursive_triggers = ON;",
+			"0006_rebuild.down.sql": "UPDATE parent SET v = 'back';",
+			"0007_keys.up.sql":      "-- tldwdb: foreign-keys=on\nCREATE TEMP TABLE keep (id integer);\nDELETE FROM parent;\nINSERT INTO parent VALUES (2, 'y');",
+			"0008_alone.up.sql":     "-- tldwdb: no-transaction\nINSERT INTO child VALUES (7, 2);\nVACUUM;\nINSERT INTO child VALUES (8, 2);",
+			"0008_alone.down.sql":   "-- tldwdb: no-transaction\nDELETE FROM child WHERE id > 6;\nVACUUM;",
+		})
+	case testdb.Postgres:
+		return f.with(files{
+			"0005_hard.up.sql": "CREATE SCHEMA other;\nSET search_path = other, public;\nCREATE TABLE far (id integer, a integer[]);\nSET client_encoding = 'LATIN1';\nSET client_encoding = 'UTF8';\n" +
+				"INSERT INTO far SELECT 1, (ARRAY[1,2,3])[1:ENCODING] FROM (SELECT 2 AS encoding) e;\n" +
+				"CREATE FUNCTION plain(a integer) RETURNS integer LANGUAGE plpgsql AS $$ BEGIN -- ; :ENCODING \\q\n\n RETURN a; END $$;\n" +
+				"CREATE FUNCTION named(a integer, b integer DEFAULT 2) RETURNS integer LANGUAGE sql AS 'SELECT a - b; SELECT a + b';\n" +
+				"SELECT named(b:=1, a := 2), 'x'::text, E'\\'; \\\\', U&'d\\0061t', 'one'\n 'two';\n" +
+				"COPY far FROM stdin;\n7\t{1,2}\n8\t\\N\n\\.\nINSERT INTO far VALUES (9, '{}');\nCREATE TEMP TABLE scratch (id integer);",
+			"0005_hard.down.sql": "DROP SCHEMA other CASCADE;",
+			"0006_scratch.up.sql": "-- tldwdb: lock-timeout=5s\n-- tldwdb: statement-timeout=1m\nCREATE TEMP TABLE scratch (id integer);\n" +
+				"INSERT INTO texts VALUES (60, 'a\\');\nSET ROLE NONE;\nDO $tldwdb$ BEGIN PERFORM 1; END $tldwdb$;",
+			"0006_scratch.down.sql": "DELETE FROM texts WHERE id = 60;",
+			"0007_alone.up.sql": "-- tldwdb: no-transaction\nSET work_mem = '1MB';\nINSERT INTO texts VALUES (70, 'a;b');\nCREATE INDEX CONCURRENTLY texts_s ON texts (s);\n" +
+				"ALTER TABLE texts ADD COLUMN n integer;\nVACUUM texts;\nSELECT count(*) FROM texts;\nCREATE PROCEDURE pr() LANGUAGE sql AS 'SELECT 1';\nCALL pr();\nDROP PROCEDURE pr();",
+			"0007_alone.down.sql":  "-- tldwdb: no-transaction\nALTER TABLE texts DROP COLUMN n;\nDROP INDEX CONCURRENTLY texts_s;\nDELETE FROM texts WHERE id = 70;",
+			"0008_settings.up.sql": "-- tldwdb: no-transaction\nSET work_mem = '1MB';",
+		})
+	}
+	return f.with(files{
+		"0005_hard.up.sql": "SET @n = 5, sql_mode = 'ANSI_QUOTES,NO_AUTO_VALUE_ON_ZERO';\nCREATE TABLE \"quoted\" (id integer AUTO_INCREMENT PRIMARY KEY,\ndelimiter varchar(9),\n  delimiter_two varchar(9) -- a comment; here\n);\n" +
+			"SET NAMES latin1;\nSET NAMES utf8mb4;\nINSERT INTO quoted (id, delimiter) VALUES (0, 'a;b'), (@n, 'c');\n" +
+			"CREATE PROCEDURE pr(IN a integer) BEGIN DECLARE i integer DEFAULT 0; /* body; comment */ WHILE i < a DO INSERT INTO texts VALUES (100 + i, 'it; is'); SET i = i + 1; END WHILE; END;\n" +
+			"CREATE TRIGGER tr BEFORE INSERT ON quoted FOR EACH ROW BEGIN SET NEW.delimiter_two = '//'; END;\nCALL pr(2);\n" +
+			"CREATE TEMPORARY TABLE scratch (id integer);\nINSERT INTO scratch VALUES (1);",
+		"0005_hard.down.sql": "DROP TABLE quoted;\nDROP PROCEDURE pr;\nDELETE FROM texts WHERE id >= 100;",
+		"0006_locks.up.sql": "-- tldwdb: lock-timeout=5s\n-- tldwdb: statement-timeout=1m\nCREATE TEMPORARY TABLE scratch (id integer);\nLOCK TABLES texts WRITE;\nINSERT INTO texts VALUES (60, \"double\");\n" +
+			"UPDATE texts SET s = COALESCE(@n, 'unset') WHERE id = 60;\nUNLOCK TABLES;\nANALYZE TABLE texts;\n/*!50503 CREATE VIEW v AS SELECT id /*+ hint */ FROM texts */;\n" +
+			"CREATE FUNCTION f() RETURNS integer DETERMINISTIC RETURN 1;\nTRUNCATE TABLE quoted;\nINSERT INTO texts VALUES (61, 'end')",
+		"0006_locks.down.sql":  "DROP VIEW v;\nDROP FUNCTION f;\nDELETE FROM texts WHERE id IN (60, 61);",
+		"0007_settings.up.sql": "SET time_zone = '+03:00';",
+	})
+}
+
+// scriptRows are the rows of all tables that the files make.
+func scriptRows(t *testing.T, tdb *testdb.Database) string {
+	t.Helper()
+	tables := []string{"author", "book", "texts"}
+	switch tdb.Engine {
+	case testdb.SQLite:
+		tables = append(tables, "parent", "child")
+	case testdb.Postgres:
+		tables = append(tables, "other.far")
+	default:
+		tables = append(tables, "quoted")
+	}
+	var all strings.Builder
+	for _, table := range tables {
+		all.WriteString(table + "\n" + rowsOf(t, tdb.AdminDB(t), "SELECT * FROM "+table+" ORDER BY 1") + "\n")
+	}
+	return all.String()
+}
+
+// TestScript runs a script with the engine's own client, and compares the database
+// with one that this package has migrated: all at once, from half-way, and back.
+func TestScript(t *testing.T) {
+	t.Parallel()
+	testdb.ForEach(t, func(t *testing.T, tdb *testdb.Database) {
+		ctx, f := t.Context(), scriptFiles(tdb)
+		reference := testdb.New(t, tdb.Engine)
+		up := open(t, reference, f)
+		if _, err := up.Up(ctx); err != nil {
+			t.Fatalf("%v\nhint: %s", err, tldwdb.Hint(err))
+		}
+		schema, rows, history := reference.Dump(t), scriptRows(t, reference), sameHistory(t, reference)
+		same := func(t *testing.T, tdb *testdb.Database) {
+			t.Helper()
+			if got := tdb.Dump(t); got != schema {
+				t.Errorf("the schema is\n%s\nwant\n%s", got, schema)
+			}
+			if got := scriptRows(t, tdb); got != rows {
+				t.Errorf("the rows are\n%s\nwant\n%s", got, rows)
+			}
+			if got := sameHistory(t, tdb); got != history {
+				t.Errorf("the history is\n%s\nwant\n%s", got, history)
+			}
+			db := open(t, tdb, f)
+			if err := db.Check(ctx); err != nil {
+				t.Error(err)
+			}
+			succeed(t, strings.Replace(outcome(&tldwdb.Result{}), "0 → 0", lastVersion(tdb)+" → "+lastVersion(tdb), 1))(db.Up(ctx))
+		}
+		whole := scriptOf(t, tdb, f, 0, tldwdb.Request{})
+		scripted(whole).run(t, tdb)
+		same(t, tdb)
+
+		t.Run("the same again", func(t *testing.T) {
+			output, err := clientRuns(t, tdb, whole)
+			if err == nil || !strings.Contains(output, "tldwdb: there are migrations in this database already") {
+				t.Errorf("a second run: %v\n%s", err, output)
+			}
+			same(t, tdb)
+			if again := scriptOf(t, tdb, f, 0, tldwdb.Request{}); again != whole {
+				t.Error("the same files make another script")
+			}
+		})
+		t.Run("from half-way", func(t *testing.T) {
+			tdb := testdb.New(t, tdb.Engine)
+			if _, err := open(t, tdb, f).MigrateTo(ctx, 3); err != nil {
+				t.Fatal(err)
+			}
+			early := scripted(scriptOf(t, tdb, f, 4, tldwdb.Request{}))
+			if output, err := clientRuns(t, tdb, string(early)); err == nil || !strings.Contains(output, "tldwdb: this database is not at version 4, with 4 applied") {
+				t.Errorf("from another version: %v\n%s", err, output)
+			}
+			script := scriptOf(t, tdb, f, 3, tldwdb.Request{})
+			var online strings.Builder
+			if err := open(t, tdb, f).Script(ctx, &online, tldwdb.Request{}); err != nil {
+				t.Fatal(err)
+			}
+			// It knows that the repeatable migration has not run, or that it has.
+			if got := online.String(); !strings.Contains(got, "for a database at version 3,") || strings.Count(got, "\n-- up ") != strings.Count(script, "\n-- up ") {
+				t.Errorf("the script for this database is\n%s", got)
+			}
+			scripted(script).run(t, tdb)
+			same(t, tdb)
+		})
+		t.Run("for this database", func(t *testing.T) {
+			tdb := testdb.New(t, tdb.Engine)
+			db := open(t, tdb, f)
+			if _, err := db.MigrateTo(ctx, 4); err != nil {
+				t.Fatal(err)
+			}
+			var script strings.Builder
+			if err := db.Script(ctx, &script, tldwdb.Request{}); err != nil {
+				t.Fatal(err)
+			}
+			scripted(script.String()).run(t, tdb)
+			same(t, tdb)
+			script.Reset()
+			if err := db.Script(ctx, &script, tldwdb.Request{}); err != nil || !strings.Contains(script.String(), "nothing to do") {
+				t.Errorf("with nothing to do: %v\n%s", err, script.String())
+			}
+			scripted(script.String()).run(t, tdb)
+		})
+		t.Run("back", func(t *testing.T) {
+			back := tldwdb.Request{Goal: tldwdb.GoalVersion, Version: 4}
+			if tdb.Engine == testdb.SQLite {
+				f = f.with(files{"0007_keys.down.sql": "SELECT 1;"})
+			}
+			if tdb.Engine == testdb.Postgres {
+				f = f.with(files{"0008_settings.down.sql": "SELECT 1;"})
+			}
+			if isMySQL(tdb) {
+				f = f.with(files{"0007_settings.down.sql": "SELECT 1;"})
+			}
+			succeedDown(t, open(t, reference, f), back)
+			schema, history = reference.Dump(t), sameHistory(t, reference)
+			script := scriptOf(t, tdb, f, atoi(lastVersion(tdb)), back)
+			scripted(script).run(t, tdb)
+			if got := tdb.Dump(t); got != schema {
+				t.Errorf("the schema is\n%s\nwant\n%s", got, schema)
+			}
+			if got := sameHistory(t, tdb); got != history {
+				t.Errorf("the history is\n%s\nwant\n%s", got, history)
+			}
+			// And the rest by Down, with what the script has stored, without the files.
+			if _, err := open(t, tdb, files{"9_later.up.sql": "SELECT 1;"}).Migrate(ctx, tldwdb.Request{Goal: tldwdb.GoalDown, Steps: 2}); err != nil {
+				t.Error(err)
+			}
+		})
+	})
+}
+
+func succeedDown(t *testing.T, db *tldwdb.DB, req tldwdb.Request) {
+	t.Helper()
+	if _, err := db.Migrate(t.Context(), req); err != nil {
+		t.Fatalf("%v\nhint: %s", err, tldwdb.Hint(err))
+	}
+}
+
+func lastVersion(tdb *testdb.Database) string {
+	if isMySQL(tdb) {
+		return "7"
+	}
+	return "8"
+}
+
+func atoi(s string) int64 { return int64(s[0] - '0') }
+
+var _ = errors.Is
+var _ context.Context
