@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net/url"
 	"os"
 	"os/exec"
@@ -101,10 +102,10 @@ func sameHistory(t *testing.T, tdb *testdb.Database) string {
 // than the server, and of everything that a file can leave in its session.
 func scriptFiles(tdb *testdb.Database) files {
 	f := library.with(files{
-		"0004_text.up.sql": "CREATE TABLE texts (id integer NOT NULL PRIMARY KEY, s varchar(200));\n" +
+		"0004_it's `id` \\q :HOST $$; .up.sql": "CREATE TABLE texts (id integer NOT NULL PRIMARY KEY, s varchar(200));\n" +
 			"INSERT INTO texts VALUES (1, 'a;b -- c'), (2, 'it''s /* no comment */'), (3, 'line\n\none\r\ntwo  ');\n-- a comment; with 'a quote\n" +
 			"INSERT INTO texts /* here; too */ VALUES (4, 'żółw 🐢 ä'), (5, '\n.quit\n\\q\nDELIMITER //\ngo\n/\n');\nUPDATE texts SET s = 'no' WHERE id > 5;",
-		"0004_text.down.sql": "DELETE FROM texts;\nDROP TABLE texts;",
+		"0004_it's `id` \\q :HOST $$; .down.sql": "DELETE FROM texts;\nDROP TABLE texts;",
 	})
 	switch tdb.Engine {
 	case testdb.SQLite:
@@ -299,5 +300,323 @@ func lastVersion(tdb *testdb.Database) string {
 
 func atoi(s string) int64 { return int64(s[0] - '0') }
 
-var _ = errors.Is
-var _ context.Context
+// TestScriptCutAnywhere ends the client after each statement of a script, as if it
+// had been killed there. The next Up ends at the same schema, with every statement
+// having taken effect once.
+func TestScriptCutAnywhere(t *testing.T) {
+	t.Parallel()
+	testdb.ForEach(t, func(t *testing.T, tdb *testdb.Database) {
+		f := files{
+			"1_log.up.sql":   "CREATE TABLE log (what varchar(20));\nINSERT INTO log VALUES ('made');",
+			"1_log.down.sql": "DROP TABLE log;",
+			"2_b.up.sql": "INSERT INTO log VALUES ('two');\nCREATE TABLE b (id integer NOT NULL PRIMARY KEY, v integer);\nINSERT INTO b VALUES (1, 1);\n" +
+				"ALTER TABLE b ADD COLUMN w integer;\nUPDATE b SET v = v + 1;\nCREATE INDEX b_v ON b (v);\nINSERT INTO log VALUES ('end of two');",
+			"3_alone.up.sql": "-- tldwdb: no-transaction\nINSERT INTO log VALUES ('three');\nCREATE TABLE c (id integer);\nUPDATE b SET v = v + 1;\n" +
+				pick(tdb, "VACUUM;\n", "CREATE INDEX CONCURRENTLY c_id ON c (id);\n", "") + "INSERT INTO log VALUES ('end of three');",
+		}
+		check := "SELECT what, count(*) FROM log GROUP BY what ORDER BY what"
+		if _, err := open(t, tdb, f).Up(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		wantSchema, wantRows := tdb.Dump(t), rowsOf(t, tdb.AdminDB(t), check)
+		script := scriptOf(t, tdb, f, 0, tldwdb.Request{})
+		step := 1
+		if testing.Short() {
+			step = 7
+		}
+		lines := strings.SplitAfter(script, "\n")
+		halfApplied := 0
+		for n := 1; n < len(lines); n++ {
+			if !strings.HasSuffix(lines[n-1], ";\n") || n%step != 0 {
+				continue
+			}
+			cut := strings.Join(lines[:n], "")
+			tdb := testdb.New(t, tdb.Engine)
+			if output, err := clientRuns(t, tdb, cut); err != nil {
+				t.Fatalf("%v\n%s\n%s", err, output, cut)
+			}
+			db := open(t, tdb, f)
+			findings, err := db.Repair(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, finding := range findings {
+				halfApplied++
+				if !finding.Automatic {
+					t.Errorf("cut behind %q: %+v", lines[n-1], finding)
+				}
+			}
+			if _, err := db.Up(t.Context()); err != nil {
+				t.Fatalf("cut behind %q: %v\nhint: %s", lines[n-1], err, tldwdb.Hint(err))
+			}
+			if got := tdb.Dump(t); got != wantSchema {
+				t.Errorf("cut behind %q the schema is\n%s\nwant\n%s", lines[n-1], got, wantSchema)
+			}
+			admin := tdb.AdminDB(t)
+			if got := rowsOf(t, admin, check); got != wantRows {
+				t.Errorf("cut behind %q the log is\n%s\nwant\n%s", lines[n-1], got, wantRows)
+			}
+			if got := rowsOf(t, admin, "SELECT * FROM b"); got != "1|3|NULL" {
+				t.Errorf("cut behind %q the row is %s", lines[n-1], got)
+			}
+			if t.Failed() {
+				return
+			}
+		}
+		if halfApplied < 3/step {
+			t.Errorf("only %d cuts left something half applied: they are in the wrong places", halfApplied)
+		}
+	})
+}
+
+// TestScriptRefuses runs scripts on databases that they are not for.
+func TestScriptRefuses(t *testing.T) {
+	t.Parallel()
+	testdb.ForEach(t, func(t *testing.T, tdb *testdb.Database) {
+		ctx, admin := t.Context(), tdb.AdminDB(t)
+		f := library.with(files{"R__titles.sql": ""})
+		if _, err := open(t, tdb, f).MigrateTo(ctx, 2); err != nil {
+			t.Fatal(err)
+		}
+		up, down := tldwdb.Request{}, tldwdb.Request{Goal: tldwdb.GoalDown}
+		meta := func(key, value string) string {
+			return "UPDATE " + historyTable + " SET name = '" + value + "' WHERE set_name = '' AND repeatable = '" + key + "'"
+		}
+		before := ""
+		for _, c := range []struct {
+			name, change, back string
+			req                tldwdb.Request
+			want               string
+		}{
+			{"half applied", "UPDATE " + historyTable + " SET state = 'running' WHERE version = 1", "UPDATE " + historyTable + " SET state = 'applied' WHERE version = 1", up, "a migration is half applied"},
+			{"a newer layout", meta("format", "2"), meta("format", "1"), up, "the history table has another layout"},
+			{"a lease", meta("lock", "lease: a pooler"), meta("lock", "session: none"), up, "the migration lock is a lease here"},
+			{"production", meta("environment", "production"), meta("environment", "development"), down, "this is a production database"},
+			{"one is missing", "UPDATE " + historyTable + " SET version = 7 WHERE version = 1", "UPDATE " + historyTable + " SET version = 1 WHERE version = 7", up, "this database is not at version 2, with 2 applied"},
+		} {
+			script := scriptOf(t, tdb, f, 2, c.req)
+			execute(t, admin, c.change)
+			before = everything(t, admin)
+			output, err := clientRuns(t, tdb, script)
+			if err == nil || !strings.Contains(output, "tldwdb: "+c.want) {
+				t.Errorf("%s: %v\n%s", c.name, err, output)
+			}
+			if got := everything(t, admin); got != before {
+				t.Errorf("%s: the history is\n%s\nwant\n%s", c.name, got, before)
+			}
+			execute(t, admin, c.back)
+		}
+
+		// Production is open to whoever names the database.
+		execute(t, admin, meta("environment", "production"))
+		name := tdb.URL[strings.LastIndex(tdb.URL, "/")+1:]
+		name, _, _ = strings.Cut(name, "?")
+		production := func(c *tldwdb.Config) { c.Environment = tldwdb.Production }
+		wrong := scriptOf(t, tdb, f, 2, down, production, func(c *tldwdb.Config) { c.Confirm = "x" + name })
+		if output, err := clientRuns(t, tdb, wrong); err == nil || !strings.Contains(output, "this is a production database") {
+			t.Errorf("another database's name: %v\n%s", err, output)
+		}
+		if err := open(t, tdb, f).Script(ctx, io.Discard, down); !errors.Is(err, tldwdb.ErrProtected) {
+			t.Errorf("a script for a production database: %v", err)
+		}
+		scripted(scriptOf(t, tdb, f, 2, down, production, func(c *tldwdb.Config) { c.Confirm = name })).run(t, tdb)
+		if got := historyRows(t, admin); got != "1|applied|up|1|1" {
+			t.Errorf("the history is %s", got)
+		}
+	})
+}
+
+// TestScriptWaitsForTheLock: a script and a run want one lock.
+func TestScriptWaitsForTheLock(t *testing.T) {
+	t.Parallel()
+	testdb.ForEach(t, func(t *testing.T, tdb *testdb.Database) {
+		if tdb.Engine == testdb.SQLite {
+			t.Skip("the shell cannot take a lock on another file")
+		}
+		inside, leave := make(chan struct{}), make(chan struct{})
+		db := open(t, tdb, library, func(c *tldwdb.Config) {
+			c.GoMigrations = []tldwdb.GoMigration{{Version: 9, Name: "slow", Up: func(context.Context, tldwdb.Conn) error {
+				close(inside)
+				<-leave
+				return nil
+			}}}
+		})
+		if _, err := db.MigrateTo(t.Context(), 2); err != nil {
+			t.Fatal(err)
+		}
+		script := scriptOf(t, tdb, library, 2, tldwdb.Request{}, func(c *tldwdb.Config) { c.LockWait = -1 })
+		done := make(chan error, 1)
+		go func() {
+			_, err := db.Up(context.WithoutCancel(t.Context()))
+			done <- err
+		}()
+		select {
+		case <-inside:
+		case err := <-done:
+			t.Fatal(err)
+		}
+		output, err := clientRuns(t, tdb, script)
+		close(leave)
+		if err == nil || !strings.Contains(output, "tldwdb: another process has the migration lock") {
+			t.Errorf("while a run has the lock: %v\n%s", err, output)
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestScriptFails stops at a fault in the second of three migrations.
+func TestScriptFails(t *testing.T) {
+	t.Parallel()
+	testdb.ForEach(t, func(t *testing.T, tdb *testdb.Database) {
+		admin := tdb.AdminDB(t)
+		broken := library.with(files{"R__titles.sql": "", "0003_year.up.sql": "ALTER TABLE book ADD COLUMN year integer;\nCREATE TABLE author (id integer);\nUPDATE book SET year = 1843;"})
+		one := func(c *tldwdb.Config) { c.SingleTransaction = !isMySQL(tdb) }
+		output, err := clientRuns(t, tdb, scriptOf(t, tdb, broken, 0, tldwdb.Request{}, one))
+		if err == nil || !strings.Contains(output, "already exists") {
+			t.Fatalf("%v\n%s", err, output)
+		}
+		if !isMySQL(tdb) {
+			if got := objects(t, tdb, historyTable); got != "" || historyRows(t, admin) != "" {
+				t.Errorf("of one transaction there is left\n%s\n%s", got, historyRows(t, admin))
+			}
+			if output, err = clientRuns(t, tdb, scriptOf(t, tdb, broken, 0, tldwdb.Request{})); err == nil {
+				t.Fatal(output)
+			}
+		}
+		want := "1|applied|up|1|1\n2|applied|up|4|4"
+		if isMySQL(tdb) {
+			want += "\n3|running|up|1|3"
+		}
+		if got := historyRows(t, admin); got != want {
+			t.Errorf("the history is\n%s\nwant\n%s", got, want)
+		}
+		var script strings.Builder
+		if err := open(t, tdb, broken).Script(t.Context(), &script, tldwdb.Request{}); isMySQL(tdb) != errors.Is(err, tldwdb.ErrHalfApplied) || (script.Len() > 0) != (err == nil) {
+			t.Errorf("the next script: %v", err)
+		}
+		mended := library.with(files{"R__titles.sql": ""})
+		succeed(t, "up 0003_year; 2 → 3")(open(t, tdb, mended).Up(t.Context()))
+	})
+}
+
+// TestScriptForeignKeys: a file that leaves rows without their parents is rolled
+// back.
+func TestScriptForeignKeys(t *testing.T) {
+	t.Parallel()
+	tdb := testdb.New(t, testdb.SQLite)
+	f := files{
+		"1_a.up.sql": "CREATE TABLE p (id integer PRIMARY KEY);\nCREATE TABLE c (id integer PRIMARY KEY, p integer REFERENCES p);\nINSERT INTO p VALUES (1);\nINSERT INTO c VALUES (1, 1);",
+		"2_b.up.sql": "DELETE FROM p;",
+	}
+	output, err := clientRuns(t, tdb, scriptOf(t, tdb, f, 0, tldwdb.Request{}))
+	if err == nil || !strings.Contains(output, "rows would break a foreign key") {
+		t.Errorf("%v\n%s", err, output)
+	}
+	if got := rowsOf(t, tdb.AdminDB(t), "SELECT count(*) FROM p") + historyRows(t, tdb.AdminDB(t)); got != "11|applied|up|4|4" {
+		t.Errorf("left: %s", got)
+	}
+}
+
+// TestScriptUse: a file for MySQL that changes the database binds its script to one.
+func TestScriptUse(t *testing.T) {
+	t.Parallel()
+	testdb.ForEach(t, func(t *testing.T, tdb *testdb.Database) {
+		if !isMySQL(tdb) {
+			t.Skip("USE is MySQL's")
+		}
+		other := testdb.New(t, tdb.Engine)
+		name := func(db *testdb.Database) string { return db.URL[strings.LastIndex(db.URL, "/")+1:] }
+		f := library.with(files{"0004_use.up.sql": "CREATE TABLE here (id integer);\nUSE " + name(other) + ";\nCREATE TABLE there (id integer);\nCREATE TEMPORARY TABLE tt (id integer);"})
+		var script strings.Builder
+		req := tldwdb.ScriptRequest{Dialect: string(tdb.Engine)}
+		if err := tldwdb.Script(&script, configFor(tdb, f), req); err == nil || !strings.Contains(tldwdb.Hint(err), "ScriptRequest.Database") {
+			t.Errorf("without the name of the database: %v", err)
+		}
+		req.Database = name(tdb)
+		if err := tldwdb.Script(&script, configFor(tdb, f), req); err != nil {
+			t.Fatal(err)
+		}
+		if output, err := clientRuns(t, other, script.String()); err == nil || !strings.Contains(output, "this is not the database of the script") {
+			t.Errorf("in another database: %v\n%s", err, output)
+		}
+		scripted(script.String()).run(t, tdb)
+		if err := open(t, tdb, f).Check(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if got := rowsOf(t, other.AdminDB(t), "SHOW TABLES LIKE 'there'"); got != "there" {
+			t.Errorf("in the other database there is %q", got)
+		}
+		execute(t, other.AdminDB(t), "DROP TABLE IF EXISTS "+historyTable)
+	})
+}
+
+// TestScriptOfTheOther: MariaDB and MySQL do not read each other's scripts.
+func TestScriptOfTheOther(t *testing.T) {
+	t.Parallel()
+	for engine, other := range map[testdb.Engine]testdb.Engine{testdb.MariaDB: testdb.MySQL, testdb.MySQL: testdb.MariaDB} {
+		t.Run(string(engine), func(t *testing.T) {
+			t.Parallel()
+			tdb := testdb.New(t, engine)
+			var script strings.Builder
+			if err := tldwdb.Script(&script, tldwdb.Config{Migrations: library.fs()}, tldwdb.ScriptRequest{Dialect: string(other)}); err != nil {
+				t.Fatal(err)
+			}
+			if output, err := clientRuns(t, tdb, script.String()); err == nil || !strings.Contains(output, "tldwdb: this script is for M") {
+				t.Errorf("%v\n%s", err, output)
+			}
+			if got := tdb.Dump(t); strings.Contains(got, historyTable) {
+				t.Errorf("it has made\n%s", got)
+			}
+		})
+	}
+}
+
+// TestScriptErrors: what cannot be in a script is said before a byte of it.
+func TestScriptErrors(t *testing.T) {
+	t.Parallel()
+	code := func(c *tldwdb.Config) {
+		c.GoMigrations = []tldwdb.GoMigration{{Version: 5, Name: "five", Up: nothing}, {Version: 6, Name: "six", Up: nothing}}
+	}
+	for _, c := range []struct {
+		name string
+		f    files
+		edit func(*tldwdb.Config)
+		req  tldwdb.ScriptRequest
+		kind error
+		want string
+	}{
+		{"Go", library, code, tldwdb.ScriptRequest{}, nil, "written in Go: 0005_five, 0006_six"},
+		{"Go that is applied", library, code, tldwdb.ScriptRequest{From: 6}, nil, ""},
+		{"an unknown version", library, nil, tldwdb.ScriptRequest{From: 7}, tldwdb.ErrUnknownVersion, "version 7"},
+		{"an unknown goal", library, nil, tldwdb.ScriptRequest{Request: tldwdb.Request{Goal: tldwdb.GoalVersion, Version: 7}}, tldwdb.ErrUnknownVersion, "version 7"},
+		{"an unknown dialect", library, nil, tldwdb.ScriptRequest{Dialect: "oracle"}, nil, "mariadb"},
+		{"a faulty file", library.with(files{"0004_x.up.sql": "SELECT 'a"}), nil, tldwdb.ScriptRequest{}, nil, "0004_x.up.sql:1:8"},
+		{"no way back", library.with(files{"0003_year.down.sql": ""}), nil, tldwdb.ScriptRequest{From: 3, Request: tldwdb.Request{Goal: tldwdb.GoalBase}}, tldwdb.ErrIrreversible, "no down script"},
+		{"production", library, func(c *tldwdb.Config) { c.Environment = tldwdb.Production }, tldwdb.ScriptRequest{From: 3, Request: tldwdb.Request{Goal: tldwdb.GoalDown}}, tldwdb.ErrProtected, ""},
+		{"one transaction on MySQL", library, func(c *tldwdb.Config) { c.SingleTransaction = true }, tldwdb.ScriptRequest{Dialect: "mysql"}, nil, "SingleTransaction"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			cfg := tldwdb.Config{Migrations: c.f.fs()}
+			if c.edit != nil {
+				c.edit(&cfg)
+			}
+			if c.req.Dialect == "" {
+				c.req.Dialect = "sqlite"
+			}
+			var script strings.Builder
+			err := tldwdb.Script(&script, cfg, c.req)
+			if c.want == "" && c.kind == nil {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			if err == nil || !strings.Contains(err.Error(), c.want) || c.kind != nil && !errors.Is(err, c.kind) || script.Len() > 0 {
+				t.Errorf("got %v and %d bytes", err, script.Len())
+			}
+		})
+	}
+}
