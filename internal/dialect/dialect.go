@@ -361,10 +361,13 @@ func execOne(ctx context.Context, c *sql.Conn, text string, limit time.Duration)
 	return err
 }
 
-// untilGone asks until the answer is false, or ctx ends.
+// untilGone asks until the answer is false, or ctx ends: often at first, and then
+// as what may take hours deserves.
 func untilGone(ctx context.Context, c *sql.Conn, query string, args []any) error {
-	pause := time.NewTicker(5 * time.Millisecond)
-	defer pause.Stop()
+	const longest = 200 * time.Millisecond
+	pause := 5 * time.Millisecond
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
 	for {
 		var there bool
 		if err := QueryRow(ctx, c, query, args, &there); err != nil || !there {
@@ -373,8 +376,10 @@ func untilGone(ctx context.Context, c *sql.Conn, query string, args []any) error
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-pause.C:
+		case <-timer.C:
 		}
+		pause = min(pause*5/4, longest)
+		timer.Reset(pause)
 	}
 }
 
