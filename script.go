@@ -229,11 +229,12 @@ func (s *scripter) database(jobs []*job) (string, error) {
 
 // scriptID is the run's identity: one that is the same for the same script.
 func scriptID(jobs []*job) string {
-	hash := sha256.New()
+	var text strings.Builder
 	for _, j := range jobs {
-		fmt.Fprintf(hash, "%s %s %s %s\n", j.id, j.direction, j.checksum, prefixHash(j.statements, len(j.statements)))
+		fmt.Fprintf(&text, "%s %s %s %s\n", j.id, j.direction, j.checksum, prefixHash(j.statements, len(j.statements)))
 	}
-	return hex.EncodeToString(hash.Sum(nil)[:8])
+	sum := sha256.Sum256([]byte(text.String()))
+	return hex.EncodeToString(sum[:8])
 }
 
 func (s *scripter) lines(list ...string) {
@@ -317,6 +318,7 @@ func (s *scripter) body(hist *history, jobs []*job, database string, down bool) 
 		s.job(j, i == 0, i == len(jobs)-1)
 	}
 	s.lines("")
+	s.comment("The end")
 	s.lines(s.client.Unlock()...)
 	s.lines(s.client.Say("done"))
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -300,8 +301,8 @@ func lastVersion(tdb *testdb.Database) string {
 
 func atoi(s string) int64 { return int64(s[0] - '0') }
 
-// TestScriptCutAnywhere ends the client after each statement of a script, as if it
-// had been killed there. The next Up ends at the same schema, with every statement
+// TestScriptCutAnywhere ends the client after each statement of a script's second
+// and third migration, as if it had been killed there. The next Up ends at the same schema, with every statement
 // having taken effect once.
 func TestScriptCutAnywhere(t *testing.T) {
 	t.Parallel()
@@ -326,7 +327,7 @@ func TestScriptCutAnywhere(t *testing.T) {
 		}
 		lines := strings.SplitAfter(script, "\n")
 		halfApplied := 0
-		for n := 1; n < len(lines); n++ {
+		for n := slices.Index(lines, "-- up 0002_b\n") + 1; n < slices.Index(lines, "-- The end\n"); n++ {
 			if !strings.HasSuffix(lines[n-1], ";\n") || n%step != 0 {
 				continue
 			}
@@ -496,8 +497,13 @@ func TestScriptFails(t *testing.T) {
 		if err := open(t, tdb, broken).Script(t.Context(), &script, tldwdb.Request{}); isMySQL(tdb) != errors.Is(err, tldwdb.ErrHalfApplied) || (script.Len() > 0) != (err == nil) {
 			t.Errorf("the next script: %v", err)
 		}
-		mended := library.with(files{"R__titles.sql": ""})
-		succeed(t, "up 0003_year; 2 → 3")(open(t, tdb, mended).Up(t.Context()))
+		mended := open(t, tdb, library.with(files{"R__titles.sql": ""}))
+		if isMySQL(tdb) { // the client has told only its user that the statement had no effect
+			if _, err := mended.Repair(t.Context(), tldwdb.Fix{Migration: tldwdb.ID{Version: 3}, Kind: tldwdb.FixRetry}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		succeed(t, "up 0003_year; 2 → 3")(mended.Up(t.Context()))
 	})
 }
 
