@@ -107,19 +107,9 @@ func TestKilledInCluster(t *testing.T) {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
 			c := newCluster(t)
-			victim, dead := make(chan *worker, 1), make(chan struct{})
-			_, through := faultdb.Through(t, c.URL, faultdb.Fault{At: n, All: true, Kind: faultdb.Reset, Call: func() { (<-victim).kill(); close(dead) }})
-			first := run
-			first.URL = through
-			workers, release := startWorkers(t, 1, first)
-			victim <- workers[0]
-			release()
-			select {
-			case <-dead:
-			case <-t.Context().Done():
-				t.Fatal("it was not reached")
-			}
-			next := run
+			first, next := run, run
+			first.URL = c.URL
+			strikeWorker(t, first, faultdb.Fault{At: n, All: true, Kind: faultdb.Reset}, (*worker).kill)
 			next.URL = c.nodes[1].URL
 			if res, err := next.run(t.Context()); err != nil || res.After != migrations {
 				t.Errorf("%s, %v", outcome(res), err)

@@ -188,10 +188,9 @@ func TestKilledInsideAStatement(t *testing.T) {
 	t.Parallel()
 	forEachServer(t, func(t *testing.T, db *testdb.Database) {
 		j := job{URL: db.URL, Files: crashFiles(slow(db.Engine))}
-		workers, release := startWorkers(t, 1, j)
-		release()
+		w := startWorker(t, j)
 		awaitServer(t, db, sleeping, true)
-		workers[0].kill()
+		w.kill()
 		res := up(t, j)
 		if res.After != 3 {
 			t.Errorf("%+v", res)
@@ -231,19 +230,17 @@ func killedWhileBlocked(t *testing.T, db *testdb.Database, givesUp bool) {
 		t.Fatal(err)
 	}
 	j := job{URL: db.URL, Files: crashFiles("ALTER TABLE busy ADD COLUMN note varchar(20);\nINSERT INTO effects (step) VALUES ('2 middle')")}
-	workers, release := startWorkers(t, 1, j)
-	release()
+	w := startWorker(t, j)
 	awaitServer(t, db, blocked, true)
-	workers[0].kill()
+	w.kill()
 	if givesUp {
 		awaitServer(t, db, blocked, false)
 	}
-	next, start := startWorkers(t, 1, j)
-	start()
+	next := startWorker(t, j)
 	if err := reader.Rollback(); err != nil {
 		t.Fatal(err)
 	}
-	if r := next[0].report(t); r.Error != "" || r.Result.After != 3 {
+	if r := next.report(t); r.Error != "" || r.Result.After != 3 {
 		t.Errorf("%+v", r)
 	}
 	if _, err := admin.ExecContext(t.Context(), "INSERT INTO busy (id, note) VALUES (2, 'x')"); err != nil {
@@ -259,10 +256,9 @@ func TestTerminatedInsideAStatement(t *testing.T) {
 	t.Parallel()
 	forEachServer(t, func(t *testing.T, db *testdb.Database) {
 		j := job{URL: db.URL, Files: crashFiles(slow(db.Engine))}
-		workers, release := startWorkers(t, 1, j)
-		release()
+		w := startWorker(t, j)
 		awaitServer(t, db, sleeping, true)
-		terminate(t, workers[0])
+		terminate(t, w)
 		if busySessions(t, db, db.AdminDB(t), sleeping) != 0 {
 			t.Error("the process has ended, and its migration still runs on the server")
 		}
@@ -362,10 +358,9 @@ func TestSQLiteKilled(t *testing.T) {
 			db := testdb.New(t, testdb.SQLite)
 			setKnob(t, db, 100)
 			j := job{URL: db.URL, Path: db.Path(), Files: haltingFiles(), Halt: point}
-			workers, release := startWorkers(t, 1, j)
-			release()
-			workers[0].await(t, sayHalt)
-			workers[0].kill()
+			w := startWorker(t, j)
+			w.await(t, sayHalt)
+			w.kill()
 			if info, err := os.Stat(db.Path() + "-wal"); err != nil || info.Size() == 0 {
 				t.Fatalf("the dead process left no log behind, so it was not killed in the middle: %v", err)
 			}
@@ -384,10 +379,9 @@ func TestSQLiteTerminated(t *testing.T) {
 	db := testdb.New(t, testdb.SQLite)
 	setKnob(t, db, 2_000_000_000)
 	j := job{URL: db.URL, Path: db.Path(), Files: haltingFiles(), Halt: haltSay}
-	workers, release := startWorkers(t, 1, j)
-	release()
-	workers[0].await(t, sayHalt)
-	terminate(t, workers[0])
+	w := startWorker(t, j)
+	w.await(t, sayHalt)
+	terminate(t, w)
 	setKnob(t, db, 100)
 	j.Halt = haltNever
 	if res, err := j.run(t.Context()); err != nil || res.Before != 1 || res.After != 3 {

@@ -55,18 +55,7 @@ func (m *matrix) vanished(t *testing.T) {
 			t.Run(from.String()+"/"+strconv.Itoa(n), func(t *testing.T) {
 				t.Parallel()
 				tdb := m.prepare(t)
-				victim := make(chan *worker, 1)
-				dead := make(chan struct{})
-				f := faultdb.Fault{From: from, At: n, Kind: faultdb.Vanish, All: true, Call: func() { (<-victim).kill(); close(dead) }}
-				_, through := faultdb.Through(t, tdb.URL, f)
-				workers, release := startWorkers(t, 1, m.job(through))
-				victim <- workers[0]
-				release()
-				select {
-				case <-dead:
-				case <-t.Context().Done():
-					t.Fatal("it was not reached")
-				}
+				strikeWorker(t, m.job(tdb.URL), faultdb.Fault{From: from, At: n, Kind: faultdb.Vanish, All: true}, (*worker).kill)
 				m.boot(t, name, tdb, &tldwdb.Result{}, errors.New("vanished"))
 			})
 		}

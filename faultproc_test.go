@@ -73,21 +73,11 @@ func (m *matrix) killed(t *testing.T) {
 				t.Run(fmt.Sprint(n), func(t *testing.T) {
 					t.Parallel()
 					tdb := m.prepare(t)
-					victim := make(chan *worker, 1)
-					dead := make(chan struct{})
-					f := faultdb.Fault{At: n, All: true, Kind: faultdb.Reset, Call: func() { (<-victim).kill(); close(dead) }}
+					f := faultdb.Fault{At: n, All: true, Kind: faultdb.Reset}
 					if heard {
 						f.Kind = faultdb.Heard
 					}
-					_, through := faultdb.Through(t, tdb.URL, f)
-					workers, release := startWorkers(t, 1, m.job(through))
-					victim <- workers[0]
-					release()
-					select {
-					case <-dead:
-					case <-t.Context().Done():
-						t.Fatal("it was not reached")
-					}
+					strikeWorker(t, m.job(tdb.URL), f, (*worker).kill)
 					m.boot(t, name, tdb, &tldwdb.Result{}, errors.New("killed"))
 				})
 			}
@@ -135,25 +125,17 @@ func (m *matrix) crowd(t *testing.T) {
 	}
 }
 
-// asleep starts a worker and stops it at its n-th message.
-func (m *matrix) asleep(t *testing.T, tdb *testdb.Database, n int) *worker {
+// asleep starts a worker and stops it at its n-th message. It goes on when wake is
+// called.
+func (m *matrix) asleep(t *testing.T, tdb *testdb.Database, n int) (sleeper *worker, wake func()) {
 	t.Helper()
-	sleeper := make(chan *worker, 1)
-	stopped := make(chan error, 1)
-	f := faultdb.Fault{At: n, Call: func() { stopped <- (<-sleeper).cmd.Process.Signal(syscall.SIGSTOP) }}
-	_, through := faultdb.Through(t, tdb.URL, f)
-	workers, release := startWorkers(t, 1, m.job(through))
-	sleeper <- workers[0]
-	release()
-	select {
-	case err := <-stopped:
-		if err != nil {
-			t.Fatal(err)
+	send := func(w *worker, signal os.Signal) {
+		if err := w.cmd.Process.Signal(signal); err != nil {
+			t.Error(err)
 		}
-	case <-t.Context().Done():
-		t.Fatal("it was not reached")
 	}
-	return workers[0]
+	sleeper = strikeWorker(t, m.job(tdb.URL), faultdb.Fault{At: n}, func(w *worker) { send(w, syscall.SIGSTOP) })
+	return sleeper, func() { send(sleeper, syscall.SIGCONT) }
 }
 
 // paused stops a worker at its n-th message for longer than another one wants to
@@ -165,16 +147,14 @@ func (m *matrix) paused(t *testing.T) {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
 			tdb := m.prepare(t)
-			sleeper := m.asleep(t, tdb, n)
+			sleeper, wake := m.asleep(t, tdb, n)
 			ctx, cancel := context.WithTimeout(t.Context(), bound)
 			defer cancel()
 			impatient := func(cfg *tldwdb.Config) { cfg.LockWait = time.Second }
 			if _, err := m.run(ctx, tdb.URL, impatient); err != nil && (!errors.Is(err, tldwdb.ErrLockTimeout) || tldwdb.Hint(err) == "") {
 				t.Errorf("while the holder sleeps: %v", err)
 			}
-			if err := sleeper.cmd.Process.Signal(syscall.SIGCONT); err != nil {
-				t.Fatal(err)
-			}
+			wake()
 			r := sleeper.report(t)
 			if r.Error != "" || !r.Ready {
 				t.Errorf("the one that woke up: %q %+v", r.Error, r.Result)
@@ -193,16 +173,14 @@ func (m *matrix) outslept(t *testing.T) {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
 			tdb := m.prepare(t)
-			sleeper := m.asleep(t, tdb, n)
+			sleeper, wake := m.asleep(t, tdb, n)
 			ctx, cancel := context.WithTimeout(t.Context(), bound)
 			defer cancel()
 			if _, err := m.run(ctx, tdb.URL); err != nil && !errors.Is(err, tldwdb.ErrAmbiguous) { // where the holder sleeps inside a TRUNCATE
 				t.Errorf("the one that takes its place: %v\nhint: %s", err, tldwdb.Hint(err))
 			}
 			before := everything(t, tdb.AdminDB(t))
-			if err := sleeper.cmd.Process.Signal(syscall.SIGCONT); err != nil {
-				t.Fatal(err)
-			}
+			wake()
 			r := sleeper.report(t)
 			if after := everything(t, tdb.AdminDB(t)); after != before {
 				t.Errorf("the one that woke up (%q) changed something:\n%s\nwas\n%s", r.Error, after, before)

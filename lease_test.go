@@ -171,26 +171,22 @@ func TestHeartbeat(t *testing.T) {
 // knows whether a statement that seems not to have run is running.
 func TestLeaseUnsettled(t *testing.T) {
 	t.Parallel()
-	for _, engine := range []testdb.Engine{testdb.MariaDB, testdb.MySQL} {
-		t.Run(string(engine), func(t *testing.T) {
-			t.Parallel()
-			tdb := testdb.New(t, engine)
-			f := files{"1_a.up.sql": "CREATE TABLE a (id integer);\nCREATE TABLE b (id integer);"}
-			dieLeased(t, tdb, f, "CREATE TABLE b", true)
-			execute(t, tdb.AdminDB(t), "DROP TABLE b") // as it is while the server is at it
-			lapse(t, tdb, "server = 'another:3306'")
-			db := open(t, tdb, f, leased, func(cfg *tldwdb.Config) { cfg.LeaseTime = time.Second })
-			for range 2 { // the first run gives the lease back, and the doubt stays
-				if _, err := db.Up(t.Context()); !errors.Is(err, tldwdb.ErrAmbiguous) {
-					t.Errorf("with a session on another server: %v", err)
-				}
+	forEachMySQL(t, func(t *testing.T, tdb *testdb.Database) {
+		f := files{"1_a.up.sql": "CREATE TABLE a (id integer);\nCREATE TABLE b (id integer);"}
+		dieLeased(t, tdb, f, "CREATE TABLE b", true)
+		execute(t, tdb.AdminDB(t), "DROP TABLE b") // as it is while the server is at it
+		lapse(t, tdb, "server = 'another:3306'")
+		db := open(t, tdb, f, leased, func(cfg *tldwdb.Config) { cfg.LeaseTime = time.Second })
+		for range 2 { // the first run gives the lease back, and the doubt stays
+			if _, err := db.Up(t.Context()); !errors.Is(err, tldwdb.ErrAmbiguous) {
+				t.Errorf("with a session on another server: %v", err)
 			}
-			if _, err := db.Repair(t.Context(), tldwdb.Fix{Migration: tldwdb.ID{Version: 1}, Kind: tldwdb.FixRetry}); err != nil {
-				t.Fatal(err)
-			}
-			succeed(t, "up 0001_a; 0 → 1")(db.Up(t.Context()))
-		})
-	}
+		}
+		if _, err := db.Repair(t.Context(), tldwdb.Fix{Migration: tldwdb.ID{Version: 1}, Kind: tldwdb.FixRetry}); err != nil {
+			t.Fatal(err)
+		}
+		succeed(t, "up 0001_a; 0 → 1")(db.Up(t.Context()))
+	})
 }
 
 // TestLeaseWithoutFence: a row that somebody has deleted is made again, with a
@@ -277,30 +273,26 @@ func aYearAhead(t *testing.T, tdb *testdb.Database, f files) *tldwdb.DB {
 // nobody when it is right again.
 func TestLeaseClockJumps(t *testing.T) {
 	t.Parallel()
-	for _, engine := range []testdb.Engine{testdb.MariaDB, testdb.MySQL} {
-		t.Run(string(engine), func(t *testing.T) {
-			t.Parallel()
-			tdb := testdb.New(t, engine)
-			admin := tdb.AdminDB(t)
-			f := files{"2_b.up.sql": "CREATE TABLE b (id integer);\nINSERT INTO b VALUES (1);"}
-			release := holdLock(t, tdb, f, leased, func(cfg *tldwdb.Config) { cfg.LeaseTime = time.Hour })
-			succeed(t, "up 0001_hold, up 0002_b; 0 → 2")(aYearAhead(t, tdb, f).Up(t.Context()))
-			before := everything(t, admin)
-			if err := release(); !errors.Is(err, tldwdb.ErrLockLost) {
-				t.Errorf("the first holder: %v", err)
+	forEachMySQL(t, func(t *testing.T, tdb *testdb.Database) {
+		admin := tdb.AdminDB(t)
+		f := files{"2_b.up.sql": "CREATE TABLE b (id integer);\nINSERT INTO b VALUES (1);"}
+		release := holdLock(t, tdb, f, leased, func(cfg *tldwdb.Config) { cfg.LeaseTime = time.Hour })
+		succeed(t, "up 0001_hold, up 0002_b; 0 → 2")(aYearAhead(t, tdb, f).Up(t.Context()))
+		before := everything(t, admin)
+		if err := release(); !errors.Is(err, tldwdb.ErrLockLost) {
+			t.Errorf("the first holder: %v", err)
+		}
+		if after := everything(t, admin); after != before {
+			t.Errorf("it changed something:\n%s\nwas\n%s", after, before)
+		}
+		// A file can turn its own session's clock, also where nobody sees it.
+		f["3_c.up.sql"] = "CREATE PROCEDURE p() SET timestamp = UNIX_TIMESTAMP() + 86400 * 365;\nCALL p();"
+		f["4_d.up.sql"] = "CREATE TABLE d (id integer);"
+		impatient := func(cfg *tldwdb.Config) { cfg.LockWait = -1 }
+		for _, to := range []int64{3, 4} {
+			if res, err := open(t, tdb, f, leased, holding, impatient).MigrateTo(t.Context(), to); err != nil || len(res.Applied) != 1 {
+				t.Errorf("to %d: %s, %v", to, outcome(res), err)
 			}
-			if after := everything(t, admin); after != before {
-				t.Errorf("it changed something:\n%s\nwas\n%s", after, before)
-			}
-			// A file can turn its own session's clock, also where nobody sees it.
-			f["3_c.up.sql"] = "CREATE PROCEDURE p() SET timestamp = UNIX_TIMESTAMP() + 86400 * 365;\nCALL p();"
-			f["4_d.up.sql"] = "CREATE TABLE d (id integer);"
-			impatient := func(cfg *tldwdb.Config) { cfg.LockWait = -1 }
-			for _, to := range []int64{3, 4} {
-				if res, err := open(t, tdb, f, leased, holding, impatient).MigrateTo(t.Context(), to); err != nil || len(res.Applied) != 1 {
-					t.Errorf("to %d: %s, %v", to, outcome(res), err)
-				}
-			}
-		})
-	}
+		}
+	})
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/tldw/tldwdb"
+	"github.com/tldw/tldwdb/internal/faultdb"
 	"github.com/tldw/tldwdb/internal/testdb"
 	"github.com/tldw/tldwdb/internal/wiretap"
 )
@@ -219,6 +220,35 @@ func startWorkers(tb testing.TB, n int, j job) (workers []*worker, release func(
 		w.await(tb, sayReady)
 	}
 	return workers, release
+}
+
+// startWorker starts a worker that begins its job at once.
+func startWorker(tb testing.TB, j job) *worker {
+	tb.Helper()
+	workers, release := startWorkers(tb, 1, j)
+	release()
+	return workers[0]
+}
+
+// strikeWorker starts a worker on a connection with a fault in it, and does something
+// to it when the message comes that the fault is about. It returns when that is done.
+func strikeWorker(t *testing.T, j job, f faultdb.Fault, do func(*worker)) *worker {
+	t.Helper()
+	victim, struck := make(chan *worker, 1), make(chan struct{})
+	f.Call = func() {
+		do(<-victim)
+		close(struck)
+	}
+	_, j.URL = faultdb.Through(t, j.URL, f)
+	workers, release := startWorkers(t, 1, j)
+	victim <- workers[0]
+	release()
+	select {
+	case <-struck:
+	case <-t.Context().Done():
+		t.Fatal("the message did not come")
+	}
+	return workers[0]
 }
 
 // await reads the worker's next line, which must be the given one.

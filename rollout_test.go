@@ -84,21 +84,17 @@ func TestStoredPlan(t *testing.T) {
 // missed.
 func TestResumeWithoutLocks(t *testing.T) {
 	t.Parallel()
-	for _, engine := range []testdb.Engine{testdb.MariaDB, testdb.MySQL} {
-		t.Run(string(engine), func(t *testing.T) {
-			t.Parallel()
-			tdb := testdb.New(t, engine)
-			head := "CREATE TABLE a (id integer);\nLOCK TABLES a WRITE;\nINSERT INTO a VALUES (1);\nUNLOCK TABLES;\nPREPARE s FROM 'SELECT id FROM a';\nDEALLOCATE PREPARE s;\n" +
-				"CREATE TEMPORARY TABLE c (id integer);\nDROP TEMPORARY TABLE c;\nRENAME TABLE a TO b;\n"
-			if _, err := open(t, tdb, files{"1_a.up.sql": head + "DROP TABLE nosuch;"}).Up(t.Context()); err == nil {
-				t.Fatal("it did not fail")
-			}
-			succeed(t, "up 0001_a; 0 → 1")(open(t, tdb, files{"1_a.up.sql": head + "INSERT INTO b VALUES (2);"}).Up(t.Context()))
-			if got := rowsOf(t, tdb.AdminDB(t), "SELECT id FROM b ORDER BY id"); got != "1\n2" {
-				t.Errorf("the rows are %q", got)
-			}
-		})
-	}
+	forEachMySQL(t, func(t *testing.T, tdb *testdb.Database) {
+		head := "CREATE TABLE a (id integer);\nLOCK TABLES a WRITE;\nINSERT INTO a VALUES (1);\nUNLOCK TABLES;\nPREPARE s FROM 'SELECT id FROM a';\nDEALLOCATE PREPARE s;\n" +
+			"CREATE TEMPORARY TABLE c (id integer);\nDROP TEMPORARY TABLE c;\nRENAME TABLE a TO b;\n"
+		if _, err := open(t, tdb, files{"1_a.up.sql": head + "DROP TABLE nosuch;"}).Up(t.Context()); err == nil {
+			t.Fatal("it did not fail")
+		}
+		succeed(t, "up 0001_a; 0 → 1")(open(t, tdb, files{"1_a.up.sql": head + "INSERT INTO b VALUES (2);"}).Up(t.Context()))
+		if got := rowsOf(t, tdb.AdminDB(t), "SELECT id FROM b ORDER BY id"); got != "1\n2" {
+			t.Errorf("the rows are %q", got)
+		}
+	})
 }
 
 // TestCompoundOutside: a compound statement outside of a routine may commit a part
@@ -142,19 +138,15 @@ func TestLimitsOfAFile(t *testing.T) {
 // TestSQLMode: files are split by the rules of the session that runs them.
 func TestSQLMode(t *testing.T) {
 	t.Parallel()
-	for _, engine := range []testdb.Engine{testdb.MariaDB, testdb.MySQL} {
-		t.Run(string(engine), func(t *testing.T) {
-			t.Parallel()
-			tdb := testdb.New(t, engine)
-			f := files{"1_a.up.sql": "CREATE TABLE \"a;\" (v varchar(20));\nINSERT INTO \"a;\" VALUES ('C:\\');\nINSERT INTO \"a;\" VALUES ('D:\\');"}
-			succeed(t, "up 0001_a; 0 → 1")(open(t, tdb, f, func(cfg *tldwdb.Config) {
-				cfg.URL += "?sql_mode=%27ANSI_QUOTES,NO_BACKSLASH_ESCAPES%27"
-			}).Up(t.Context()))
-			if got := rowsOf(t, tdb.AdminDB(t), "SELECT v FROM `a;` ORDER BY v"); got != "C:\\\nD:\\" {
-				t.Errorf("the rows are %q", got)
-			}
-		})
-	}
+	forEachMySQL(t, func(t *testing.T, tdb *testdb.Database) {
+		f := files{"1_a.up.sql": "CREATE TABLE \"a;\" (v varchar(20));\nINSERT INTO \"a;\" VALUES ('C:\\');\nINSERT INTO \"a;\" VALUES ('D:\\');"}
+		succeed(t, "up 0001_a; 0 → 1")(open(t, tdb, f, func(cfg *tldwdb.Config) {
+			cfg.URL += "?sql_mode=%27ANSI_QUOTES,NO_BACKSLASH_ESCAPES%27"
+		}).Up(t.Context()))
+		if got := rowsOf(t, tdb.AdminDB(t), "SELECT v FROM `a;` ORDER BY v"); got != "C:\\\nD:\\" {
+			t.Errorf("the rows are %q", got)
+		}
+	})
 }
 
 // TestWaitForWrites: a session that began while the database took no writes is

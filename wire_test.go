@@ -30,7 +30,18 @@ func servers() []testdb.Engine {
 
 func forEachServer(t *testing.T, f func(t *testing.T, db *testdb.Database)) {
 	t.Helper()
-	for _, e := range servers() {
+	forEachOf(t, servers(), f)
+}
+
+// forEachMySQL is for what MySQL and MariaDB have in common.
+func forEachMySQL(t *testing.T, f func(t *testing.T, db *testdb.Database)) {
+	t.Helper()
+	forEachOf(t, []testdb.Engine{testdb.MariaDB, testdb.MySQL}, f)
+}
+
+func forEachOf(t *testing.T, engines []testdb.Engine, f func(t *testing.T, db *testdb.Database)) {
+	t.Helper()
+	for _, e := range engines {
 		t.Run(string(e), func(t *testing.T) {
 			t.Parallel()
 			f(t, testdb.New(t, e))
