@@ -238,21 +238,7 @@ func passwordOf(t *testing.T, rawURL string) string {
 // crashed kills the server, on one of its own, when the worker sends its n-th
 // message: before the server reads it, or while it works on it.
 func (m *matrix) crashed(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it takes a server of its own")
-	}
-	server, err := testdb.StartDurable(t.Context(), m.engine)
-	if missing, ok := errors.AsType[*testdb.MissingError](err); ok {
-		t.Skip(missing)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := server.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
+	server := ownServer(t, m.engine, testdb.StartDurable)
 	undisturbed := server.New(t) // the account's host, which views name, may be another here
 	if _, err := m.run(t.Context(), undisturbed.URL); err != nil {
 		t.Fatal(err)

@@ -37,7 +37,7 @@ func TestRowsLeftOpen(t *testing.T) {
 			return err
 		},
 		"rows of another context": func(ctx context.Context, _ *testdb.Database, conn tldwdb.Conn) error {
-			_, err := conn.QueryxContext(context.WithoutCancel(ctx), few) //nolint:rowserrcheck // that is the point
+			_, err := conn.QueryxContext(context.WithoutCancel(ctx), few)
 			return err
 		},
 		"row": func(ctx context.Context, _ *testdb.Database, conn tldwdb.Conn) error {

@@ -6,14 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/tldw/tldwdb"
-	"github.com/tldw/tldwdb/internal/faultdb"
 	"github.com/tldw/tldwdb/internal/testdb"
 	"github.com/tldw/tldwdb/internal/wiretap"
 )
@@ -248,28 +245,35 @@ func cutReplication(t *testing.T, p pair, standby *sql.DB) {
 	}
 }
 
+// ownServer is a server that only this test has.
+func ownServer(t *testing.T, e testdb.Engine, start func(context.Context, testdb.Engine) (*testdb.Server, error)) *testdb.Server {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("it takes a server of its own")
+	}
+	server, err := start(t.Context(), e)
+	if missing, ok := errors.AsType[*testdb.MissingError](err); ok {
+		t.Skip(missing)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return server
+}
+
 // A MySQL or MariaDB server that is switched to read-only, as the replica of a
 // pair is, and back.
 func TestReadOnlyServer(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("it takes a server of its own")
-	}
 	for _, e := range []testdb.Engine{testdb.MariaDB, testdb.MySQL} {
 		t.Run(string(e), func(t *testing.T) {
 			t.Parallel()
-			server, err := testdb.Start(t.Context(), e)
-			if missing, ok := errors.AsType[*testdb.MissingError](err); ok {
-				t.Skip(missing)
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() {
-				if err := server.Stop(); err != nil {
-					t.Error(err)
-				}
-			})
+			server := ownServer(t, e, testdb.Start)
 			tdb := server.New(t)
 			admin := tdb.Seen(t, server.AdminURL).AdminDB(t)
 			succeed(t, "up 0001_t1; 0 → 1")(open(t, tdb, fleetFiles(1)).Up(t.Context()))
@@ -287,75 +291,6 @@ func TestReadOnlyServer(t *testing.T) {
 				t.Errorf("the one that waited: %v", err)
 			}
 			checkEffects(t, tdb, 2)
-			variables := []string{"read_only"}
-			if e == testdb.MySQL {
-				variables = append(variables, "super_read_only") // which turns the other on too
-			}
-			for _, variable := range variables {
-				readOnlyInTheMiddle(t, server, admin, variable)
-			}
 		})
-	}
-}
-
-// readOnlyInTheMiddle turns a server to read-only at each message of a run. Whoever
-// waits goes on when it takes writes again, from where it was; whoever does not is
-// told, and the next run goes on.
-func readOnlyInTheMiddle(t *testing.T, server *testdb.Server, admin *sql.DB, variable string) {
-	t.Helper()
-	takesWrites := func() {
-		for _, v := range slices.Compact([]string{variable, "read_only"}) {
-			if _, err := admin.ExecContext(context.WithoutCancel(t.Context()), "SET GLOBAL "+v+" = 0"); err != nil {
-				t.Error(err)
-			}
-		}
-	}
-	const migrations = 2
-	for _, lock := range []tldwdb.LockKind{tldwdb.LockSession, tldwdb.LockLease} {
-		through := func(t *testing.T, tdb *testdb.Database, f faultdb.Fault, edits ...func(*tldwdb.Config)) (*faultdb.Proxy, *tldwdb.DB) {
-			proxy, through := faultdb.Through(t, tdb.URL, f)
-			return proxy, open(t, tdb, fleetFiles(migrations), append(edits, func(cfg *tldwdb.Config) {
-				cfg.URL, cfg.Lock, cfg.LeaseTime = through, lock, time.Second // what cannot be given back has to run out
-			})...)
-		}
-		proxy, undisturbed := through(t, server.New(t), faultdb.Fault{})
-		if _, err := undisturbed.Up(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		messages, _ := proxy.Messages()
-		for _, waits := range []bool{true, false} {
-			for _, n := range places(messages, 8, 1) {
-				t.Run(fmt.Sprintf("%s/%s/waits=%v/%d", variable, lock, waits, n), func(t *testing.T) {
-					tdb := server.New(t)
-					t.Cleanup(takesWrites)
-					waited := false
-					book := &logbook{watched: func(line string) {
-						if strings.Contains(line, waitingForWrites) {
-							waited = true
-							takesWrites()
-						}
-					}}
-					proxy, db := through(t, tdb, faultdb.Fault{At: n, Call: func() {
-						if _, err := admin.ExecContext(t.Context(), "SET GLOBAL "+variable+" = 1"); err != nil {
-							t.Error(err)
-						}
-					}}, func(cfg *tldwdb.Config) { cfg.Logger, cfg.WaitOnReadOnly = book.logger(), waits })
-					res, err := db.Up(t.Context())
-					takesWrites()
-					switch {
-					case waits && err != nil, err != nil && (!errors.Is(err, tldwdb.ErrReadOnly) || tldwdb.Hint(err) == ""):
-						t.Errorf("%s, %v, hint %q", outcome(res), err, tldwdb.Hint(err))
-					case err == nil && !waited && proxy.Happened() && n < messages/2:
-						t.Error("it went on as if nothing had been")
-					}
-					if err != nil {
-						if _, err := db.Up(t.Context()); err != nil {
-							t.Errorf("the next run: %v", err)
-						}
-					}
-					checkEffects(t, tdb, migrations)
-				})
-			}
-		}
 	}
 }

@@ -73,7 +73,9 @@ func TestLeaseOfASilentHost(t *testing.T) {
 								got, err := until(t.Context(), time.Minute, func() (bool, error) { return b.Try(t.Context(), b.conn, 0) })
 								held(t, "the next one's Try", true, got, err)
 								cancel()
-								<-ended // whatever it has become
+								if err := <-ended; err == nil && side == faultdb.Client {
+									t.Error("what did not arrive has succeeded")
+								}
 							})
 						})
 					}
