@@ -119,7 +119,11 @@ func (r *run) adopt(ctx context.Context, req AdoptRequest) (*Adoption, error) {
 		}
 		r.store.actor = shorten(r.store.actor+", adopted from "+adoption.Tool, 240)
 		upTo := r.store.setMeta(metaAdopted+r.store.set, fmt.Sprint(missing[len(missing)-1].id.Version))
-		if err := r.writeBaseline(ctx, hist, missing, upTo); err != nil {
+		rows, err := r.baselineRows(ctx, hist, missing)
+		if err != nil {
+			return err
+		}
+		if err := r.writeBaseline(ctx, hist, missing, append(rows, upTo...)); err != nil {
 			return err
 		}
 		adoption.Written = idsOf(missing)

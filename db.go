@@ -85,6 +85,11 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 		return nil, err
 	}
 	cfg.URL, cfg.MigrateURL = "", "" // from here on only as what cannot show a password
+	return openURL(ctx, cfg, u, migrateURL)
+}
+
+// openURL is Open with a normalized configuration and URLs that have been read.
+func openURL(ctx context.Context, cfg Config, u, migrateURL dburl.URL) (_ *DB, err error) {
 	db := &DB{cfg: cfg, dialectName: u.Dialect, native: true, url: u, migrateURL: migrateURL}
 	if db.core, err = newCore(cfg, u.Dialect, true); err != nil {
 		return nil, err

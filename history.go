@@ -383,6 +383,15 @@ func (s *store) note(id ID, fault string) string {
 	return fmt.Sprintf("UPDATE %s SET error = %s WHERE %s", s.table, s.d.Literal(shorten(fault, 2000)), s.where(id))
 }
 
+// accept keeps with a baseline what was known to be otherwise than it says.
+func (s *store) accept(id ID, list []Difference) string {
+	texts := make([]string, len(list))
+	for i, d := range list {
+		texts[i] = d.String()
+	}
+	return fmt.Sprintf("UPDATE %s SET error = %s WHERE %s", s.table, s.d.Literal(shorten(strings.Join(texts, "\n"), 30_000)), s.where(id))
+}
+
 // owned makes an UPDATE of a row's progress fail, or change nothing, when the
 // row has passed to another run. An engine that sends the statement and what it
 // stands for in one packet has to be stopped by an error. The other has to look

@@ -31,6 +31,9 @@ type Result struct {
 	Waited   time.Duration  `json:"waited_ns"` // how long it waited for the lock, or for another process's run
 	Holder   string         `json:"holder"`    // who had the lock meanwhile, as far as could be seen
 	Warnings []Disagreement `json:"warnings"`  // what files and database disagree about without stopping the run
+
+	// Accepted is in what the database differed that [DB.BaselineVerified] was forced to take.
+	Accepted []Difference `json:"accepted,omitempty"`
 }
 
 // Applied is one migration that a run applied or took back.

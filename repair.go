@@ -336,7 +336,7 @@ func (db *DB) Baseline(ctx context.Context, version int64) (*Result, error) {
 	if err != nil {
 		return &Result{}, err
 	}
-	err = r.baseline(ctx, version)
+	err = r.baseline(ctx, version, nil)
 	r.release(ctx)
 	return r.result, ended(ctx, err)
 }
@@ -352,46 +352,72 @@ func (r *run) failedAtOnce(ctx context.Context, row *row) bool {
 	return err == nil && row.done <= j.firstEffect() && prefixHash(j.statements, row.done) == in.Prefix
 }
 
-func (r *run) baseline(ctx context.Context, version int64) error {
+// baseline writes the rows under the lock, after verify, which may be nil, has
+// found nothing, or differences that are to be accepted.
+func (r *run) baseline(ctx context.Context, version int64, verify func(context.Context) ([]Difference, error)) error {
 	if r.src.find(ID{Version: version}) == nil {
 		return fmt.Errorf("%w: version %d", ErrUnknownVersion, version)
 	}
-	var list []*migration
-	for _, m := range r.src.migrations {
-		if !m.id.Repeatable && m.id.Version <= version {
-			list = append(list, m)
-		}
-	}
+	list := r.src.upTo(version)
 	return r.locked(ctx, always, func(ctx context.Context, hist *history) error {
-		if err := r.writeBaseline(ctx, hist, list, nil); err != nil {
+		rows, err := r.baselineRows(ctx, hist, list)
+		if err != nil {
 			return err
 		}
-		r.log.LogAttrs(ctx, slog.LevelInfo, "baseline written", slog.Int64("version", version))
+		if verify != nil {
+			if r.result.Accepted, err = verify(ctx); err != nil {
+				return err
+			}
+		}
+		if len(r.result.Accepted) > 0 {
+			rows = append(rows, r.store.accept(ID{Version: version}, r.result.Accepted))
+		}
+		if err := r.writeBaseline(ctx, hist, list, rows); err != nil {
+			return err
+		}
+		r.log.LogAttrs(ctx, slog.LevelInfo, "baseline written", slog.Int64("version", version), slog.Int("accepted", len(r.result.Accepted)))
 		return nil
 	})
 }
 
-// writeBaseline gives migrations a row without running them, all in one
-// transaction with what else is to be written. It works under the lock.
-func (r *run) writeBaseline(ctx context.Context, hist *history, migrations []*migration, list []string) error {
+// upTo are the migrations that a baseline stands for.
+func (s *source) upTo(version int64) []*migration {
+	var list []*migration
+	for _, m := range s.migrations {
+		if !m.id.Repeatable && m.id.Version <= version {
+			list = append(list, m)
+		}
+	}
+	return list
+}
+
+// baselineRows are the statements that give migrations a row without running them.
+func (r *run) baselineRows(ctx context.Context, hist *history, migrations []*migration) ([]string, error) {
+	var list []string
 	for _, m := range migrations {
 		if row := hist.find(m.id); row != nil {
 			if !r.failedAtOnce(ctx, row) {
-				return withHint(fmt.Errorf("%s has a row already: %s %s", m.id, row.state, row.when()), "a baseline is for a database without history; nothing was written (DB.Repair with FixForget removes a row)")
+				return nil, withHint(fmt.Errorf("%s has a row already: %s %s", m.id, row.state, row.when()), "a baseline is for a database without history; nothing was written (DB.Repair with FixForget removes a row)")
 			}
 			list = append(list, r.store.remove(m.id))
 		}
 		e := entry{id: m.id, checksum: m.checksum(), state: stateBaseline, direction: DirectionUp}
 		var err error
 		if e.down, err = r.src.storable(m); err != nil {
-			return err
+			return nil, err
 		}
 		list = append(list, r.store.insert(e))
 	}
+	return list, nil
+}
+
+// writeBaseline writes the rows of migrations in one transaction. It works under
+// the lock.
+func (r *run) writeBaseline(ctx context.Context, hist *history, migrations []*migration, rows []string) error {
 	if err := r.ensureTable(ctx, hist); err != nil {
 		return err
 	}
-	if err := r.inOneTransaction(ctx, list); err != nil {
+	if err := r.inOneTransaction(ctx, rows); err != nil {
 		return fmt.Errorf("writing the baseline: %w", err)
 	}
 	for _, m := range migrations {

@@ -50,7 +50,7 @@ type MigrationStatus struct {
 	Statements  int           `json:"statements"`   // statements in all; 0 before it has run
 	Actor       string        `json:"actor"`        // who ran it
 	ToolVersion string        `json:"tool_version"` // the version of this package that ran it
-	Error       string        `json:"error"`        // of the last attempt
+	Error       string        `json:"error"`        // of the last attempt; of a forced baseline: the differences that were accepted
 }
 
 // Status reads where the database stands, with one SELECT.
