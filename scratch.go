@@ -169,7 +169,7 @@ func (db *DB) openScratch(ctx context.Context, rawURL string) (*scratch, error) 
 	s := &scratch{src: src, remove: func(context.Context) error { return nil }}
 	cfg := db.cfg
 	cfg.Environment, cfg.Confirm, cfg.WaitOnReadOnly = Test, "", false // it is nobody's production
-	cfg.warnings = nil // they were logged
+	cfg.warnings = nil                                                 // they were logged
 	cfg.Logger = cfg.Logger.With(slog.Bool("scratch", true))
 	switch {
 	case rawURL != "":

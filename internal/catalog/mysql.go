@@ -1,0 +1,213 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/tldw/tldwdb/internal/dialect"
+	"github.com/tldw/tldwdb/internal/sqlscan"
+)
+
+// mysqlList names every object, with the word that SHOW CREATE wants. The texts
+// of information_schema have several collations, which UNION does not take.
+const mysqlList = `SELECT CASE table_type WHEN 'VIEW' THEN 'VIEW' WHEN 'SEQUENCE' THEN 'SEQUENCE' ELSE 'TABLE' END AS kind,
+	CONVERT(table_name USING utf8mb4) COLLATE utf8mb4_bin AS name, CONVERT('' USING utf8mb4) COLLATE utf8mb4_bin AS of_table, 0 AS place
+	FROM information_schema.tables WHERE table_schema = DATABASE() AND table_type IN ('BASE TABLE', 'SYSTEM VERSIONED', 'VIEW', 'SEQUENCE')
+UNION ALL SELECT CONVERT(routine_type USING utf8mb4) COLLATE utf8mb4_bin, CONVERT(routine_name USING utf8mb4) COLLATE utf8mb4_bin, '', 0
+	FROM information_schema.routines WHERE routine_schema = DATABASE()
+UNION ALL SELECT 'TRIGGER', CONVERT(trigger_name USING utf8mb4) COLLATE utf8mb4_bin, CONVERT(event_object_table USING utf8mb4) COLLATE utf8mb4_bin, action_order
+	FROM information_schema.triggers WHERE trigger_schema = DATABASE()
+UNION ALL SELECT 'EVENT', CONVERT(event_name USING utf8mb4) COLLATE utf8mb4_bin, '', 0
+	FROM information_schema.events WHERE event_schema = DATABASE()`
+
+type mysqlObject struct {
+	kind, name, of string
+	place          int // of a trigger, among those of one table and event
+}
+
+// readMySQL works in a session whose sql_mode does not change how statements are
+// written, and puts it back.
+func readMySQL(ctx context.Context, d dialect.Dialect, c *sql.Conn, b *builder) (err error) {
+	var name, charset, collation, mode string
+	var quotes int
+	err = dialect.QueryRow(ctx, c, "SELECT DATABASE(), @@character_set_database, @@collation_database, @@SESSION.sql_mode, @@SESSION.sql_quote_show_create", nil, &name, &charset, &collation, &mode, &quotes)
+	if err != nil {
+		return err
+	}
+	if _, err := c.ExecContext(ctx, "SET SESSION sql_mode = '', SESSION sql_quote_show_create = 1"); err != nil {
+		return err
+	}
+	defer func() {
+		back, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		defer cancel()
+		_, backErr := c.ExecContext(back, fmt.Sprintf("SET SESSION sql_mode = %s, SESSION sql_quote_show_create = %d", d.Literal(mode), quotes))
+		if err == nil {
+			err = backErr
+		}
+	}()
+	b.add("database", "", "", unordered, "character set "+charset+" collate "+collation)
+	objects, err := listMySQL(ctx, c)
+	if err != nil {
+		return err
+	}
+	for _, o := range objects {
+		if b.options.ignored(o.name) || o.of != "" && b.options.ignored(o.of) {
+			continue
+		}
+		text, mode, err := showCreate(ctx, c, o)
+		if err != nil {
+			return fmt.Errorf("SHOW CREATE %s %s: %w", o.kind, o.name, err)
+		}
+		kind := strings.ToLower(o.kind)
+		switch o.kind {
+		case "TABLE":
+			mysqlTable(b, o.name, text)
+			continue
+		case "SEQUENCE":
+		default:
+			text = mysqlBody(text, name, sqlscan.Options{Dialect: sqlscan.MySQL, MariaDB: d.ScanOptions().MariaDB})
+		}
+		b.add(kind, o.name, o.of, unordered, text)
+		if mode != "" {
+			b.add(kind, o.name, o.of, unordered, "sql_mode "+mode)
+		}
+		if o.place > 1 {
+			b.add(kind, o.name, o.of, unordered, fmt.Sprintf("trigger %d of its event", o.place))
+		}
+	}
+	return nil
+}
+
+func listMySQL(ctx context.Context, c *sql.Conn) (list []mysqlObject, err error) {
+	rows, err := c.QueryContext(ctx, mysqlList)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if closeErr := rows.Close(); err == nil {
+			err = closeErr
+		}
+	}()
+	for rows.Next() {
+		var o mysqlObject
+		if err := rows.Scan(&o.kind, &o.name, &o.of, &o.place); err != nil {
+			return nil, err
+		}
+		list = append(list, o)
+	}
+	return list, rows.Err()
+}
+
+// showCreate finds the statement by its column's name: the place differs from
+// kind to kind.
+func showCreate(ctx context.Context, c *sql.Conn, o mysqlObject) (text, mode string, err error) {
+	rows, err := c.QueryContext(ctx, "SHOW CREATE "+o.kind+" `"+strings.ReplaceAll(o.name, "`", "``")+"`")
+	if err != nil {
+		return "", "", err
+	}
+	defer func() {
+		if closeErr := rows.Close(); err == nil {
+			err = closeErr
+		}
+	}()
+	columns, err := rows.Columns()
+	if err != nil {
+		return "", "", err
+	}
+	values, dest := make([]sql.NullString, len(columns)), make([]any, len(columns))
+	for i := range values {
+		dest[i] = &values[i]
+	}
+	var statement sql.NullString
+	for rows.Next() {
+		if err := rows.Scan(dest...); err != nil {
+			return "", "", err
+		}
+		for i, column := range columns {
+			switch {
+			case strings.HasPrefix(column, "Create ") || column == "SQL Original Statement":
+				statement = values[i]
+			case column == "sql_mode":
+				mode = mysqlMeaning(values[i].String)
+			}
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return "", "", err
+	}
+	if !statement.Valid {
+		return "", "", errors.New("the account may not see its definition")
+	}
+	return statement.String, mode, nil
+}
+
+// mysqlMeaning leaves of an object's sql_mode what decides how its text is read.
+// The rest is the session's that made it, which a program chooses and not a schema.
+func mysqlMeaning(mode string) string {
+	known := []string{"PIPES_AS_CONCAT", "ANSI_QUOTES", "IGNORE_SPACE", "NO_BACKSLASH_ESCAPES", "HIGH_NOT_PRECEDENCE", "ORACLE"}
+	modes := slices.DeleteFunc(strings.Split(mode, ","), func(m string) bool { return !slices.Contains(known, m) })
+	return strings.Join(modes, ",")
+}
+
+var (
+	// The next number counts rows.
+	mysqlNext = regexp.MustCompile(`^(\).*?) AUTO_INCREMENT=\d+`)
+	// Who made it is the installation's. It stands before the name.
+	mysqlDefiner = regexp.MustCompile("DEFINER=(?:`(?:[^`]|``)*`(?:@`(?:[^`]|``)*`)?|\\S+) ?")
+	// An event without STARTS has the time of its making.
+	mysqlStarts = regexp.MustCompile(` STARTS '[^']*'`)
+)
+
+// mysqlTable takes the lines of CREATE TABLE apart. Keys and constraints are
+// listed there in the order in which they were made.
+func mysqlTable(b *builder, name, statement string) {
+	lines := strings.Split(statement, "\n")
+	place := 0
+	for _, l := range lines[1:] {
+		text := strings.TrimSuffix(strings.TrimPrefix(l, "  "), ",")
+		switch {
+		case strings.HasPrefix(text, "`"):
+			b.add("table", name, "", place, text)
+			place++
+		case strings.HasPrefix(text, ")"):
+			b.add("table", name, "", unordered+1, strings.TrimPrefix(mysqlNext.ReplaceAllString(text, "$1"), ") "))
+			place = unordered + 2 // partitions, in their order
+		case place > unordered:
+			b.add("table", name, "", place, text)
+			place++
+		default:
+			b.add("table", name, "", unordered, text)
+		}
+	}
+}
+
+// mysqlBody takes out of a view or routine who made it, and the name of the
+// database where it stands before another: the server writes it there.
+func mysqlBody(statement, database string, o sqlscan.Options) string {
+	if at := mysqlDefiner.FindStringIndex(statement); at != nil {
+		statement = statement[:at[0]] + statement[at[1]:]
+	}
+	if strings.HasPrefix(statement, "CREATE EVENT") {
+		if at := mysqlStarts.FindStringIndex(statement); at != nil {
+			statement = statement[:at[0]] + statement[at[1]:]
+		}
+	}
+	var text strings.Builder
+	done := 0
+	var previous sqlscan.Token
+	for t := range sqlscan.Tokens(statement, o) {
+		if t.Text == "." && (previous.Kind == sqlscan.Word || previous.Kind == sqlscan.QuotedIdent) && previous.Name(sqlscan.MySQL) == database {
+			text.WriteString(statement[done:previous.Offset])
+			done = t.Offset + len(t.Text)
+		}
+		previous = t
+	}
+	text.WriteString(statement[done:])
+	// Oracle's server keeps the semicolon behind a body.
+	return strings.TrimRight(text.String(), "; \n")
+}
