@@ -83,6 +83,9 @@ type SchemaError struct {
 func (e *SchemaError) Error() string {
 	lines := make([]string, len(e.Differences)+1)
 	lines[0] = fmt.Sprintf("%s up to version %d: %d differences", ErrSchemaDiffers, e.Version, len(e.Differences))
+	if len(e.Differences) == 1 {
+		lines[0] = strings.TrimSuffix(lines[0], "s")
+	}
 	for i, d := range e.Differences {
 		lines[i+1] = d.String()
 	}

@@ -355,3 +355,119 @@ func TestBaselineGivenUp(t *testing.T) {
 		noScratchLeft(t, db)
 	})
 }
+
+// Our own tables are not compared, whatever their name and the kind of lock.
+func TestBaselineLeavesItsOwnTablesOut(t *testing.T) {
+	t.Parallel()
+	testdb.ForEach(t, func(t *testing.T, db *testdb.Database) {
+		cfg := tldwdb.Config{URL: db.URL, Migrations: migrations.FS, Table: "books"}
+		if db.Engine != testdb.SQLite {
+			leased(&cfg)
+		}
+		flask(t, db, "create_all.sql")
+		handle, _, err := verified(t, cfg, 2, tldwdb.Verification{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The tables are there now, and another set finds them.
+		cfg.Set = "other"
+		if _, _, err = verified(t, cfg, 2, tldwdb.Verification{}); err != nil {
+			t.Error(err)
+		}
+		if err := handle.Check(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A database in memory is compared with one in a file.
+func TestBaselineInMemory(t *testing.T) {
+	t.Parallel()
+	handle, err := tldwdb.Open(t.Context(), tldwdb.Config{URL: "sqlite://", Migrations: migrations.FS})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = handle.Close() }()
+	script, err := os.ReadFile("testdata/flask/sqlite/create_all.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := handle.Pool().ExecContext(t.Context(), string(script)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := handle.BaselineVerified(t.Context(), 2, tldwdb.Verification{}); err != nil {
+		t.Error(err)
+	}
+}
+
+// A borrowed pool without a URL leads nowhere else: the caller has to name a
+// database, and then it works.
+func TestBaselineOfABorrowedPool(t *testing.T) {
+	t.Parallel()
+	testdb.ForEach(t, func(t *testing.T, db *testdb.Database) {
+		flask(t, db, "create_all.sql")
+		owner, err := tldwdb.Open(t.Context(), tldwdb.Config{URL: db.URL, PoolSize: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = owner.Close() }()
+		handle, err := tldwdb.Attach(t.Context(), owner.Pool(), tldwdb.Config{Migrations: migrations.FS})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var v tldwdb.Verification
+		if db.Engine != testdb.SQLite {
+			if _, err := handle.BaselineVerified(t.Context(), 2, v); !errors.Is(err, tldwdb.ErrNoScratch) || !strings.Contains(tldwdb.Hint(err), "ScratchURL") {
+				t.Errorf("without a URL: %v", err)
+			}
+			v.ScratchURL = testdb.New(t, db.Engine).URL
+		}
+		if _, err := handle.BaselineVerified(t.Context(), 2, v); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// The search path that the database's own sessions have leads to the same
+// schemas in the scratch database.
+func TestBaselineInASchema(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t, testdb.Postgres)
+	admin := db.AdminDB(t)
+	mustExec(t, admin, "CREATE SCHEMA app; CREATE TABLE app.a (id int); ALTER DATABASE "+db.Name()+" SET search_path = app, public")
+	cfg := tldwdb.Config{URL: db.URL, Migrations: fstest.MapFS{"1_a.up.sql": {Data: []byte("CREATE TABLE a (id int)")}}}
+	if _, _, err := verified(t, cfg, 1, tldwdb.Verification{}); err != nil {
+		t.Fatal(err)
+	}
+	noScratchLeft(t, db)
+}
+
+// An account that may not make a database is told what it takes, and its
+// password is shown nowhere.
+func TestBaselineWithoutTheRight(t *testing.T) {
+	t.Parallel()
+	testdb.ForEach(t, func(t *testing.T, db *testdb.Database) {
+		if db.Engine == testdb.SQLite {
+			t.Skip("SQLite has no accounts")
+		}
+		admin := db.AdminDB(t)
+		flask(t, db, "create_all.sql")
+		const password = "not-to-be-shown"
+		role := makeRole(t, db, admin, password)
+		grant := "GRANT ALL ON `" + db.Name() + "`.* TO " + role
+		if db.Engine == testdb.Postgres {
+			grant = "GRANT ALL ON SCHEMA public TO " + role
+		}
+		mustExec(t, admin, grant)
+		cfg := tldwdb.Config{URL: urlAs(t, db, role, password), Migrations: migrations.FS}
+		_, _, err := verified(t, cfg, 2, tldwdb.Verification{})
+		hint := tldwdb.Hint(err)
+		if !errors.Is(err, tldwdb.ErrNoScratch) || !strings.Contains(hint, "ScratchURL") || !strings.Contains(hint, "CREATEDB") && !strings.Contains(hint, "GRANT ALL ON") {
+			t.Errorf("error: %v\nhint: %s", err, hint)
+		}
+		if strings.Contains(fmt.Sprint(err, hint), password) {
+			t.Error("the password is shown")
+		}
+		noScratchLeft(t, db)
+	})
+}

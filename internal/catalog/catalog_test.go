@@ -3,6 +3,7 @@ package catalog_test
 import (
 	"database/sql"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -13,11 +14,12 @@ import (
 
 func TestMain(m *testing.M) { testdb.Main(m) }
 
+var dialects = map[testdb.Engine]string{testdb.SQLite: dialect.NameSQLite, testdb.Postgres: dialect.NamePostgres, testdb.MariaDB: dialect.NameMySQL, testdb.MySQL: dialect.NameMySQL}
+
 // read describes the database that pool is connected to.
 func read(t *testing.T, e testdb.Engine, pool *sql.DB, o catalog.Options) catalog.Catalog {
 	t.Helper()
-	name := map[testdb.Engine]string{testdb.SQLite: dialect.NameSQLite, testdb.Postgres: dialect.NamePostgres, testdb.MariaDB: dialect.NameMySQL, testdb.MySQL: dialect.NameMySQL}[e]
-	d, err := dialect.New(name, true)
+	d, err := dialect.New(dialects[e], true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,7 +188,7 @@ var changes = map[testdb.Engine][]change{
 		{"COMMENT ON COLUMN a.b IS 'else'", "comment table column public.a.b different"},
 		{"COMMENT ON COLUMN a.b IS NULL", "comment table column public.a.b missing"},
 		{"CREATE OR REPLACE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'", "function public.f() different"},
-		{"CREATE PROCEDURE q(i int) LANGUAGE sql AS 'SELECT 1'", "procedure public.q(IN i integer) unexpected"},
+		{"CREATE PROCEDURE q() LANGUAGE sql AS 'SELECT 1'", "procedure public.q() unexpected"},
 		{"DROP AGGREGATE total(int); CREATE AGGREGATE total(int) (SFUNC = int4pl, STYPE = int, INITCOND = '1')", "aggregate public.total(integer) different"},
 		{"ALTER TYPE mood ADD VALUE 'z'", "type public.mood different"},
 		{"CREATE TYPE pair AS (l int, r int)", "type public.pair unexpected"},
@@ -275,4 +277,126 @@ func TestEachChangeIsFound(t *testing.T) {
 			before = after
 		}
 	})
+}
+
+// What is ignored is left out with all that belongs to it, in any case.
+func TestIgnore(t *testing.T) {
+	t.Parallel()
+	testdb.ForEach(t, func(t *testing.T, db *testdb.Database) {
+		pool := db.AdminDB(t)
+		exec(t, pool, roads[db.Engine][0][0])
+		for _, o := range read(t, db.Engine, pool, catalog.Options{Ignore: []string{"A"}}) {
+			if strings.TrimPrefix(o.Name, "public.") == "a" || strings.TrimPrefix(o.Of, "public.") == "a" {
+				t.Errorf("not ignored: %s %s of %s", o.Kind, o.Name, o.Of)
+			}
+		}
+		if err := (catalog.Options{Ignore: []string{"a", "[b"}}).Check(); err == nil || !strings.Contains(err.Error(), "[b") {
+			t.Errorf("a pattern that is none: %v", err)
+		}
+	})
+}
+
+// The order of columns counts, unless it is said that it does not.
+func TestColumnOrder(t *testing.T) {
+	t.Parallel()
+	testdb.ForEach(t, func(t *testing.T, db *testdb.Database) {
+		exec(t, db.AdminDB(t), "CREATE TABLE a (x int, y varchar(9))")
+		other := testdb.New(t, db.Engine)
+		exec(t, other.AdminDB(t), "CREATE TABLE a (y varchar(9), x int)")
+		for _, free := range []bool{false, true} {
+			o := catalog.Options{AnyColumnOrder: free}
+			list := catalog.Compare(read(t, db.Engine, db.AdminDB(t), o), read(t, db.Engine, other.AdminDB(t), o))
+			if (len(list) == 0) != free {
+				t.Errorf("AnyColumnOrder %v: %s", free, text(list))
+			}
+		}
+	})
+}
+
+// The session is as it was: reading has settings of its own.
+func TestReadLeavesTheSession(t *testing.T) {
+	t.Parallel()
+	testdb.ForEach(t, func(t *testing.T, db *testdb.Database) {
+		pool := db.AdminDB(t)
+		pool.SetMaxOpenConns(1)
+		query := map[testdb.Engine]string{
+			testdb.SQLite: "SELECT group_concat(name) FROM pragma_database_list", testdb.Postgres: "SELECT current_setting('search_path')",
+			testdb.MariaDB: "SELECT CONCAT(@@sql_mode, @@sql_quote_show_create)", testdb.MySQL: "SELECT CONCAT(@@sql_mode, @@sql_quote_show_create)",
+		}[db.Engine]
+		switch db.Engine {
+		case testdb.SQLite:
+		case testdb.Postgres:
+			exec(t, pool, "SET search_path = public")
+		default:
+			exec(t, pool, "SET sql_mode = 'ANSI_QUOTES,STRICT_ALL_TABLES', sql_quote_show_create = 0")
+		}
+		var before, after string
+		if err := pool.QueryRowContext(t.Context(), query).Scan(&before); err != nil {
+			t.Fatal(err)
+		}
+		read(t, db.Engine, pool, catalog.Options{})
+		if err := pool.QueryRowContext(t.Context(), query).Scan(&after); err != nil {
+			t.Fatal(err)
+		}
+		if before != after {
+			t.Errorf("it was %q and is %q", before, after)
+		}
+	})
+}
+
+func TestDifference(t *testing.T) {
+	t.Parallel()
+	want := catalog.Catalog{{Kind: "index", Name: "i", Of: "gone", Text: "x"}, {Kind: "table", Name: "a", Text: "one\ntwo\nthree\nfour"}, {Kind: "table", Name: "gone", Text: "x"}}
+	got := catalog.Catalog{{Kind: "index", Name: "k", Of: "a", Text: "on a"}, {Kind: "table", Name: "a", Text: "one\n2\nthree\nfour\nfive"}, {Kind: "trigger", Name: "t", Of: "new", Text: "x"}, {Kind: "table", Name: "new", Text: "x"}}
+	slices.SortFunc(got, func(a, b catalog.Object) int { return strings.Compare(a.Kind+a.Name, b.Kind+b.Name) })
+	list := catalog.Compare(want, got)
+	wanted := `index k is not from the migrations
+    + on a
+table a is different
+    - two
+    + 2
+    + five
+table gone is missing
+    - x
+table new is not from the migrations
+    + x`
+	if text(list) != wanted {
+		t.Errorf("got:\n%s\nwant:\n%s", text(list), wanted)
+	}
+	if left := catalog.Compare(want, want); left != nil {
+		t.Errorf("with itself: %v", left)
+	}
+	for _, o := range want.Without(list) {
+		t.Errorf("left: %v", o)
+	}
+}
+
+// 200 tables with an index each.
+func BenchmarkRead(b *testing.B) {
+	for _, e := range testdb.Engines() {
+		b.Run(string(e), func(b *testing.B) {
+			db := testdb.New(b, e)
+			pool := db.AdminDB(b)
+			for i := range 200 {
+				n := strconv.Itoa(i)
+				if _, err := pool.ExecContext(b.Context(), "CREATE TABLE t"+n+" (id int PRIMARY KEY, a varchar(9) NOT NULL, b int); CREATE INDEX i"+n+" ON t"+n+" (a)"); err != nil {
+					b.Fatal(err)
+				}
+			}
+			d, err := dialect.New(dialects[e], true)
+			if err != nil {
+				b.Fatal(err)
+			}
+			conn, err := pool.Conn(b.Context())
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer func() { _ = conn.Close() }()
+			for b.Loop() {
+				if _, err := catalog.Read(b.Context(), d, conn, catalog.Options{}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }

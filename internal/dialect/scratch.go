@@ -95,6 +95,7 @@ func (p *postgres) Beyond(text string, _ []string) string {
 
 func (*postgres) DatabaseName() string { return "current_database()" }
 
+// MakeScratch copies the encoding and the locale.
 func (p *postgres) MakeScratch(ctx context.Context, pool *sql.DB, name string) error {
 	var encoding, collate, ctype string
 	err := QueryRow(ctx, pool, "SELECT pg_encoding_to_char(encoding), datcollate, datctype FROM pg_catalog.pg_database WHERE datname = current_database()", p.QueryArgs(), &encoding, &collate, &ctype)
@@ -130,6 +131,9 @@ func (p *postgres) ScratchSession(ctx context.Context, pool *sql.DB) (map[string
 		return nil, nil, err
 	}
 	setup, err := queryTexts(ctx, pool, "SELECT 'CREATE SCHEMA IF NOT EXISTS ' || quote_ident(s) FROM unnest(current_schemas(false)) s WHERE s <> 'public'", p.QueryArgs())
+	if searchPath == `"$user", public` {
+		return nil, setup, err // the server's own, and a pooler would not take the setting
+	}
 	return map[string]string{"search_path": searchPath}, setup, err
 }
 
@@ -160,20 +164,39 @@ func (d *mysqlDialect) Beyond(text string, others []string) string {
 			}
 		}
 	}
-	var previous sqlscan.Token
-	for t := range sqlscan.Tokens(text, d.ScanOptions()) {
-		if t.Text == "." && (previous.Kind == sqlscan.Word || previous.Kind == sqlscan.QuotedIdent) {
-			name := previous.Name(sqlscan.MySQL)
-			if slices.ContainsFunc(others, func(o string) bool { return strings.EqualFold(o, name) }) {
-				return name + ". leads to the database of that name"
-			}
-		}
-		if w[0] == "SET" && (t.Is("GLOBAL") || t.Is("PERSIST") || t.Is("PERSIST_ONLY") || strings.HasPrefix(strings.ToUpper(t.Text), "@@GLOBAL") || strings.HasPrefix(strings.ToUpper(t.Text), "@@PERSIST")) {
-			return "SET of a global variable is not about this database alone"
-		}
-		previous = t
+	tokens := slices.Collect(sqlscan.Tokens(text, d.ScanOptions()))
+	if w[0] == "SET" && slices.ContainsFunc(tokens, isGlobal) {
+		return "SET of a global variable is not about this database alone"
+	}
+	if name := qualifier(tokens, others); name != "" {
+		return name + ". leads to the database of that name"
 	}
 	return ""
+}
+
+func isGlobal(t sqlscan.Token) bool {
+	upper := strings.ToUpper(t.Text)
+	return t.Is("GLOBAL") || t.Is("PERSIST") || t.Is("PERSIST_ONLY") || strings.HasPrefix(upper, "@@GLOBAL") || strings.HasPrefix(upper, "@@PERSIST")
+}
+
+// qualifier finds the name of a database before a dot. A name that also stands
+// alone in the statement is that of a table.
+func qualifier(tokens []sqlscan.Token, databases []string) string {
+	found, alone := "", map[string]bool{}
+	for i, t := range tokens {
+		name := strings.ToLower(t.Name(sqlscan.MySQL))
+		switch {
+		case t.Kind != sqlscan.Word && t.Kind != sqlscan.QuotedIdent, i > 0 && tokens[i-1].Text == ".":
+		case i+1 == len(tokens) || tokens[i+1].Text != ".":
+			alone[name] = true
+		case found == "" && slices.ContainsFunc(databases, func(d string) bool { return strings.EqualFold(d, name) }):
+			found = name
+		}
+	}
+	if alone[found] {
+		return ""
+	}
+	return found
 }
 
 func (*mysqlDialect) DatabaseName() string { return "DATABASE()" }
