@@ -474,3 +474,31 @@ func TestBaselineWithoutTheRight(t *testing.T) {
 		noScratchLeft(t, db)
 	})
 }
+
+// The shortest way to a first migration is a dump of the schema that is there. It
+// has something of everything, and is found to be the same.
+func TestBaselineOfADumpedDatabase(t *testing.T) {
+	t.Parallel()
+	testdb.ForEach(t, func(t *testing.T, db *testdb.Database) {
+		admin := db.AdminDB(t)
+		var dump string
+		switch db.Engine {
+		case testdb.SQLite:
+			fill(t, admin, "rich_sqlite.sql")
+			dump = sqliteShell.run(t, db)
+		case testdb.Postgres:
+			fill(t, admin, "rich_postgres.sql")
+			dump = pgDump.run(t, db, "--schema-only")
+		case testdb.MariaDB:
+			fill(t, admin, "rich_mysql.sql", "rich_mariadb.sql")
+			dump = mariadbDump.run(t, db, "--no-data")
+		default:
+			fill(t, admin, "rich_mysql.sql", "rich_mysql9.sql")
+			dump = mysqlDump.run(t, db, "--no-data", "--set-gtid-purged=OFF")
+		}
+		cfg := tldwdb.Config{URL: db.URL, Migrations: fstest.MapFS{"1_dump.up.sql": {Data: []byte(dump)}}}
+		if _, _, err := verified(t, cfg, 1, tldwdb.Verification{}); err != nil {
+			t.Errorf("%v\nhint: %s", err, tldwdb.Hint(err))
+		}
+	})
+}

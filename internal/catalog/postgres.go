@@ -81,8 +81,7 @@ var postgresQueries = []string{
 			WHEN 'i' THEN 'replica identity ' || (SELECT i.indexrelid::regclass::text FROM pg_index i WHERE i.indrelid = o.oid AND i.indisreplident) END,
 		(SELECT 'clustered by ' || i.indexrelid::regclass::text FROM pg_index i WHERE i.indrelid = o.oid AND i.indisclustered),
 		(SELECT 'server ' || s.srvname || coalesce(' options ' || f.ftoptions::text, '') FROM pg_foreign_table f JOIN pg_foreign_server s ON s.oid = f.ftserver WHERE f.ftrelid = o.oid),
-		CASE WHEN o.relkind IN ('v', 'm') THEN pg_get_viewdef(o.oid) END,
-		CASE WHEN o.relkind = 'm' AND NOT o.relispopulated THEN 'with no data' END)
+		CASE WHEN o.relkind IN ('v', 'm') THEN pg_get_viewdef(o.oid) END)
 	` + pgFrom + `WHERE o.relkind IN ('r', 'p', 'v', 'm', 'f') AND ` + pgRelation,
 	// attnum counts columns that were dropped, too: only its order is used.
 	`SELECT ` + pgKind + `, ` + pgName + `, '', a.attnum::int, concat_ws(' ', quote_ident(a.attname), format_type(a.atttypid, a.atttypmod),
