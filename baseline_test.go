@@ -502,3 +502,21 @@ func TestBaselineOfADumpedDatabase(t *testing.T) {
 		}
 	})
 }
+
+// A pooler keeps connections to the scratch database, which is dropped all the
+// same.
+func TestBaselineThroughAPooler(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"PGBOUNCER", "PGBOUNCER_SESSION"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			forEachPooler(t, kind, func(t *testing.T, tdb *testdb.Database, through string) {
+				flask(t, tdb, "create_all.sql")
+				if _, _, err := verified(t, tldwdb.Config{URL: through, Migrations: migrations.FS}, 2, tldwdb.Verification{}); err != nil {
+					t.Errorf("%v\nhint: %s", err, tldwdb.Hint(err))
+				}
+				noScratchLeft(t, tdb)
+			})
+		})
+	}
+}

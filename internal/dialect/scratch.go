@@ -109,8 +109,14 @@ func (p *postgres) MakeScratch(ctx context.Context, pool *sql.DB, name string) e
 	return err
 }
 
+// DropScratch ends what is still connected: a pooler keeps its connections after
+// we have closed ours.
 func (p *postgres) DropScratch(ctx context.Context, pool *sql.DB, name string) error {
-	_, err := pool.ExecContext(ctx, "DROP DATABASE IF EXISTS "+p.Qualify("", name))
+	_, err := pool.ExecContext(ctx, "SELECT pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE usename = current_user AND datname = "+p.Literal(name))
+	if err != nil {
+		return err
+	}
+	_, err = pool.ExecContext(ctx, "DROP DATABASE IF EXISTS "+p.Qualify("", name))
 	return err
 }
 
