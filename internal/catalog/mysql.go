@@ -43,9 +43,7 @@ func readMySQL(ctx context.Context, d dialect.Dialect, c *sql.Conn, b *builder) 
 		return err
 	}
 	defer func() {
-		back, cancel := context.WithCancel(context.WithoutCancel(ctx))
-		defer cancel()
-		_, backErr := c.ExecContext(back, fmt.Sprintf("SET SESSION sql_mode = %s, SESSION sql_quote_show_create = %d", d.Literal(mode), quotes))
+		_, backErr := c.ExecContext(context.WithoutCancel(ctx), fmt.Sprintf("SET SESSION sql_mode = %s, SESSION sql_quote_show_create = %d", d.Literal(mode), quotes))
 		if err == nil {
 			err = backErr
 		}
