@@ -26,36 +26,72 @@ func (a *app) careCommands(root *cobra.Command) {
 }
 
 // baselineAnswer is what a baseline wrote.
-type baselineAnswer struct{ *tldwdb.Result }
+type baselineAnswer struct {
+	*tldwdb.Result
+	Verified bool `json:"verified"` // the schema was compared with what the migrations make
+}
 
 func (b baselineAnswer) text(p *printer) {
+	for _, d := range b.Accepted {
+		p.linef("%s %s", p.paint(colorYellow, "accepted:"), d)
+	}
+	if b.Verified && len(b.Accepted) == 0 {
+		p.linef("%s the schema is what the migrations up to version %d make", p.paint(colorGreen, "ok:"), b.After)
+	}
 	p.linef("the migrations up to version %d are taken as applied; 'up' goes on from there", b.After)
 }
 
 func (a *app) baselineCommand(root *cobra.Command) {
-	a.add(root, command{
+	var how tldwdb.Verification
+	var noVerify bool
+	cmd := a.add(root, command{
 		use: "baseline V [flags]", group: groupCare, short: "Take migrations as applied without running them",
 		long: `
 Takes the migrations up to version V as applied without running them: for a
 database that something else made, and that has their schema. It writes nothing but
-the history. A database that another migration tool has kept is for 'adopt'.`,
+the history.
+
+First it proves that: it runs the migrations on a scratch database (a temporary
+file for SQLite; elsewhere a database beside this one, which is dropped again), and
+compares every table, index, view, trigger and routine. When something differs it
+says what, writes nothing, and ends with exit code 3; --force takes the database as
+it is, and keeps the differences in the history.
+
+A database that another migration tool has kept is for 'adopt'.`,
 		example: `
-tldwdb baseline 1`,
+tldwdb baseline 1
+tldwdb baseline 1 --ignore 'audit_*' --force
+tldwdb baseline 1 --no-verify`,
 		args: exactly("the version"),
 		run: func(cmd *cobra.Command, args []string) error {
 			version, err := parseVersion(args[0])
-			if err != nil {
+			switch {
+			case err != nil:
 				return err
+			case noVerify && (how.Force || how.ScratchURL != "" || how.AnyColumnOrder || len(how.Ignore) > 0):
+				return usagef("--no-verify compares nothing: leave out the flags that say how to compare")
 			}
 			return a.withDB(cmd, func(ctx context.Context, db *tldwdb.DB) (texter, error) {
-				res, err := db.Baseline(ctx, version)
+				baseline := db.Baseline
+				if !noVerify {
+					baseline = func(ctx context.Context, version int64) (*tldwdb.Result, error) {
+						return db.BaselineVerified(ctx, version, how)
+					}
+				}
+				res, err := baseline(ctx, version)
 				if err != nil {
 					return nil, err
 				}
-				return baselineAnswer{res}, nil
+				return baselineAnswer{res, !noVerify}, nil
 			})
 		},
 	})
+	f := cmd.Flags()
+	f.BoolVar(&noVerify, "no-verify", false, "do not compare the schema with what the migrations make")
+	f.BoolVar(&how.Force, "force", false, "take the database as it is, and keep the differences in the history")
+	f.StringArrayVar(&how.Ignore, "ignore", nil, "leave out objects whose name fits this `pattern` (repeatable)")
+	f.BoolVar(&how.AnyColumnOrder, "any-column-order", false, "columns may stand in another order")
+	f.StringVar(&how.ScratchURL, "scratch-url", "", "`URL` of an empty database to run the migrations on")
 }
 
 // adoptAnswer is what was found and written.

@@ -66,7 +66,7 @@ func ExitCode(err error) int {
 		return ExitUsage
 	case errors.Is(err, tldwdb.ErrLockTimeout):
 		return ExitLocked
-	case errors.Is(err, tldwdb.ErrPending), errors.As(err, &history), errors.Is(err, errUnhealthy):
+	case errors.Is(err, tldwdb.ErrPending), errors.Is(err, tldwdb.ErrSchemaDiffers), errors.As(err, &history), errors.Is(err, errUnhealthy):
 		return ExitUnhealthy
 	}
 	return ExitFailed

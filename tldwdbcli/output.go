@@ -45,6 +45,8 @@ type errorMessage struct {
 	Column    int                   `json:"column,omitempty"`
 	Statement string                `json:"statement,omitempty"`
 	Problems  []tldwdb.Disagreement `json:"problems,omitempty"` // what files and database disagree about
+
+	Differences []tldwdb.Difference `json:"differences,omitempty"` // in what the schema is not what the migrations make
 }
 
 // errorKinds are the words for the kinds of error, the narrower ones first.
@@ -57,6 +59,8 @@ var errorKinds = []struct {
 	{"protected", tldwdb.ErrProtected}, {"irreversible", tldwdb.ErrIrreversible}, {"unknown_version", tldwdb.ErrUnknownVersion},
 	{"read_only", tldwdb.ErrReadOnly}, {"pending", tldwdb.ErrPending}, {"changed", tldwdb.ErrChanged}, {"out_of_order", tldwdb.ErrOutOfOrder},
 	{"newer", tldwdb.ErrNewer}, {"missing", tldwdb.ErrMissing}, {"pool_timeout", tldwdb.ErrPoolTimeout}, {"unhealthy", errUnhealthy},
+	{"schema_differs", tldwdb.ErrSchemaDiffers}, {"no_scratch", tldwdb.ErrNoScratch}, {"no_foreign_history", tldwdb.ErrNoForeignHistory},
+	{"foreign_state", tldwdb.ErrForeignState}, {"not_mapped", tldwdb.ErrNotMapped}, {"file_replaced", tldwdb.ErrFileReplaced},
 }
 
 func describeError(err error) *errorMessage {
@@ -74,6 +78,10 @@ func describeError(err error) *errorMessage {
 	var history *tldwdb.HistoryError
 	if errors.As(err, &history) {
 		m.Problems = history.Problems
+	}
+	var schema *tldwdb.SchemaError
+	if errors.As(err, &schema) {
+		m.Differences = schema.Differences
 	}
 	return m
 }
@@ -204,6 +212,7 @@ var inCommands = strings.NewReplacer(
 	"DB.Adopt", "'adopt'", "DB.MigrateTo", "'goto'", "DB.Repair with FixForget", "'repair V=forget'", "DB.Repair with FixChecksum", "'repair V=checksum'",
 	"DB.Repair with FixDone or FixRetry", "'repair V=done' or 'repair V=retry'", "DB.Repair", "'repair'",
 	"FixForget", "forget", "FixChecksum", "checksum", "FixDone", "done", "FixRetry", "retry", "FixApplied", "applied",
+	"Verification.Ignore", "--ignore", "Verification.Force", "--force", "Verification.ScratchURL", "--scratch-url", "Verification.AnyColumnOrder", "--any-column-order",
 	"AdoptRequest.Versions", "--map", "AdoptRequest.From", "--from", "AdoptRequest.Table", "--from-table",
 )
 

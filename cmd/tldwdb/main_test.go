@@ -193,7 +193,9 @@ func preparations(line string) []string {
 		return []string{"sqlite3 tldw.db \"CREATE TABLE schema_migrations (version uint64, dirty bool); INSERT INTO schema_migrations VALUES (1, 0)\""}
 	case strings.Contains(line, "--dir migrations"):
 		return []string{folder}
-	case slices.Contains([]string{"up", "init", "baseline", "new"}, words[1]):
+	case words[1] == "baseline":
+		return []string{folder, "sqlite3 tldw.db < migrations/0001_create_user.up.sql"}
+	case slices.Contains([]string{"up", "init", "new"}, words[1]):
 		return nil
 	}
 	return []string{up}
