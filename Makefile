@@ -9,7 +9,7 @@ TOOL     := $(GO) tool -modfile=internal/tools/go.mod
 WITH     := $(GO) run ./internal/testdb/with --
 
 .DEFAULT_GOAL := help
-.PHONY: help fmt format vet lint quick engines peers test race torture fuzz model bench cover cross tidy check clean
+.PHONY: help fmt format vet lint quick engines peers test race torture fuzz model bench cover cross deploy tidy check clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,10 +67,16 @@ cover: engines ## coverage into cover.out, and the sum
 cross: # the library builds, and its tests compile, without cgo and for the systems that its users have
 	@set -e; for os in linux darwin windows; do echo "CGO_ENABLED=0 GOOS=$$os go build, go vet"; CGO_ENABLED=0 GOOS=$$os $(GO) build ./...; CGO_ENABLED=0 GOOS=$$os $(GO) vet ./...; done
 
+# In a module of its own: the tests have the code of Kubernetes, Compose and BuildKit in them.
+deploy: ## the examples for Kubernetes, Compose and Docker (the first build takes minutes)
+	$(GO) vet -C internal/deploytest ./...
+	$(GO) test -C internal/deploytest ./...
+
 tidy: # fails when go.mod or go.sum is not tidy
 	$(GO) mod tidy -diff
+	$(GO) mod tidy -C internal/deploytest -diff
 
-check: format vet tidy cross lint race ## what CI runs, but for its matrix of server versions
+check: format vet tidy cross lint deploy race ## what CI runs, but for its matrix of server versions
 
 clean: ## remove what the targets left
 	rm -rf bin *.out *.prof *.test

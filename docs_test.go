@@ -285,14 +285,16 @@ func TestDocsLinksResolve(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = filepath.WalkDir("docs", func(name string, _ fs.DirEntry, err error) error {
-		if filepath.Ext(name) == ".md" {
-			docs = append(docs, name)
+	for _, folder := range []string{"docs", "examples"} {
+		err := filepath.WalkDir(folder, func(name string, _ fs.DirEntry, err error) error {
+			if filepath.Ext(name) == ".md" {
+				docs = append(docs, name)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
 	links := 0
 	for _, doc := range docs {
