@@ -161,7 +161,6 @@ tldwdb history 1:2`,
 		},
 	})
 	cmd.Flags().IntVarP(&limit, "limit", "n", 0, "at most so many (0: all)")
-	return
 }
 
 // ran are those of the list that have run, the newest first.

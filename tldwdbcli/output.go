@@ -156,17 +156,15 @@ func (a *app) answerJSON(cmd *cobra.Command, data any, err error) error {
 
 // printer writes text for people.
 type printer struct {
-	w      io.Writer
-	color  bool
-	width  int // of the terminal, in columns; 0 where the answer goes elsewhere
-	now    time.Time
-	quiet  bool
-	err    error // the first one of writing
-	tables int
+	w     io.Writer
+	color bool
+	width int // of the terminal, in columns; 0 where the answer goes elsewhere
+	now   time.Time
+	err   error // the first one of writing
 }
 
 func (a *app) printer(w io.Writer) *printer {
-	p := &printer{w: w, now: time.Now(), quiet: a.flags.quiet}
+	p := &printer{w: w, now: time.Now()}
 	if file, ok := w.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
 		if width, _, err := term.GetSize(int(file.Fd())); err == nil {
 			p.width = width

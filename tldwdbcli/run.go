@@ -28,10 +28,7 @@ func (a *app) migrateCommands(root *cobra.Command) {
 }
 
 // resultAnswer is what a run did.
-type resultAnswer struct {
-	*tldwdb.Result
-	shown *tldwdb.Plan // what the run was to do; nil where that was not asked for
-}
+type resultAnswer struct{ *tldwdb.Result }
 
 func (r resultAnswer) text(p *printer) {
 	for _, done := range r.Applied {
@@ -61,12 +58,12 @@ type target struct {
 
 // parseTarget reads the argument of up, down, goto and plan.
 func parseTarget(text string) (target, error) {
-	switch {
-	case text == "":
+	switch text {
+	case "":
 		return target{}, nil
-	case text == "base":
+	case "base":
 		return target{tldwdb.Request{Goal: tldwdb.GoalBase}, true}, nil
-	case text == "head":
+	case "head":
 		return target{tldwdb.Request{Goal: tldwdb.GoalUp}, true}, nil
 	}
 	digits, _, _ := strings.Cut(text, "_") // 0003_users is what other answers show
@@ -190,7 +187,7 @@ tldwdb up --dry-run`,
 				}
 				if plan == "" && to.request.Goal != tldwdb.GoalVersion {
 					res, err := db.Migrate(ctx, to.request)
-					return resultAnswer{Result: res}, err
+					return resultAnswer{res}, err
 				}
 				return upAsPlanned(ctx, db, to.request, plan)
 			})
@@ -221,7 +218,7 @@ func upAsPlanned(ctx context.Context, db *tldwdb.DB, req tldwdb.Request, id stri
 		if id == "" && errors.Is(err, tldwdb.ErrPlanChanged) && ctx.Err() == nil {
 			continue // another process was quicker
 		}
-		return resultAnswer{Result: res}, err
+		return resultAnswer{res}, err
 	}
 }
 
@@ -263,7 +260,7 @@ tldwdb down base`,
 					return downTo(ctx, db, to.request)
 				}
 				res, err := db.Migrate(ctx, to.request)
-				return resultAnswer{Result: res}, err
+				return resultAnswer{res}, err
 			})
 		},
 	})
@@ -282,7 +279,7 @@ func downTo(ctx context.Context, db *tldwdb.DB, req tldwdb.Request) (texter, err
 		}
 	}
 	res, err := db.Apply(ctx, plan)
-	return resultAnswer{Result: res}, err
+	return resultAnswer{res}, err
 }
 
 func (a *app) redoCommand(root *cobra.Command) {
@@ -302,7 +299,7 @@ tldwdb redo -2`,
 			}
 			return a.destructive(cmd, func(ctx context.Context, db *tldwdb.DB) (texter, error) {
 				res, err := db.Migrate(ctx, tldwdb.Request{Goal: tldwdb.GoalRedo, Steps: count})
-				return resultAnswer{Result: res}, err
+				return resultAnswer{res}, err
 			})
 		},
 	})
@@ -326,7 +323,7 @@ tldwdb goto 0002`,
 			}
 			return a.destructive(cmd, func(ctx context.Context, db *tldwdb.DB) (texter, error) {
 				res, err := db.MigrateTo(ctx, version)
-				return resultAnswer{Result: res}, err
+				return resultAnswer{res}, err
 			})
 		},
 	})

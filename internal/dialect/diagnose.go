@@ -57,15 +57,15 @@ var mysqlRights = []string{"SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "AL
 
 // Condition asks MySQL or MariaDB. Rights that come by a role are not in the
 // tables that it asks, so that an account with roles lacks nothing here.
-func (m *mysqlDialect) Condition(ctx context.Context, c *sql.Conn, _ Facts) (Condition, error) {
+func (d *mysqlDialect) Condition(ctx context.Context, c *sql.Conn, _ Facts) (Condition, error) {
 	out := Condition{Size: -1}
 	var now float64
 	sent := time.Now()
-	if err := queryRow(ctx, c, m, "SELECT unix_timestamp(sysdate(6)) + 0e0", &now); err != nil {
+	if err := queryRow(ctx, c, d, "SELECT unix_timestamp(sysdate(6)) + 0e0", &now); err != nil {
 		return out, err
 	}
 	out.Clock = clockOff(sent, now)
-	if err := queryRow(ctx, c, m, "SELECT coalesce(sum(data_length + index_length), 0) FROM information_schema.tables WHERE table_schema = database()", &out.Size); err != nil {
+	if err := queryRow(ctx, c, d, "SELECT coalesce(sum(data_length + index_length), 0) FROM information_schema.tables WHERE table_schema = database()", &out.Size); err != nil {
 		return out, err
 	}
 	const grantee = "concat('''', substring_index(current_user(), '@', 1), '''@''', substring_index(current_user(), '@', -1), '''')"
@@ -83,7 +83,7 @@ func (m *mysqlDialect) Condition(ctx context.Context, c *sql.Conn, _ Facts) (Con
 		}
 		have = append(have, right)
 	}
-	if err := rows.Err(); err != nil || m.hasRoles(ctx, c) {
+	if err := rows.Err(); err != nil || d.hasRoles(ctx, c) {
 		return out, err
 	}
 	for _, right := range mysqlRights {
@@ -95,8 +95,8 @@ func (m *mysqlDialect) Condition(ctx context.Context, c *sql.Conn, _ Facts) (Con
 }
 
 // hasRoles reports whether a role is active, or whether that cannot be told.
-func (m *mysqlDialect) hasRoles(ctx context.Context, c *sql.Conn) bool {
+func (d *mysqlDialect) hasRoles(ctx context.Context, c *sql.Conn) bool {
 	var role sql.NullString
-	err := queryRow(ctx, c, m, "SELECT current_role()", &role)
+	err := queryRow(ctx, c, d, "SELECT current_role()", &role)
 	return err != nil || role.Valid && role.String != "" && role.String != "NONE"
 }
