@@ -210,14 +210,26 @@ const mysqlAfterDump = `CREATE TABLE after_dump AS SELECT @@sql_mode, @@foreign_
 	@@character_set_results, @@collation_connection, @@autocommit, @@lock_wait_timeout;`
 
 // roundTrip runs a dump as migration 0001 and compares the database that it
-// makes with the one it was made from.
+// makes with the one it was made from. It does so by a script of the migration too.
 func roundTrip(t *testing.T, original *testdb.Database, dump string) {
 	t.Helper()
 	copied, control := testdb.New(t, original.Engine), testdb.New(t, original.Engine)
 	second := afterDump[original.Engine]
-	openAndUp(t, copied, map[string]string{"0001_dump.up.sql": dump, "0002_after.up.sql": second})
+	f := files{"0001_dump.up.sql": dump, "0002_after.up.sql": second}
+	openAndUp(t, copied, f)
 	openAndUp(t, control, map[string]string{"0002_after.up.sql": second})
+	sameAsDumped(t, original, copied, control)
 
+	scripts, control := testdb.New(t, original.Engine), testdb.New(t, original.Engine)
+	scripted(scriptOf(t, scripts, f, 0, tldwdb.Request{})).run(t, scripts)
+	scripted(scriptOf(t, control, files{"0002_after.up.sql": second}, 0, tldwdb.Request{})).run(t, control)
+	sameAsDumped(t, original, scripts, control)
+}
+
+// sameAsDumped compares a database with the original, and what the session was
+// behind the dump with what it is without one.
+func sameAsDumped(t *testing.T, original, copied, control *testdb.Database) {
+	t.Helper()
 	ours := []string{"tldwdb_history", "after_dump"}
 	if got, want := copied.Dump(t, ours...), original.Dump(t, ours...); got != want {
 		t.Errorf("the schema differs:\n%s", difference(got, want))

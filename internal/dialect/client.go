@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -270,15 +271,22 @@ func (c mysqlClient) Say(text string) string {
 	return "SELECT " + c.d.Literal(text) + " AS tldwdb;"
 }
 
+// endInComment is a semicolon that ends a statement inside its comment, as a dump
+// has it of a trigger that was made together with other statements. The client
+// asks for several statements at once, and the server would take what is left of
+// the comment for the second.
+var endInComment = regexp.MustCompile(`;(\s*\*/)$`)
+
 func (c mysqlClient) Statement(st sqlscan.Statement) string {
-	if !strings.Contains(st.Text, ";") {
-		return st.Text + ";"
+	text := endInComment.ReplaceAllString(st.Text, "$1")
+	if !strings.Contains(text, ";") {
+		return text + ";"
 	}
 	mark := "//"
-	for n := 1; strings.Contains(st.Text, mark); n++ {
+	for n := 1; strings.Contains(text, mark); n++ {
 		mark = fmt.Sprintf("//%d//", n)
 	}
-	return "DELIMITER " + mark + "\n" + st.Text + "\n" + mark + "\nDELIMITER ;"
+	return "DELIMITER " + mark + "\n" + text + "\n" + mark + "\nDELIMITER ;"
 }
 
 // File is the script as it is: the client reads it with --binary-mode.
