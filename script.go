@@ -55,7 +55,9 @@ const scriptActor = "script"
 // stops at the first fault. On PostgreSQL and SQLite nothing of the migration that
 // failed is left; on MySQL the history says at which statement it stopped, and
 // [DB.Up] or [DB.Repair] go on from there. It begins with the command that runs it.
-// It does not try again when a table is locked for longer than Config.LockTimeout.
+// It does not try again when a table is locked for longer than Config.LockTimeout,
+// and on MySQL, which has no such limit, and SQLite it does without
+// Config.StatementTimeout.
 //
 // The same files and the same request make the same script. It returns a
 // *[LoadError] for faulty files, [ErrUnknownVersion], [ErrIrreversible],
@@ -246,13 +248,17 @@ func (s *scripter) lines(list ...string) {
 
 // comment writes a line that no client and no server reads as anything else.
 func (s *scripter) comment(format string, args ...any) {
-	text := strings.Map(func(r rune) rune {
+	s.lines(strings.TrimRight("-- "+printable(fmt.Sprintf(format, args...)), " "))
+}
+
+// printable takes out what would end a line: a file's name may hold it.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
 			return '?'
 		}
 		return r
-	}, fmt.Sprintf(format, args...))
-	s.lines(strings.TrimRight("-- "+text, " "))
+	}, text)
 }
 
 // own writes statements about the history.
@@ -314,7 +320,7 @@ func (s *scripter) body(hist *history, jobs []*job, database string, down bool) 
 	for i, j := range jobs {
 		s.lines("")
 		s.comment("%s %s", j.direction, j.id)
-		s.lines(s.client.Say(fmt.Sprintf("%s %s", j.direction, j.id)))
+		s.lines(s.client.Say(printable(fmt.Sprintf("%s %s", j.direction, j.id))))
 		s.job(j, i == 0, i == len(jobs)-1)
 	}
 	s.lines("")

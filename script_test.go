@@ -257,6 +257,30 @@ func TestScript(t *testing.T) {
 			}
 			scripted(script.String()).run(t, tdb)
 		})
+		t.Run("repeatable", func(t *testing.T) {
+			for _, text := range []string{"CREATE VIEW titles AS SELECT title, year FROM book;", "CREATE VIEW titles AS SELECT year FROM book;"} {
+				f := f.with(files{"R__titles.sql": "DROP VIEW IF EXISTS titles;\n" + text})
+				db := open(t, tdb, f)
+				var script strings.Builder
+				err := db.Script(ctx, &script, tldwdb.Request{})
+				if strings.Contains(text, "title,") { // without the database too
+					script.Reset()
+					script.WriteString(scriptOf(t, tdb, f, atoi(lastVersion(tdb)), tldwdb.Request{}))
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				scripted(script.String()).run(t, tdb)
+				if err := db.Check(ctx); err != nil {
+					t.Error(err)
+				}
+			}
+			if got := rowsOf(t, tdb.AdminDB(t), "SELECT * FROM titles"); got != "1843" {
+				t.Errorf("the view has %q", got)
+			}
+			scripted(scriptOf(t, tdb, f, atoi(lastVersion(tdb)), tldwdb.Request{})).run(t, tdb)
+			same(t, tdb)
+		})
 		t.Run("back", func(t *testing.T) {
 			back := tldwdb.Request{Goal: tldwdb.GoalVersion, Version: 4}
 			if tdb.Engine == testdb.SQLite {
@@ -405,6 +429,11 @@ func TestScriptRefuses(t *testing.T) {
 			output, err := clientRuns(t, tdb, script)
 			if err == nil || !strings.Contains(output, "tldwdb: "+c.want) {
 				t.Errorf("%s: %v\n%s", c.name, err, output)
+			}
+			if c.name == "a lease" {
+				if err := open(t, tdb, f).Script(ctx, io.Discard, c.req); err == nil || !strings.Contains(err.Error(), "lease") {
+					t.Errorf("a script for a database with a lease: %v", err)
+				}
 			}
 			if got := everything(t, admin); got != before {
 				t.Errorf("%s: the history is\n%s\nwant\n%s", c.name, got, before)

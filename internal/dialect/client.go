@@ -3,7 +3,6 @@ package dialect
 import (
 	"fmt"
 	"maps"
-	"math"
 	"regexp"
 	"slices"
 	"strconv"
@@ -42,8 +41,8 @@ type Client interface {
 	Statement(st sqlscan.Statement) string
 	// File is the whole script as the client has to find it.
 	File(script string) string
-	// Limit bounds what every statement of a file takes, where Timeouts does not; 0 is
-	// no limit.
+	// Limit bounds what every statement of a file takes, where Timeouts does not and
+	// the server can; 0 is the session's own limit.
 	Limit(d time.Duration) []string
 	// Before keeps what the statements of a file are going to set in the session,
 	// After sets it back. What they make for the session alone it takes away.
@@ -175,7 +174,7 @@ func (c psql) differs(st sqlscan.Statement) bool {
 		switch {
 		case t.Is("ATOMIC"),
 			last.Kind == sqlscan.String && t.Kind == sqlscan.String,
-			last.Kind == sqlscan.Op && strings.HasSuffix(last.Text, ":") && adjacent && t.Kind != sqlscan.Op:
+			last.Kind == sqlscan.Op && last.Text == ":" && adjacent && t.Kind != sqlscan.Op:
 			return true
 		}
 		last = t
@@ -297,7 +296,11 @@ func (c mysqlClient) Limit(d time.Duration) []string {
 	if !c.d.mariaDB.Load() {
 		return nil
 	}
-	return []string{"SET SESSION max_statement_time = " + strconv.FormatFloat(math.Max(0, d.Seconds()), 'f', 3, 64) + ";"}
+	limit := "DEFAULT"
+	if d > 0 {
+		limit = strconv.FormatFloat(d.Seconds(), 'f', 3, 64)
+	}
+	return []string{"SET SESSION max_statement_time = " + limit + ";"}
 }
 
 // saved is the user variable that keeps a session's.
