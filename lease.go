@@ -248,6 +248,9 @@ func (h *heartbeat) beat(ctx context.Context) {
 		held, err := h.once(ctx)
 		switch {
 		case ctx.Err() != nil:
+			if err != nil {
+				h.close() // the connection went with the context, and stop wants one that answers
+			}
 			return
 		case err == nil && held:
 			h.last = sent
