@@ -212,18 +212,23 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"os"
 
 	"example.com/notes/migrations"
 	"github.com/jmoiron/sqlx"
+	"github.com/spf13/cobra"
 	"github.com/tldw/tldwdb"
+	"github.com/tldw/tldwdb/tldwdbcli"
 )
 
 var (
 	_ = migrations.FS
 	_ = errors.Is
+	_ = os.Exit
+	_ = tldwdbcli.New
 )
 
-func _(ctx context.Context, db *tldwdb.DB, cfg tldwdb.Config, pool *sqlx.DB, logger *slog.Logger, mux *http.ServeMux, madeByFlask bool, hash func(string) string) error {
+func _(ctx context.Context, root *cobra.Command, db *tldwdb.DB, cfg tldwdb.Config, pool *sqlx.DB, logger *slog.Logger, mux *http.ServeMux, madeByFlask bool, hash func(string) string) error {
 //line %s:%d
 %s
 return nil

@@ -66,12 +66,18 @@ func (s statusAnswer) text(p *printer) {
 		line += p.faint(", set " + s.Set)
 	}
 	p.linef("%s", line)
+	if s.Lock != "" {
+		p.linef("%s", p.faint("lock "+s.Lock))
+	}
 }
 
 func (p *printer) state(m tldwdb.MigrationStatus) string {
 	text := string(m.State)
 	switch m.State {
 	case tldwdb.StateApplied, tldwdb.StateBaseline:
+		if !m.Reversible {
+			text += ", no way back"
+		}
 		return p.paint(colorGreen, text)
 	case tldwdb.StateFailed, tldwdb.StateRunning:
 		if m.Statements > 0 {

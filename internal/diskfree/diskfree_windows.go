@@ -1,16 +1,22 @@
 package diskfree
 
-import "golang.org/x/sys/windows"
+import (
+	"syscall"
+	"unsafe"
+)
+
+var getDiskFreeSpaceEx = syscall.NewLazyDLL("kernel32.dll").NewProc("GetDiskFreeSpaceExW")
 
 // At returns how many bytes this user may still write on the volume of the path,
 // which must exist.
 func At(path string) (int64, error) {
-	name, err := windows.UTF16PtrFromString(path)
+	name, err := syscall.UTF16PtrFromString(path)
 	if err != nil {
 		return 0, err
 	}
 	var free uint64
-	if err := windows.GetDiskFreeSpaceEx(name, &free, nil, nil); err != nil {
+	ok, _, err := getDiskFreeSpaceEx.Call(uintptr(unsafe.Pointer(name)), uintptr(unsafe.Pointer(&free)), 0, 0)
+	if ok == 0 {
 		return 0, err
 	}
 	return int64(min(free, 1<<63-1)), nil
