@@ -57,7 +57,9 @@ const scriptActor = "script"
 // [DB.Up] or [DB.Repair] go on from there. It begins with the command that runs it.
 // It does not try again when a table is locked for longer than Config.LockTimeout,
 // and on MySQL, which has no such limit, and SQLite it does without
-// Config.StatementTimeout.
+// Config.StatementTimeout. Where it stopped behind a CALL, or in a file without a
+// transaction behind a SELECT on PostgreSQL, the routine may have changed the
+// session, and nobody has looked: then Up is [ErrHalfApplied].
 //
 // The same files and the same request make the same script. It returns a
 // *[LoadError] for faulty files, [ErrUnknownVersion], [ErrIrreversible],

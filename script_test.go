@@ -540,6 +540,43 @@ func TestScriptFails(t *testing.T) {
 	})
 }
 
+// TestScriptCutBehindRoutine: what a routine did to its session nobody knows who
+// has only the script's history.
+func TestScriptCutBehindRoutine(t *testing.T) {
+	t.Parallel()
+	testdb.ForEach(t, func(t *testing.T, tdb *testdb.Database) {
+		if tdb.Engine == testdb.SQLite {
+			t.Skip("SQLite has no routines")
+		}
+		procedure := "CREATE PROCEDURE pr() BEGIN INSERT INTO log VALUES ('called'); END;\n"
+		if tdb.Engine == testdb.Postgres {
+			procedure = "CREATE PROCEDURE pr() LANGUAGE sql AS 'INSERT INTO log VALUES (''called'')';\n"
+		}
+		f := files{"1_a.up.sql": "-- tldwdb: no-transaction\nCREATE TABLE log (what varchar(20));\n" + procedure + "CALL pr();\nINSERT INTO log VALUES ('end');"}
+		script := scriptOf(t, tdb, f, 0, tldwdb.Request{})
+		cut, _, found := strings.Cut(script, "INSERT INTO log VALUES ('end')")
+		if !found {
+			t.Fatal(script)
+		}
+		cut = cut[:strings.LastIndex(cut[:strings.LastIndex(cut, "UPDATE")], ";")+2] // in front of the entry
+		scripted(cut).run(t, tdb)
+		db := open(t, tdb, f)
+		if _, err := db.Up(t.Context()); !errors.Is(err, tldwdb.ErrHalfApplied) {
+			t.Errorf("Up says %v", err)
+		}
+		if got := rowsOf(t, tdb.AdminDB(t), "SELECT what FROM log"); got != "called" {
+			t.Errorf("the log has %q", got)
+		}
+		fix := tldwdb.Fix{Migration: tldwdb.ID{Version: 1}, Kind: tldwdb.FixApplied}
+		if _, err := db.Repair(t.Context(), fix); err != nil {
+			t.Error(err)
+		}
+		if err := db.Check(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestScriptForeignKeys: a file that leaves rows without their parents is rolled
 // back.
 func TestScriptForeignKeys(t *testing.T) {

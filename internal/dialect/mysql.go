@@ -48,13 +48,19 @@ func (d *mysqlDialect) ScanOptions() sqlscan.Options {
 	return sqlscan.Options{Dialect: sqlscan.MySQL, MariaDB: d.mariaDB.Load(), NoBackslashEscapes: d.noBackslash.Load(), ANSIQuotes: d.ansiQuotes.Load()}
 }
 
-// Literal writes hexadecimal digits: they mean the same in every sql_mode and
-// every character set of the connection.
+// Literal writes hexadecimal digits, which mean the same in every sql_mode and
+// every character set of the connection. So do the characters of ASCII but the
+// backslash, and those a person can read.
 func (*mysqlDialect) Literal(s string) string {
 	if s == "" {
 		return "''"
 	}
-	return "_utf8mb4 x'" + hex.EncodeToString([]byte(s)) + "'"
+	for i := range len(s) {
+		if c := s[i]; c == '\\' || c > '~' || c < ' ' && c != '\n' && c != '\t' {
+			return "_utf8mb4 x'" + hex.EncodeToString([]byte(s)) + "'"
+		}
+	}
+	return "_utf8mb4 '" + strings.ReplaceAll(s, "'", "''") + "'"
 }
 
 func (*mysqlDialect) Identifier(name string) string { return backtick(name) }
