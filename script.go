@@ -40,6 +40,8 @@ type ScriptRequest struct {
 	Database string
 }
 
+var errScriptLease = errors.New("the migration lock is a lease, and a script cannot keep one alive")
+
 // scriptActor is who the history says ran a migration of a script.
 const scriptActor = "script"
 
@@ -81,6 +83,9 @@ func Script(w io.Writer, cfg Config, req ScriptRequest) error {
 	d, err := dialect.Offline(req.Dialect)
 	if err != nil {
 		return err
+	}
+	if cfg.Lock == LockLease {
+		return withHint(fmt.Errorf("%w (Config.Lock)", errScriptLease), "migrate with DB.Up")
 	}
 	src, err := loadSource(cfg.Migrations, cfg.MigrationsDir, d.Name(), cfg.GoMigrations)
 	if err != nil {
@@ -140,8 +145,7 @@ func (r *run) script(ctx context.Context, w io.Writer, req Request) error {
 		return err
 	}
 	if r.choice.kind == dialect.LockLease {
-		return withHint(fmt.Errorf("the migration lock of this database is a lease (%s), and a script cannot keep one alive", r.choice.why),
-			"migrate with DB.Up")
+		return withHint(fmt.Errorf("%w (%s)", errScriptLease, r.choice.why), "migrate with DB.Up")
 	}
 	u := r.db.url
 	if r.db.migrateURL.Dialect != "" {

@@ -671,6 +671,7 @@ func TestScriptErrors(t *testing.T) {
 		{"a faulty file", library.with(files{"0004_x.up.sql": "SELECT 'a"}), nil, tldwdb.ScriptRequest{}, nil, "0004_x.up.sql:1:8"},
 		{"no way back", library.with(files{"0003_year.down.sql": ""}), nil, tldwdb.ScriptRequest{From: 3, Request: tldwdb.Request{Goal: tldwdb.GoalBase}}, tldwdb.ErrIrreversible, "no down script"},
 		{"production", library, func(c *tldwdb.Config) { c.Environment = tldwdb.Production }, tldwdb.ScriptRequest{From: 3, Request: tldwdb.Request{Goal: tldwdb.GoalDown}}, tldwdb.ErrProtected, ""},
+		{"a lease", library, func(c *tldwdb.Config) { c.Lock = tldwdb.LockLease }, tldwdb.ScriptRequest{Dialect: "postgres"}, nil, "a script cannot keep one alive"},
 		{"one transaction on MySQL", library, func(c *tldwdb.Config) { c.SingleTransaction = true }, tldwdb.ScriptRequest{Dialect: "mysql"}, nil, "SingleTransaction"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
