@@ -28,6 +28,8 @@ import (
 	"github.com/moby/patternmatcher/ignorefile"
 	"github.com/opencontainers/go-digest"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/tldw/tldwdb"
 )
 
 const dockerfile = examples + "/docker/Dockerfile"
@@ -208,6 +210,9 @@ func TestDockerfileCompiles(t *testing.T) {
 		want           string   // in what it says
 	}{
 		{stage: "build-service", program: "service", args: []string{"-help"}, want: "usage: service"},
+		{stage: "build", program: "tldwdb", args: []string{"version"}, want: tldwdb.Version},
+		{stage: "build-nocgo", program: "tldwdb", args: []string{"version"}, want: tldwdb.Version},
+		{stage: "build-nocgo", program: "tldwdb", arch: "arm64"},
 	} {
 		t.Run(tt.stage+" "+tt.arch, func(t *testing.T) {
 			t.Parallel()
