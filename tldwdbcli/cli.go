@@ -161,11 +161,12 @@ func unknownCommand(cmd *cobra.Command, name string) error {
 func Run(ctx context.Context, root *cobra.Command, args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, func() {
-		if context.Cause(ctx) != nil {
-			stop() // from here on a signal has its usual effect
-		}
+	done := context.AfterFunc(ctx, func() {
+		// From here on a signal has its usual effect.
+		stop()
+		_, _ = fmt.Fprintln(stderr, "interrupted: ending in order; once more ends at once") // a terminal that is gone reads nothing
 	})
+	defer done()
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -327,11 +328,13 @@ func (a *app) onDB(cmd *cobra.Command, cfg tldwdb.Config, f func(ctx context.Con
 	return data, timedOut(ctx, err)
 }
 
-// timedOut says which limit ended the command, instead of "context deadline exceeded".
+// timedOut says what ended the command, instead of "context deadline exceeded" alone.
 func timedOut(ctx context.Context, err error) error {
-	cause := context.Cause(ctx)
-	if err == nil || cause == nil || errors.Is(cause, context.Canceled) || errors.As(err, new(*toldError)) {
+	switch {
+	case err == nil || ctx.Err() == nil || errors.As(err, new(*toldError)):
 		return err
+	case errors.Is(ctx.Err(), context.Canceled):
+		return fmt.Errorf("interrupted: %w", err)
 	}
-	return fmt.Errorf("%w: %w", cause, err)
+	return fmt.Errorf("%w: %w", context.Cause(ctx), err)
 }

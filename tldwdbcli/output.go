@@ -1,6 +1,7 @@
 package tldwdbcli
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -59,6 +60,7 @@ var errorKinds = []struct {
 	{"protected", tldwdb.ErrProtected}, {"irreversible", tldwdb.ErrIrreversible}, {"unknown_version", tldwdb.ErrUnknownVersion},
 	{"read_only", tldwdb.ErrReadOnly}, {"pending", tldwdb.ErrPending}, {"changed", tldwdb.ErrChanged}, {"out_of_order", tldwdb.ErrOutOfOrder},
 	{"newer", tldwdb.ErrNewer}, {"missing", tldwdb.ErrMissing}, {"pool_timeout", tldwdb.ErrPoolTimeout}, {"unhealthy", errUnhealthy},
+	{"interrupted", context.Canceled}, {"timeout", context.DeadlineExceeded},
 	{"schema_differs", tldwdb.ErrSchemaDiffers}, {"no_scratch", tldwdb.ErrNoScratch}, {"no_foreign_history", tldwdb.ErrNoForeignHistory},
 	{"foreign_state", tldwdb.ErrForeignState}, {"not_mapped", tldwdb.ErrNotMapped}, {"file_replaced", tldwdb.ErrFileReplaced},
 }

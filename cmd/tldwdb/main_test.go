@@ -16,7 +16,14 @@ import (
 	"github.com/tldw/tldwdb/internal/testdb"
 )
 
+// asCommand makes this test program the command itself, for tests that send
+// signals to it.
+const asCommand = "TLDWDB_TEST_AS_COMMAND"
+
 func TestMain(m *testing.M) {
+	if os.Getenv(asCommand) != "" {
+		main()
+	}
 	testscript.Main(m, map[string]func(){"tldwdb": main})
 }
 
