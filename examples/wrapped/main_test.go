@@ -24,13 +24,13 @@ func Example() {
 func TestUsage(t *testing.T) {
 	t.Parallel()
 	var stdout, stderr strings.Builder
-	if code := run(t.Context(), []string{"-wrong"}, &stdout, &stderr); code != 2 || !strings.Contains(stderr.String(), "-wrong") {
+	if code := run(t.Context(), []string{"--wrong"}, &stdout, &stderr); code != 2 || !strings.Contains(stderr.String(), "--wrong") {
 		t.Errorf("exit code %d: %s", code, &stderr)
 	}
-	if code := run(t.Context(), []string{"-driver", "pgx", "-dsn", "postgres://u:hunter2@127.0.0.1:1/d"}, &stdout, &stderr); code != 1 || strings.Contains(stderr.String(), "hunter2") {
+	if code := run(t.Context(), []string{"--driver", "pgx", "--dsn", "postgres://u:hunter2@127.0.0.1:1/d"}, &stdout, &stderr); code != 1 || strings.Contains(stderr.String(), "hunter2") {
 		t.Errorf("exit code %d: %s", code, &stderr)
 	}
-	if code := run(t.Context(), []string{"-help"}, &stdout, &stderr); code != 0 || stdout.Len() > 0 {
+	if code := run(t.Context(), []string{"--help"}, &stdout, &stderr); code != 0 || !strings.Contains(stdout.String(), "--driver") {
 		t.Errorf("exit code %d: %s", code, &stdout)
 	}
 }
@@ -60,9 +60,9 @@ func TestBesideTLDW(t *testing.T) {
 				t.Fatal(err)
 			}
 
-			args := []string{"-driver", "pgx", "-dsn", d.URL}
+			args := []string{"--driver", "pgx", "--dsn", d.URL}
 			if e == testdb.SQLite {
-				args = []string{"-dsn", "file:" + filepath.ToSlash(d.Path())}
+				args = []string{"--dsn", "file:" + filepath.ToSlash(d.Path())}
 			}
 			var stdout, stderr strings.Builder
 			for _, want := range []string{"reports: 1\n", "reports: 2\n"} { // the second start has nothing to apply
@@ -99,5 +99,32 @@ func TestBesideTLDW(t *testing.T) {
 				t.Errorf("the history does not name the program: %s", status.Migrations[0].Actor)
 			}
 		})
+	}
+}
+
+// tldwdb's commands are part of the program's tree, with its migrations, its
+// variable, its logger and its writers.
+func TestCommands(t *testing.T) {
+	d := testdb.New(t, testdb.SQLite)
+	t.Setenv("REPORTS_DATABASE_URL", d.URL)
+	t.Setenv("DATABASE_URL", "sqlite:////nowhere/to/be/found.db")
+	command := func(want int, args ...string) (stdout, stderr string) {
+		t.Helper()
+		var out, log strings.Builder
+		if code := run(t.Context(), args, &out, &log); code != want {
+			t.Fatalf("%v: exit code %d\n%s%s", args, code, &out, &log)
+		}
+		return out.String(), log.String()
+	}
+	command(3, "db", "check")
+	if stdout, stderr := command(0, "db", "up"); !strings.Contains(stdout, "applied 0001_") || !strings.Contains(stderr, `"program":"reports"`) {
+		t.Errorf("stdout %s\nstderr %s", stdout, stderr)
+	}
+	if stdout, _ := command(0, "db", "status"); !strings.Contains(stdout, "nothing pending, development, set reports") {
+		t.Error(stdout)
+	}
+	command(0, "db", "check")
+	if _, stderr := command(2, "db", "upp"); !strings.Contains(stderr, "did you mean up?") || !strings.Contains(stderr, "reports db --help") {
+		t.Error(stderr)
 	}
 }
