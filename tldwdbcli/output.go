@@ -1,6 +1,7 @@
 package tldwdbcli
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -95,9 +96,11 @@ func (a *app) answer(cmd *cobra.Command, data texter, err error) error {
 		return a.answerJSON(cmd, data, err)
 	}
 	p := a.printer(cmd.OutOrStdout())
+	whole := bufio.NewWriter(p.w) // a thousand lines are a few writes
+	p.w = whole
 	data.text(p)
-	if p.err != nil {
-		return errors.Join(err, fmt.Errorf("writing the answer: %w", p.err))
+	if writeErr := whole.Flush(); writeErr != nil {
+		return errors.Join(err, fmt.Errorf("writing the answer: %w", writeErr))
 	}
 	if errors.Is(err, errUnhealthy) { // the answer has said why
 		return &toldError{err}
