@@ -87,9 +87,9 @@ tldwdb baseline 1 --no-verify`,
 		},
 	})
 	f := cmd.Flags()
-	f.BoolVar(&noVerify, "no-verify", false, "do not compare the schema with what the migrations make")
-	f.BoolVar(&how.Force, "force", false, "take the database as it is, and keep the differences in the history")
-	f.StringArrayVar(&how.Ignore, "ignore", nil, "leave out objects whose name fits this `pattern` (repeatable)")
+	f.BoolVar(&noVerify, "no-verify", false, "do not compare the schema with the migrations")
+	f.BoolVar(&how.Force, "force", false, "take the database as it is, differences noted")
+	f.StringArrayVar(&how.Ignore, "ignore", nil, "leave out objects with names like this `pattern`")
 	f.BoolVar(&how.AnyColumnOrder, "any-column-order", false, "columns may stand in another order")
 	f.StringVar(&how.ScratchURL, "scratch-url", "", "`URL` of an empty database to run the migrations on")
 }
@@ -163,10 +163,10 @@ tldwdb adopt --from goose --from-table db_version`,
 		},
 	})
 	f := cmd.Flags()
-	f.StringVar(&req.From, "from", "", "the `tool`, where the database has the history of more than one")
-	f.StringVar(&req.Table, "from-table", "", "the tool's `table`, where it has another name than usual")
-	f.StringArrayVar(&pairs, "map", nil, "`THEIRS=OURS`: ours up to that version are there when theirs is applied (repeatable)")
-	f.StringVar(&mapFile, "map-file", "", "`file` of such pairs, as YAML or JSON lines 'theirs: ours'")
+	f.StringVar(&req.From, "from", "", "the `tool`, where there are several")
+	f.StringVar(&req.Table, "from-table", "", "the tool's `table`, where its name is unusual")
+	f.StringArrayVar(&pairs, "map", nil, "`THEIRS=OURS`: with theirs, ours up to that are there")
+	f.StringVar(&mapFile, "map-file", "", "`file` of such pairs, as YAML: 'theirs: ours'")
 	f.BoolVar(&req.DryRun, "dry-run", false, "only say what would be written")
 }
 
@@ -402,7 +402,7 @@ tldwdb import db/migrations --to migrations --dry-run`,
 		},
 	})
 	f := cmd.Flags()
-	f.StringVar(&to, "to", "migrations", "the new `folder`; it must not exist, or be empty")
+	f.StringVar(&to, "to", "migrations", "the new `folder`; it may be empty")
 	f.StringVar(&tool, "from", "", "the `tool`, where the files do not say")
 	f.StringVar(&opts.Dialect, "dialect", "", "sqlite, postgres or mysql, where the files do not say")
 	f.StringArrayVar(&values, "value", nil, "`NAME=VALUE` for Flyway's ${NAME} (repeatable)")

@@ -191,20 +191,20 @@ type globalFlags struct {
 
 func (a *app) globalFlags(root *cobra.Command) {
 	f := root.PersistentFlags()
-	f.StringVar(&a.flags.url, "url", "", "database `URL`; goes before DATABASE_URL and the others")
-	f.StringVar(&a.flags.migrateURL, "migrate-url", "", "another road to the same database for migrating: past a pooler, or with more rights")
-	f.StringVar(&a.flags.dir, "dir", "", "`folder` of migration files, instead of those that are built in")
-	f.StringVar(&a.flags.environment, "env", "", "development, test or production")
-	f.StringVar(&a.flags.set, "set", "", "`name` of this sequence of migrations in the database")
+	f.StringVar(&a.flags.url, "url", "", "database `URL`; goes before every variable")
+	f.StringVar(&a.flags.migrateURL, "migrate-url", "", "another `URL` of the same database, for migrating")
+	f.StringVar(&a.flags.dir, "dir", "", "`folder` of migration files (default: built in)")
+	f.StringVar(&a.flags.environment, "env", "", "`name`: development, test or production")
+	f.StringVar(&a.flags.set, "set", "", "`name` of this sequence of migrations")
 	f.StringVar(&a.flags.table, "table", "", "`name` of the history table")
-	f.StringVar(&a.flags.config, "config", "", "settings `file` (default tldwdb.yaml, where there is one)")
-	f.StringVar(&a.flags.lockWait, "lock-wait", "", "`time` to wait while another process migrates, such as 90s (0: not at all)")
-	f.StringVar(&a.flags.timeout, "timeout", "", "`time` that the command may take in all, such as 5m")
-	f.StringVar(&a.flags.yesOn, "yes-on", "", "`name` of the production database on which destructive commands are allowed")
-	f.BoolVar(&a.flags.json, "json", false, "print JSON instead of text ('schema' describes it)")
+	f.StringVar(&a.flags.config, "config", "", "settings `file` (default: tldwdb.yaml, if there)")
+	f.StringVar(&a.flags.lockWait, "lock-wait", "", "`time` to wait for another process, such as 90s")
+	f.StringVar(&a.flags.timeout, "timeout", "", "`time` that the command may take in all")
+	f.StringVar(&a.flags.yesOn, "yes-on", "", "`name` of the production database to go back on")
+	f.BoolVar(&a.flags.json, "json", false, "print JSON, as 'schema' describes it")
 	f.BoolVarP(&a.flags.quiet, "quiet", "q", false, "say nothing on standard error but errors")
 	f.CountVarP(&a.flags.verbose, "verbose", "v", "say more; twice: everything")
-	f.BoolVar(&a.flags.noColor, "no-color", false, "no colours on a terminal (NO_COLOR does the same)")
+	f.BoolVar(&a.flags.noColor, "no-color", false, "no colours on a terminal, as with NO_COLOR")
 }
 
 // command is a cobra.Command in the terms of this package.
@@ -221,7 +221,7 @@ func (a *app) add(root *cobra.Command, c command) *cobra.Command {
 		c.args = cobra.NoArgs
 	}
 	cmd := &cobra.Command{
-		Use: c.use, GroupID: c.group, Short: c.short, Long: strings.TrimSpace(c.long), Example: indent(c.example),
+		Use: c.use, GroupID: c.group, Short: c.short, Long: wrap(c.long), Example: indent(c.example),
 		DisableFlagsInUseLine: true, SilenceUsage: true, SilenceErrors: true,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if err := c.args(cmd, args); err != nil {
@@ -233,6 +233,31 @@ func (a *app) add(root *cobra.Command, c command) *cobra.Command {
 	}
 	root.AddCommand(cmd)
 	return cmd
+}
+
+// terminalWidth is what help fits into.
+const terminalWidth = 80
+
+// wrap fills the lines of a text's paragraphs. Indented lines stay as they are.
+func wrap(text string) string {
+	var lines []string
+	open := false // the last line is one to be filled
+	for line := range strings.Lines(strings.TrimSpace(text)) {
+		line = strings.TrimRight(line, "\n")
+		if line == "" || strings.HasPrefix(line, " ") {
+			lines, open = append(lines, line), false
+			continue
+		}
+		for _, word := range strings.Fields(line) {
+			last := len(lines) - 1
+			if open && len(lines[last])+1+len(word) <= terminalWidth {
+				lines[last] += " " + word
+				continue
+			}
+			lines, open = append(lines, word), true
+		}
+	}
+	return strings.Join(lines, "\n")
 }
 
 func indent(text string) string {

@@ -135,7 +135,7 @@ version goes on as the files there do: a sequence (0003) or a point in time
 the same for all needs none. --go makes a Go file instead.`,
 		example: `
 tldwdb new add_age --dir migrations
-tldwdb new index_email --dialect postgres,mysql --no-transaction --dir migrations
+tldwdb new by_email --dialect postgres,mysql --dir migrations
 tldwdb new views --repeatable --dir migrations`,
 		args: exactly("the name"),
 		run: func(cmd *cobra.Command, args []string) error {
@@ -178,10 +178,10 @@ tldwdb new views --repeatable --dir migrations`,
 		},
 	})
 	f := cmd.Flags()
-	f.StringSliceVar(&byDialect, "dialect", nil, "a pair for each of these `engines`: sqlite, postgres, mysql")
+	f.StringSliceVar(&byDialect, "dialect", nil, "`list` of sqlite, postgres, mysql: a pair for each")
 	f.BoolVar(&goFile, "go", false, "a migration written in Go")
 	f.BoolVar(&repeatable, "repeatable", false, "R__NAME.sql, which runs whenever its text changes")
-	f.BoolVar(&noTransaction, "no-transaction", false, "with the directive for statements that no transaction can hold")
+	f.BoolVar(&noTransaction, "no-transaction", false, "with the directive of that name")
 	f.BoolVar(&timestamp, "timestamp", false, "number it by the time, UTC")
 	f.BoolVar(&sequence, "sequence", false, "number it after the last one")
 }
@@ -566,8 +566,8 @@ tldwdb sql 2 --from 1 --dialect mysql`,
 		},
 	})
 	n.bind(cmd.Flags())
-	cmd.Flags().Int64Var(&from, "from", 0, "the `version` that the database is at; it is not asked then")
-	cmd.Flags().StringVar(&dialect, "dialect", "", "with --from: sqlite, postgres, mysql or mariadb (default: that of the URL)")
+	cmd.Flags().Int64Var(&from, "from", 0, "the `version` to begin at; no database is asked")
+	cmd.Flags().StringVar(&dialect, "dialect", "", "with --from: sqlite, postgres, mysql or mariadb")
 }
 
 // renumberAnswer is which files have another name now.

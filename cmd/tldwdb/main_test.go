@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -163,6 +164,11 @@ func TestExamples(t *testing.T) {
 			help, err := run(t, t.TempDir(), "tldwdb "+name+" --help")
 			if err != nil {
 				t.Fatal(err)
+			}
+			for _, line := range strings.Split(help, "\n") {
+				if n := utf8.RuneCountInString(line); n > 80 {
+					t.Errorf("%d columns: %s", n, line)
+				}
 			}
 			_, rest, _ := strings.Cut(help, "\nExamples:\n")
 			examples, _, _ := strings.Cut(rest, "\n\n")
