@@ -402,7 +402,7 @@ tldwdb import db/migrations --to migrations --dry-run`,
 		},
 	})
 	f := cmd.Flags()
-	f.StringVar(&to, "to", "migrations", "the new `folder`; it may be empty")
+	f.StringVar(&to, "to", "migrations", "the new, or empty, `folder`")
 	f.StringVar(&tool, "from", "", "the `tool`, where the files do not say")
 	f.StringVar(&opts.Dialect, "dialect", "", "sqlite, postgres or mysql, where the files do not say")
 	f.StringArrayVar(&values, "value", nil, "`NAME=VALUE` for Flyway's ${NAME} (repeatable)")

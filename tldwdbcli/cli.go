@@ -100,7 +100,7 @@ func New(opts Options) *cobra.Command {
 	root := &cobra.Command{
 		Use:   use,
 		Short: "Migrate the database, and look after it",
-		Long: `Migrates the database of this program, and looks after it.
+		Long: wrap(`Migrates the database of this program, and looks after it.
 
 The database is that of the environment (DATABASE_URL, POSTGRES_URL or MYSQL_URL;
 a SQLite file tldw.db with none of them), or --url. Any number of processes may
@@ -110,7 +110,7 @@ others wait for it.
 The answer goes to standard output, what goes on meanwhile to standard error.
 
 exit codes: 0 done, 1 failed, 2 wrong usage, 3 migrations are pending or files
-and database disagree, 4 the migration lock was not had in time`,
+and database disagree, 4 the migration lock was not had in time`),
 		SuggestionsMinimumDistance: 2,
 		Args:                       cobra.ArbitraryArgs,
 		SilenceUsage:               true,
