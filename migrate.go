@@ -57,6 +57,7 @@ type Progress struct {
 	Statements int       `json:"statements"` // statements in the migration; 0 for a Go migration
 	SQL        string    `json:"sql"`        // the statement; empty for the migration as such
 	Line       int       `json:"line"`       // of its first byte in the file
+	Scratch    bool      `json:"scratch"`    // it runs on the scratch database of [DB.BaselineVerified]
 }
 
 // Up applies every pending migration. One process at a time does so: the

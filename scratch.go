@@ -171,6 +171,12 @@ func (db *DB) openScratch(ctx context.Context, rawURL string) (*scratch, error) 
 	cfg.Environment, cfg.Confirm, cfg.WaitOnReadOnly = Test, "", false // it is nobody's production
 	cfg.warnings = nil                                                 // they were logged
 	cfg.Logger = cfg.Logger.With(slog.Bool("scratch", true))
+	if tell := cfg.Progress; tell != nil {
+		cfg.Progress = func(p Progress) {
+			p.Scratch = true
+			tell(p)
+		}
+	}
 	switch {
 	case rawURL != "":
 		return s, db.openNamedScratch(ctx, s, cfg, rawURL)
