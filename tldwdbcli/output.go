@@ -163,7 +163,8 @@ func (a *app) answerJSON(cmd *cobra.Command, data any, err error) error {
 type printer struct {
 	w     io.Writer
 	color bool
-	width int // of the terminal, in columns; 0 where the answer goes elsewhere
+	live  bool // a line can be written again: it is a terminal that knows how
+	width int  // of the terminal, in columns; 0 where the answer goes elsewhere
 	now   time.Time
 	err   error // the first one of writing
 }
@@ -174,15 +175,12 @@ func (a *app) printer(w io.Writer) *printer {
 		if width, _, err := term.GetSize(int(file.Fd())); err == nil {
 			p.width = width
 		}
-		_, noColor := a.lookup("NO_COLOR")
-		p.color = !noColor && !a.flags.noColor && a.terminal() != "dumb"
+		name, _ := a.lookup("TERM")
+		p.live = name != "dumb" && p.width > 0 && knowsSequences(file)
+		noColor, _ := a.lookup("NO_COLOR")
+		p.color = p.live && noColor == "" && !a.flags.noColor
 	}
 	return p
-}
-
-func (a *app) terminal() string {
-	name, _ := a.lookup("TERM")
-	return name
 }
 
 func (p *printer) linef(format string, args ...any) {
@@ -211,7 +209,9 @@ func (p *printer) faint(text string) string { return p.paint(colorFaint, text) }
 
 // inCommands says in commands what the library's advice says in calls.
 var inCommands = strings.NewReplacer(
-	"set Config.Confirm (TLDWDB_CONFIRM) to", "give --yes-on", "call DB.Up", "run 'up'", "DB.Up", "'up'", "DB.Down", "'down'", "DB.Plan", "'plan'", "DB.Status", "'status'", "DB.Baseline", "'baseline'",
+	"set Config.Confirm (TLDWDB_CONFIRM) to", "give --yes-on", "name the database in Config.Confirm (TLDWDB_CONFIRM)", "name the database with --yes-on",
+	"name the database that the script is for in ScriptRequest.Database", "give the --url of the database that the script is for", "call DB.Up", "run 'up'", "DB.Up", "'up'", "DB.Down", "'down'", "DB.Plan", "'plan'", "DB.Status", "'status'", "DB.Baseline", "'baseline'",
+	"a Request with GoalBase takes", "'down base' takes", "use Baseline, which runs nothing", "use 'baseline --no-verify', which runs nothing", "Config.GoMigrations", "the program's Go migrations",
 	"DB.Adopt", "'adopt'", "DB.MigrateTo", "'goto'", "DB.Repair with FixForget", "'repair V=forget'", "DB.Repair with FixChecksum", "'repair V=checksum'",
 	"DB.Repair with FixDone or FixRetry", "'repair V=done' or 'repair V=retry'", "DB.Repair", "'repair'",
 	"FixForget", "forget", "FixChecksum", "checksum", "FixDone", "done", "FixRetry", "retry", "FixApplied", "applied",

@@ -125,13 +125,11 @@ func (t *talk) progress(p tldwdb.Progress) {
 	s := t.state
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	first := s.now == nil || s.now.Step != p.Step
+	first := s.now == nil || s.now.Migration != p.Migration || s.now.Direction != p.Direction || s.now.Scratch != p.Scratch
 	s.now, s.since = &p, time.Now()
-	if t.p.width == 0 {
-		if first {
-			t.p.linef("%s", t.line())
-			s.said = s.since
-		}
+	if first && !t.p.live {
+		t.p.linef("%s", t.line())
+		s.said = s.since
 	}
 	if !s.started {
 		s.started = true
@@ -153,7 +151,7 @@ func (t *talk) tell() {
 		case now := <-ticker.C:
 			s.mu.Lock()
 			switch {
-			case t.p.width > 0:
+			case t.p.live:
 				t.clear()
 				_, _ = fmt.Fprint(t.p.w, cut(t.line(), t.p.width-1)) // a terminal that is gone ends the process
 				s.live = true
@@ -170,7 +168,10 @@ func (t *talk) tell() {
 func (t *talk) line() string {
 	p := t.state.now
 	verb := "applying"
-	if p.Direction == tldwdb.DirectionDown {
+	switch {
+	case p.Scratch: // nothing of it is done to the database in question
+		verb = "on the scratch database:"
+	case p.Direction == tldwdb.DirectionDown:
 		verb = "taking back"
 	}
 	line := fmt.Sprintf("%s %s", verb, p.Migration)
