@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -15,6 +16,7 @@ import (
 
 	"github.com/tldw/tldwdb"
 	"github.com/tldw/tldwdb/internal/convert"
+	"github.com/tldw/tldwdb/internal/foreign"
 )
 
 // This file has the commands that take a database over, and those that mend one.
@@ -142,6 +144,9 @@ tldwdb adopt --dry-run
 tldwdb adopt --map a91b6cd24e07=2
 tldwdb adopt --from goose --from-table db_version`,
 		run: func(cmd *cobra.Command, _ []string) error {
+			if req.From != "" && !slices.Contains(foreign.Tools(), req.From) {
+				return usagef("--from is %q: accepted are %s", req.From, joined(foreign.Tools()))
+			}
 			s, err := a.settings()
 			if err != nil {
 				return err
@@ -170,6 +175,16 @@ tldwdb adopt --from goose --from-table db_version`,
 	f.BoolVar(&req.DryRun, "dry-run", false, "only say what would be written")
 }
 
+// joined are names in a sentence, in order.
+func joined[S ~string](names []S) string {
+	list := make([]string, len(names))
+	for i, name := range names {
+		list[i] = string(name)
+	}
+	slices.Sort(list)
+	return strings.Join(list, ", ")
+}
+
 // versionMap collects the pairs of all places, the flags before the file before
 // what 'import' has left in the folder of the migrations.
 func versionMap(s *settings, pairs []string, file string) (map[string]int64, error) {
@@ -191,14 +206,17 @@ func versionMap(s *settings, pairs []string, file string) (map[string]int64, err
 			return nil, usagef("--map-file: %w", err)
 		}
 		var document yaml.Node
-		if err := yaml.Unmarshal(text, &document); err != nil || len(document.Content) == 0 || document.Content[0].Kind != yaml.MappingNode {
+		if err := yaml.Unmarshal(text, &document); err != nil {
+			return nil, usagef("%s: it is not YAML: %s", file, strings.TrimPrefix(firstLine(err.Error()), "yaml: "))
+		}
+		if len(document.Content) == 0 || document.Content[0].Kind != yaml.MappingNode {
 			return nil, usagef("%s: expected lines of the form 'theirs: ours'", file)
 		}
 		list := document.Content[0].Content
 		for i := 0; i < len(list); i += 2 {
-			ours, err := strconv.ParseInt(list[i+1].Value, 10, 64)
+			ours, err := parseVersion(list[i+1].Value)
 			if err != nil {
-				return nil, usagef("%s:%d: %q is no version of ours", file, list[i+1].Line, list[i+1].Value)
+				return nil, usagef("%s:%d: %w", file, list[i+1].Line, err)
 			}
 			versions[list[i].Value] = ours
 		}
@@ -208,9 +226,9 @@ func versionMap(s *settings, pairs []string, file string) (map[string]int64, err
 		if i < 1 {
 			return nil, usagef("--map is %q: write THEIRS=OURS, such as a91b6cd24e07=2", pair)
 		}
-		ours, err := strconv.ParseInt(pair[i+1:], 10, 64)
-		if err != nil || ours < 0 {
-			return nil, usagef("--map is %q: %q is no version of ours", pair, pair[i+1:])
+		ours, err := parseVersion(pair[i+1:])
+		if err != nil {
+			return nil, usagef("--map is %q: %w", pair, err)
 		}
 		versions[pair[:i]] = ours
 	}
@@ -287,7 +305,8 @@ decisions out:
 A migration that failed on PostgreSQL or SQLite never needs it: it was rolled back.
 To forget what is applied on a production database needs --yes-on.`,
 		example: `
-tldwdb repair`,
+tldwdb repair
+tldwdb repair 1=checksum`,
 		args: cobra.ArbitraryArgs,
 		run: func(cmd *cobra.Command, args []string) error {
 			fixes := make([]tldwdb.Fix, len(args))
@@ -317,12 +336,8 @@ func parseFix(text string) (tldwdb.Fix, error) {
 	if _, known := meanings[fix.Kind]; !known {
 		return tldwdb.Fix{}, usagef("%q is no decision: known are done, retry, applied, forget and checksum", kind)
 	}
-	if repeatable, ok := strings.CutPrefix(which, "R__"); ok {
-		fix.Migration = tldwdb.ID{Name: repeatable, Repeatable: true}
-		return fix, nil
-	}
-	version, err := parseVersion(which)
-	fix.Migration.Version = version
+	var err error
+	fix.Migration, err = parseID(which)
 	return fix, err
 }
 
@@ -374,6 +389,12 @@ tldwdb import db/migrations --to migrations --dry-run`,
 		args: exactly("the folder"),
 		run: func(cmd *cobra.Command, args []string) error {
 			opts.Tool = convert.Tool(tool)
+			switch {
+			case tool != "" && !slices.Contains(convert.Tools(), opts.Tool):
+				return usagef("--from is %q: accepted are %s", tool, joined(convert.Tools()))
+			case opts.Dialect != "" && !slices.Contains(dialects, opts.Dialect):
+				return usagef("--dialect is %q: accepted are sqlite, postgres and mysql (for MariaDB too)", opts.Dialect)
+			}
 			opts.Values = map[string]string{}
 			for _, pair := range values {
 				name, value, ok := strings.Cut(pair, "=")
@@ -382,7 +403,10 @@ tldwdb import db/migrations --to migrations --dry-run`,
 				}
 				opts.Values[name] = value
 			}
-			if info, err := os.Stat(args[0]); err != nil || !info.IsDir() {
+			switch info, err := os.Stat(args[0]); {
+			case err != nil:
+				return usagef("the folder: %w", err)
+			case !info.IsDir():
 				return usagef("%s is no folder", args[0])
 			}
 			result, err := convert.Convert(os.DirFS(args[0]), opts)

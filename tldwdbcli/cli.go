@@ -170,7 +170,11 @@ func Run(ctx context.Context, root *cobra.Command, args []string, stdout, stderr
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	return ExitCode(root.ExecuteContext(ctx))
+	err := root.ExecuteContext(ctx)
+	if err != nil && !errors.As(err, new(*toldError)) { // of a command that is not ours: completion, or the program's own
+		_, _ = fmt.Fprintln(stderr, "error:", err) // the exit code says it too
+	}
+	return ExitCode(err)
 }
 
 // app is one tree of commands, and what its flags were set to.

@@ -90,7 +90,10 @@ tldwdb doctor --json`,
 			_, err = a.onDB(cmd, s.config, func(ctx context.Context, db *tldwdb.DB) (texter, error) {
 				return nil, examine(ctx, answer, db)
 			}, []func(*tldwdb.Config){alone})
-			if err != nil {
+			switch {
+			case errors.As(err, new(*usageError)): // --timeout
+				return err
+			case err != nil:
 				answer.failed("connection", err)
 			}
 			if !answer.Healthy {
@@ -112,19 +115,19 @@ func (a *app) examineFiles(answer *doctorAnswer, s *settings) {
 		from = s.file
 	}
 	answer.add("settings", checkOK, "", "%s, %s", cfg.Environment, from)
-	dialect, err := s.dialect("")
+	u, err := s.url()
 	if err != nil {
 		answer.failed("settings", err)
 		return
 	}
-	files, err := tldwdb.Files(s.config, dialect)
+	files, err := tldwdb.Files(s.config, u.Dialect)
 	switch {
 	case err != nil:
 		answer.failed("files", err)
 	case len(files) == 0:
 		answer.add("files", checkWarning, "name a folder with --dir", "there are no migrations")
 	default:
-		answer.add("files", checkOK, "", "%s for %s", plural(len(files), "migration"), dialect)
+		answer.add("files", checkOK, "", "%s for %s", plural(len(files), "migration"), u.Dialect)
 	}
 }
 

@@ -78,17 +78,24 @@ type numbering struct {
 	width int // digits of the widest version
 }
 
-// numberingOf reads the leading numbers of the SQL and Go files of a folder and
-// of the folders of dialects in it.
-func numberingOf(dir string) (numbering, error) {
-	var n numbering
+// numberedFile is a file whose name begins with a version.
+type numberedFile struct {
+	dir, name string
+	digits    string
+	version   int64
+}
+
+// numberedFiles lists the SQL and Go files with a number in a folder and in the
+// folders of dialects in it.
+func numberedFiles(dir string) ([]numberedFile, error) {
+	var list []numberedFile
 	for _, sub := range append([]string{"."}, dialects...) {
 		entries, err := os.ReadDir(filepath.Join(dir, sub))
 		if errors.Is(err, fs.ErrNotExist) && sub != "." {
 			continue
 		}
 		if err != nil {
-			return n, err
+			return nil, err
 		}
 		for _, entry := range entries {
 			ext := filepath.Ext(entry.Name())
@@ -100,27 +107,34 @@ func numberingOf(dir string) (numbering, error) {
 			if err != nil {
 				continue // 'status' says what is wrong with it
 			}
-			n.last, n.width = max(n.last, version), max(n.width, len(m[1]))
+			list = append(list, numberedFile{filepath.Join(dir, sub), entry.Name(), m[1], version})
 		}
 	}
-	return n, nil
+	return list, nil
 }
 
+// numberingOf is how the files of a list are numbered.
+func numberingOf(list []numberedFile) (n numbering) {
+	for _, f := range list {
+		n.last, n.width = max(n.last, f.version), max(n.width, len(f.digits))
+	}
+	return n
+}
+
+// format is a version as the files of the folder have it.
+func (n numbering) format(version int64) string { return fmt.Sprintf("%0*d", max(n.width, 4), version) }
+
 // next is the version after the last one: a point in time where that is one too.
-func (n numbering) next(timestamp, sequence bool, now time.Time) (string, error) {
+func (n numbering) next(timestamp, sequence bool, now time.Time) string {
 	stamped := n.width >= len(timestampForm)
 	if timestamp || stamped && !sequence {
 		text := now.UTC().Format(timestampForm)
-		version, err := strconv.ParseInt(text, 10, 64)
-		if err != nil {
-			return "", err
+		if last := strconv.FormatInt(n.last, 10); len(last) > len(text) || len(last) == len(text) && text <= last {
+			text = n.format(n.last + 1) // after a clock that was ahead, or this very second
 		}
-		if version <= n.last { // of a clock that is ahead, or of this very second
-			text = strconv.FormatInt(n.last+1, 10)
-		}
-		return text, nil
+		return text
 	}
-	return fmt.Sprintf("%0*d", max(n.width, 4), n.last+1), nil
+	return n.format(n.last + 1)
 }
 
 func (a *app) newCommand(root *cobra.Command) {
@@ -157,14 +171,11 @@ tldwdb new views --repeatable --dir migrations`,
 			if err != nil {
 				return err
 			}
-			n, err := numberingOf(dir)
+			there, err := numberedFiles(dir)
 			if err != nil {
 				return err
 			}
-			version, err := n.next(timestamp, sequence, time.Now())
-			if err != nil {
-				return err
-			}
+			version := numberingOf(there).next(timestamp, sequence, time.Now())
 			files := newFiles(version, name, filepath.Base(dir), byDialect, goFile, noTransaction, repeatable)
 			written, err := writeNew(dir, files)
 			if err != nil {
@@ -385,19 +396,12 @@ tldwdb show 0002 --offline`,
 			if err != nil {
 				return err
 			}
-			dialect, err := s.dialect("")
-			if err != nil {
+			file, err := s.migration(id)
+			missing := errors.Is(err, tldwdb.ErrUnknownVersion) // the database may have it
+			if err != nil && !missing {
 				return err
 			}
-			files, err := tldwdb.Files(s.config, dialect)
-			if err != nil {
-				return err
-			}
-			answer := showAnswer{File: tldwdb.File{Migration: id}}
-			i := slices.IndexFunc(files, func(f tldwdb.File) bool { return same(f.Migration, id) })
-			if i >= 0 {
-				answer.File = files[i]
-			}
+			answer := showAnswer{File: file}
 			if !offline {
 				if _, err := a.onDB(cmd, s.config, func(ctx context.Context, db *tldwdb.DB) (texter, error) {
 					status, err := db.Status(ctx)
@@ -414,8 +418,8 @@ tldwdb show 0002 --offline`,
 					return err
 				}
 			}
-			if i < 0 && answer.Status == nil {
-				return fmt.Errorf("%w: %s", tldwdb.ErrUnknownVersion, args[0])
+			if missing && answer.Status == nil {
+				return err
 			}
 			return a.answer(cmd, answer, nil)
 		},
@@ -440,20 +444,36 @@ func same(x, y tldwdb.ID) bool {
 	return x.Version == y.Version
 }
 
-// dialect is the one that the files are read for: as asked, or that of the URL.
-func (s *settings) dialect(asked string) (string, error) {
-	if asked != "" {
-		return asked, nil
+// migration is one as its files have it. Beside [tldwdb.ErrUnknownVersion] it
+// has the ID that was asked for.
+func (s *settings) migration(id tldwdb.ID) (tldwdb.File, error) {
+	u, err := s.url()
+	if err != nil {
+		return tldwdb.File{}, err
 	}
+	files, err := tldwdb.Files(s.config, u.Dialect)
+	if err != nil {
+		return tldwdb.File{}, err
+	}
+	for _, f := range files {
+		if same(f.Migration, id) {
+			return f, nil
+		}
+	}
+	return tldwdb.File{Migration: id}, fmt.Errorf("%w: %s", tldwdb.ErrUnknownVersion, name(id))
+}
+
+// url is the database's, also where it is the default one.
+func (s *settings) url() (dburl.URL, error) {
 	cfg, err := s.config.Effective()
 	if err != nil {
-		return "", &usageError{err}
+		return dburl.URL{}, &usageError{err}
 	}
 	u, err := dburl.Parse(cfg.URL)
 	if err != nil {
-		return "", &usageError{err}
+		return dburl.URL{}, &usageError{err}
 	}
-	return string(u.Dialect), nil
+	return u, nil
 }
 
 func (a *app) editCommand(root *cobra.Command) {
@@ -462,16 +482,21 @@ func (a *app) editCommand(root *cobra.Command) {
 		use: "edit V [flags]", group: groupFiles, short: "Print the path of a migration's file, for an editor",
 		long: `
 Prints the path of the file of version V in the folder of --dir, and refuses when
-the database has applied it: an applied file is changed by a new migration.`,
+the database has applied it: what that did is changed by a new migration. A
+migration that stopped half-way is mended in its file.`,
 		example: `
 tldwdb edit 2 --dir migrations`,
 		args: exactly("the version"),
 		run: func(cmd *cobra.Command, args []string) error {
+			id, err := parseID(args[0])
+			if err != nil {
+				return err
+			}
 			dir, err := a.folder()
 			if err != nil {
 				return err
 			}
-			id, err := parseID(args[0])
+			s, err := a.settings()
 			if err != nil {
 				return err
 			}
@@ -480,22 +505,27 @@ tldwdb edit 2 --dir migrations`,
 				if err != nil {
 					return nil, err
 				}
+				applied := []tldwdb.State{tldwdb.StateApplied, tldwdb.StateBaseline, tldwdb.StateUnknown}
 				for _, m := range status.Migrations {
-					switch {
-					case !same(m.Migration, id):
-					case m.State != tldwdb.StatePending && !m.Migration.Repeatable:
+					if same(m.Migration, id) && !id.Repeatable && slices.Contains(applied, m.State) {
 						return nil, fmt.Errorf("%s is %s in this database: write a new migration that changes what it made", m.Migration, m.State)
-					case m.File == "":
-						return nil, fmt.Errorf("%s is written in Go", m.Migration)
-					default:
-						file := m.File
-						if down {
-							file = strings.TrimSuffix(file, ".up.sql") + ".down.sql"
-						}
-						return pathAnswer{filepath.Join(dir, filepath.FromSlash(file))}, nil
 					}
 				}
-				return nil, fmt.Errorf("%w: %s", tldwdb.ErrUnknownVersion, args[0])
+				file, err := s.migration(id)
+				if err != nil {
+					return nil, err
+				}
+				text := file.Up
+				if down {
+					text = file.Down
+				}
+				switch {
+				case file.Go:
+					return nil, fmt.Errorf("%s is written in Go", file.Migration)
+				case text == nil:
+					return nil, fmt.Errorf("%s has no file that takes it back", file.Migration)
+				}
+				return pathAnswer{filepath.Join(dir, filepath.FromSlash(text.Path))}, nil
 			})
 		},
 	})
@@ -555,9 +585,18 @@ tldwdb sql 2 --from 1 --dialect mysql`,
 			if err != nil {
 				return err
 			}
-			script := tldwdb.ScriptRequest{From: from, Request: req}
-			if script.Dialect, err = s.dialect(dialect); err != nil {
+			u, err := s.url()
+			switch {
+			case err != nil:
 				return err
+			case dialect == "":
+				dialect = u.Dialect
+			case dialect != "mariadb" && !slices.Contains(dialects, dialect):
+				return usagef("--dialect is %q: accepted are sqlite, postgres, mysql and mariadb", dialect)
+			}
+			script := tldwdb.ScriptRequest{From: from, Request: req, Dialect: dialect}
+			if u.Dialect == dburl.MySQL {
+				script.Database = u.Database
 			}
 			if err := tldwdb.Script(&b, s.config, script); err != nil {
 				return err
@@ -615,22 +654,23 @@ tldwdb renumber 2 --dir migrations --dry-run`,
 			if err != nil {
 				return err
 			}
-			n, err := numberingOf(dir)
+			there, err := numberedFiles(dir)
 			if err != nil {
 				return err
 			}
-			to, err := n.next(false, false, time.Now())
-			if err != nil {
-				return err
-			}
+			digits := numberingOf(there).next(false, false, time.Now())
 			if len(args) == 2 {
-				number, err := parseVersion(args[1])
-				if err != nil {
-					return err
-				}
-				to = fmt.Sprintf("%0*d", 4, number)
+				digits = args[1]
 			}
-			renames, err := renamesOf(dir, version, to)
+			to, err := parseVersion(digits)
+			if err != nil {
+				return err
+			}
+			if len(args) == 2 { // with the zeros that the version before had
+				same := slices.DeleteFunc(slices.Clone(there), func(f numberedFile) bool { return f.version != version || len(f.digits) >= len(timestampForm) })
+				digits = numberingOf(same).format(to)
+			}
+			renames, err := renamesOf(there, version, to, digits)
 			if err != nil {
 				return err
 			}
@@ -675,36 +715,23 @@ func (a *app) refuseApplied(cmd *cobra.Command, version int64) error {
 }
 
 // renamesOf lists the files of a version and their new names, none of which may
-// be there.
-func renamesOf(dir string, version int64, to string) ([]renamed, error) {
+// be there. A Go file says its version itself, and cannot be renumbered by its name.
+func renamesOf(files []numberedFile, version, to int64, digits string) ([]renamed, error) {
 	var list []renamed
-	for _, sub := range append([]string{"."}, dialects...) {
-		entries, err := os.ReadDir(filepath.Join(dir, sub))
-		if errors.Is(err, fs.ErrNotExist) && sub != "." {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		for _, entry := range entries {
-			m := leadingNumber.FindStringSubmatch(entry.Name())
-			if m == nil || entry.IsDir() || filepath.Ext(entry.Name()) != ".sql" {
-				continue
-			}
-			found, err := strconv.ParseInt(m[1], 10, 64)
-			if err != nil {
-				continue
-			}
-			if target, err := strconv.ParseInt(to, 10, 64); err == nil && found == target {
-				return nil, fmt.Errorf("version %s is there already: %s", to, filepath.Join(dir, sub, entry.Name()))
-			}
-			if found == version {
-				list = append(list, renamed{filepath.Join(dir, sub, entry.Name()), filepath.Join(dir, sub, to+strings.TrimPrefix(entry.Name(), m[1]))})
-			}
+	for _, f := range files {
+		path := filepath.Join(f.dir, f.name)
+		switch {
+		case f.version == to:
+			return nil, fmt.Errorf("version %s is there already: %s", digits, path)
+		case f.version != version:
+		case filepath.Ext(f.name) == ".go":
+			return nil, fmt.Errorf("%s is written in Go: its version is a field of its GoMigration", path)
+		default:
+			list = append(list, renamed{path, filepath.Join(f.dir, digits+strings.TrimPrefix(f.name, f.digits))})
 		}
 	}
 	if len(list) == 0 {
-		return nil, fmt.Errorf("%w: no file of version %d in %s", tldwdb.ErrUnknownVersion, version, dir)
+		return nil, fmt.Errorf("%w: there is no file of version %d", tldwdb.ErrUnknownVersion, version)
 	}
 	return list, nil
 }

@@ -43,7 +43,11 @@ func (s statusAnswer) text(p *printer) {
 		p.linef("")
 	}
 	for _, m := range s.Migrations {
-		if m.Error != "" && m.State != tldwdb.StateApplied {
+		switch {
+		case m.Error == "" || m.State == tldwdb.StateApplied:
+		case m.State == tldwdb.StateBaseline:
+			p.linef("%s was taken as applied although the schema differed: %s", m.Migration, m.Error)
+		default:
 			p.linef("%s stopped after %d of %s: %s", m.Migration, m.Done, plural(m.Statements, "statement"), m.Error)
 		}
 	}
@@ -132,10 +136,15 @@ func (h historyAnswer) text(p *printer) {
 			when = m.FinishedAt
 		}
 		p.linef("  when  %s (%s)", when.Local().Format("2006-01-02 15:04:05 -0700"), p.ago(when))
-		p.linef("  took  %s", took(m.Duration))
+		word := "error"
+		if m.State == tldwdb.StateBaseline { // nothing has run
+			word = "differed:"
+		} else {
+			p.linef("  took  %s", took(m.Duration))
+		}
 		p.linef("  by    %s, tldwdb %s", m.Actor, m.ToolVersion)
 		if m.Error != "" {
-			p.linef("  error %s", m.Error)
+			p.linef("  %s %s", word, m.Error)
 		}
 	}
 }
@@ -299,9 +308,13 @@ type checkAnswer struct {
 	Current int64 `json:"current"`
 	Head    int64 `json:"head"`
 	Pending int   `json:"pending"`
+	failed  bool
 }
 
 func (c checkAnswer) text(p *printer) {
+	if c.failed { // the error says it
+		return
+	}
 	p.linef("%s the database is at version %d, and nothing is pending", p.paint(colorGreen, "ok:"), c.Current)
 }
 
@@ -310,7 +323,8 @@ func (a *app) checkCommand(root *cobra.Command) {
 		use: "check [flags]", group: groupLook, short: "Say by the exit code whether the schema is current",
 		long: `
 Ends with exit code 0 when the schema is what this program needs, and with 3 when
-migrations are pending, or files and database disagree. It costs one SELECT.`,
+migrations are pending, or files and database disagree. It takes no lock and writes
+nothing.`,
 		example: `
 tldwdb check
 tldwdb check -q || echo 'run tldwdb up first'`,
@@ -320,10 +334,8 @@ tldwdb check -q || echo 'run tldwdb up first'`,
 				if err != nil {
 					return nil, err
 				}
-				if err := db.Check(ctx); err != nil {
-					return nil, err
-				}
-				return checkAnswer{status.Current, status.Head, status.Pending}, nil
+				err = db.Check(ctx)
+				return checkAnswer{status.Current, status.Head, status.Pending, err != nil}, err
 			})
 		},
 	})

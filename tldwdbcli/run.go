@@ -27,8 +27,14 @@ func (a *app) migrateCommands(root *cobra.Command) {
 	a.waitCommand(root)
 }
 
-// resultAnswer is what a run did.
-type resultAnswer struct{ *tldwdb.Result }
+// resultAnswer is what a run did, also one that failed.
+type resultAnswer struct {
+	*tldwdb.Result
+	failed bool
+}
+
+// result is the answer for what a run returned.
+func result(res *tldwdb.Result, err error) (texter, error) { return resultAnswer{res, err != nil}, err }
 
 func (r resultAnswer) text(p *printer) {
 	for _, done := range r.Applied {
@@ -43,9 +49,9 @@ func (r resultAnswer) text(p *printer) {
 		p.linef("the database is at version %d (it was at %d), after waiting %s for the lock", r.After, r.Before, took(r.Waited))
 	case len(r.Applied) > 0:
 		p.linef("the database is at version %d (it was at %d)", r.After, r.Before)
-	case r.Waited > 0 && r.Before != r.After:
+	case r.Waited > 0 && r.Before != r.After && !r.failed:
 		p.linef("another process migrated meanwhile: the database is at version %d (it was at %d)", r.After, r.Before)
-	default:
+	case !r.failed: // the error says it otherwise
 		p.linef("nothing to do: the database is at version %d", r.After)
 	}
 }
@@ -83,12 +89,12 @@ func parseTarget(text string) (target, error) {
 
 // parseVersion reads a version and nothing else.
 func parseVersion(text string) (int64, error) {
-	digits, _, _ := strings.Cut(text, "_") // 0003_users is what other answers show
-	n, err := strconv.ParseInt(digits, 10, 64)
-	if err != nil || n < 0 {
+	digits, _, _ := strings.Cut(text, "_")      // 0003_users is what other answers show
+	n, err := strconv.ParseUint(digits, 10, 63) // with no sign: +1 is a number of steps
+	if err != nil {
 		return 0, usagef("%q is no version: write one such as 3, 0003 or 0003_users", text)
 	}
-	return n, nil
+	return int64(n), nil
 }
 
 func atMost(n int) cobra.PositionalArgs {
@@ -186,8 +192,7 @@ tldwdb up --dry-run`,
 					return planOf(ctx, db, to.request)
 				}
 				if plan == "" && to.request.Goal != tldwdb.GoalVersion {
-					res, err := db.Migrate(ctx, to.request)
-					return resultAnswer{res}, err
+					return result(db.Migrate(ctx, to.request))
 				}
 				return upAsPlanned(ctx, db, to.request, plan)
 			})
@@ -218,7 +223,7 @@ func upAsPlanned(ctx context.Context, db *tldwdb.DB, req tldwdb.Request, id stri
 		if id == "" && errors.Is(err, tldwdb.ErrPlanChanged) && ctx.Err() == nil {
 			continue // another process was quicker
 		}
-		return resultAnswer{res}, err
+		return result(res, err)
 	}
 }
 
@@ -259,8 +264,7 @@ tldwdb down base`,
 				if to.request.Goal == tldwdb.GoalVersion {
 					return downTo(ctx, db, to.request)
 				}
-				res, err := db.Migrate(ctx, to.request)
-				return resultAnswer{res}, err
+				return result(db.Migrate(ctx, to.request))
 			})
 		},
 	})
@@ -278,8 +282,7 @@ func downTo(ctx context.Context, db *tldwdb.DB, req tldwdb.Request) (texter, err
 			return nil, usagef("version %d is above what is applied, and down applies nothing: use 'goto %d'", req.Version, req.Version)
 		}
 	}
-	res, err := db.Apply(ctx, plan)
-	return resultAnswer{res}, err
+	return result(db.Apply(ctx, plan))
 }
 
 func (a *app) redoCommand(root *cobra.Command) {
@@ -298,8 +301,7 @@ tldwdb redo -2`,
 				return err
 			}
 			return a.destructive(cmd, func(ctx context.Context, db *tldwdb.DB) (texter, error) {
-				res, err := db.Migrate(ctx, tldwdb.Request{Goal: tldwdb.GoalRedo, Steps: count})
-				return resultAnswer{res}, err
+				return result(db.Migrate(ctx, tldwdb.Request{Goal: tldwdb.GoalRedo, Steps: count}))
 			})
 		},
 	})
@@ -322,8 +324,7 @@ tldwdb goto 0002`,
 				return err
 			}
 			return a.destructive(cmd, func(ctx context.Context, db *tldwdb.DB) (texter, error) {
-				res, err := db.MigrateTo(ctx, version)
-				return resultAnswer{res}, err
+				return result(db.MigrateTo(ctx, version))
 			})
 		},
 	})
@@ -360,9 +361,20 @@ func (a *app) ask(cmd *cobra.Command, cause error) (name string, asked bool) {
 	if _, err := fmt.Fprint(cmd.ErrOrStderr(), "type the name of the database to go on: "); err != nil {
 		return "", false
 	}
-	line, err := bufio.NewReader(in).ReadString('\n')
-	name = strings.TrimSpace(line)
-	return name, err == nil && name != ""
+	typed := make(chan string, 1)
+	go func() {
+		line, err := bufio.NewReader(in).ReadString('\n')
+		if err != nil {
+			line = ""
+		}
+		typed <- strings.TrimSpace(line)
+	}()
+	select { // nothing else ends the reading of a terminal
+	case name = <-typed:
+		return name, name != ""
+	case <-cmd.Context().Done():
+		return "", false
+	}
 }
 
 type waitAnswer struct {

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"reflect"
 	"slices"
@@ -185,11 +187,14 @@ func (a *app) fileLayer() (layer, error) {
 func parseFile(name string, text []byte) (map[string]string, error) {
 	var document yaml.Node
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
-	if err := decoder.Decode(&document); err != nil {
-		if len(bytes.TrimSpace(text)) == 0 || document.Kind == 0 && strings.Contains(err.Error(), "EOF") {
-			return nil, nil // empty, or comments alone
-		}
+	switch err := decoder.Decode(&document); {
+	case errors.Is(err, io.EOF):
+		return nil, nil // empty, or comments alone
+	case err != nil:
 		return nil, fmt.Errorf("%s: it is not YAML: %s", name, strings.TrimPrefix(firstLine(err.Error()), "yaml: "))
+	}
+	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("%s: expected one YAML document: what is behind '---' would not be read", name)
 	}
 	known := map[string]string{}
 	for _, variable := range variables() {
@@ -224,8 +229,8 @@ func parseFile(name string, text []byte) (map[string]string, error) {
 // nearest suggests the known key that is most like a mistyped one.
 func nearest(key string, known map[string]string) string {
 	plain := func(s string) string { return strings.NewReplacer("_", "", "-", "").Replace(strings.ToLower(s)) }
-	for candidate := range known {
-		if a, b := plain(candidate), plain(key); a == b || strings.HasPrefix(a, b) || strings.HasPrefix(b, a) && a != "" {
+	for _, candidate := range slices.Sorted(maps.Keys(known)) {
+		if a, b := plain(candidate), plain(key); b != "" && (strings.HasPrefix(a, b) || strings.HasPrefix(b, a)) {
 			return "; did you mean " + candidate + "?"
 		}
 	}
@@ -334,17 +339,17 @@ func (s *settings) answer(all bool) (configAnswer, error) {
 			line.Key, line.Variable = "url", "DATABASE_URL"
 		}
 		for _, other := range tldwdb.Settings() {
-			if origin := s.origin[other.Variable]; other.Field == setting.Field && origin != "" {
+			origin := s.origin[other.Variable]
+			// Of several that are set the first one counts, and in production DATABASE_URL.
+			first := line.Origin == "default" || cfg.Environment == tldwdb.Production && strings.HasPrefix(other.Variable, "DATABASE_URL")
+			if other.Field == setting.Field && origin != "" && first {
 				line.Key, line.Variable, line.Origin = fileKey(other.Variable), other.Variable, origin
 			}
 		}
 		seen[setting.Field] = true
-		value, set := values[setting.Field]
-		switch {
-		case set:
+		line.Value = "-"
+		if value, set := values[setting.Field]; set {
 			line.Value = fmt.Sprint(value)
-		default:
-			line.Value = "-"
 		}
 		if setting.Field == "DisablePrePing" { // the variable says the opposite
 			line.Value = map[bool]string{true: "off", false: "on"}[cfg.DisablePrePing]

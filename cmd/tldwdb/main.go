@@ -14,6 +14,7 @@ import (
 
 func main() {
 	root := tldwdbcli.New(tldwdbcli.Options{Use: "tldwdb", Config: tldwdb.Config{Migrations: migrations.FS}})
+	root.Version = tldwdb.Version // --version, as everywhere
 	root.AddCommand(manCommand(root))
 	os.Exit(tldwdbcli.Run(context.Background(), root, os.Args[1:], os.Stdout, os.Stderr))
 }
