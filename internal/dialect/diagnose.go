@@ -69,21 +69,9 @@ func (d *mysqlDialect) Condition(ctx context.Context, c *sql.Conn, _ Facts) (Con
 		return out, err
 	}
 	const grantee = "concat('''', substring_index(current_user(), '@', 1), '''@''', substring_index(current_user(), '@', -1), '''')"
-	rows, err := c.QueryContext(ctx, "SELECT privilege_type FROM information_schema.user_privileges WHERE grantee = "+grantee+
-		" UNION SELECT privilege_type FROM information_schema.schema_privileges WHERE grantee = "+grantee+" AND database() LIKE table_schema")
-	if err != nil {
-		return out, err
-	}
-	defer func() { _ = rows.Close() }() // Err has what it would say
-	var have []string
-	for rows.Next() {
-		var right string
-		if err := rows.Scan(&right); err != nil {
-			return out, err
-		}
-		have = append(have, right)
-	}
-	if err := rows.Err(); err != nil || d.hasRoles(ctx, c) {
+	have, err := queryTexts(ctx, c, "SELECT privilege_type FROM information_schema.user_privileges WHERE grantee = "+grantee+
+		" UNION SELECT privilege_type FROM information_schema.schema_privileges WHERE grantee = "+grantee+" AND database() LIKE table_schema", nil)
+	if err != nil || d.hasRoles(ctx, c) {
 		return out, err
 	}
 	for _, right := range mysqlRights {

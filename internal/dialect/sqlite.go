@@ -253,26 +253,10 @@ func (*sqlite) Snapshot(ctx context.Context, c *sql.Conn) (map[string]string, er
 // databases, as the statements that would take it away. Triggers and views go
 // before the tables that they are about.
 func undoMade(ctx context.Context, c *sql.Conn) (statements []string, err error) {
-	rows, err := c.QueryContext(ctx, `SELECT 'DROP ' || type || ' IF EXISTS temp."' || replace(name, '"', '""') || '"' FROM sqlite_temp_schema`+
+	return queryTexts(ctx, c, `SELECT 'DROP ' || type || ' IF EXISTS temp."' || replace(name, '"', '""') || '"' FROM sqlite_temp_schema`+
 		` WHERE type IN ('table', 'view', 'trigger') AND name NOT LIKE 'sqlite\_%' ESCAPE '\'`+
 		` UNION ALL SELECT 'DETACH "' || replace(name, '"', '""') || '"' FROM pragma_database_list WHERE name NOT IN ('main', 'temp')`+
-		` ORDER BY 1 DESC`)
-	if err != nil {
-		return nil, err
-	}
-	defer func() {
-		if closeErr := rows.Close(); err == nil {
-			err = closeErr
-		}
-	}()
-	for rows.Next() {
-		var statement string
-		if err := rows.Scan(&statement); err != nil {
-			return nil, err
-		}
-		statements = append(statements, statement)
-	}
-	return statements, rows.Err()
+		` ORDER BY 1 DESC`, nil)
 }
 
 func (s *sqlite) RestoreSnapshot(ctx context.Context, c *sql.Conn, before map[string]string) error {
