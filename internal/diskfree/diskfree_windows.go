@@ -1,6 +1,7 @@
 package diskfree
 
 import (
+	"math"
 	"syscall"
 	"unsafe"
 )
@@ -19,5 +20,5 @@ func At(path string) (int64, error) {
 	if ok == 0 {
 		return 0, err
 	}
-	return int64(min(free, 1<<63-1)), nil
+	return int64(min(free, math.MaxInt64)), nil
 }
