@@ -16,11 +16,11 @@ const (
 
 // Difference is one object in which two catalogs differ.
 type Difference struct {
-	Kind   string `json:"kind"`
-	Name   string `json:"name"`
-	Change string `json:"change"`         // [Missing], [Unexpected] or [Different]
-	Want   string `json:"want,omitempty"` // the wanted text
-	Got    string `json:"got,omitempty"`  // the text that is there
+	Kind   string
+	Name   string
+	Change string // [Missing], [Unexpected] or [Different]
+	Want   string // the wanted text
+	Got    string // the text that is there
 }
 
 // Compare lists the objects in which got differs from want, by kind and name.
@@ -47,8 +47,7 @@ func Compare(want, got Catalog) []Difference {
 	return list
 }
 
-// Summary says in a few words what is the matter.
-func (d Difference) Summary() string {
+func (d Difference) summary() string {
 	switch d.Change {
 	case Missing:
 		return fmt.Sprintf("%s %s is missing", d.Kind, d.Name)
@@ -62,7 +61,7 @@ func (d Difference) Summary() string {
 // what is wanted and not there, with a plus what is there and not wanted.
 func (d Difference) String() string {
 	var b strings.Builder
-	b.WriteString(d.Summary())
+	b.WriteString(d.summary())
 	for _, l := range diff(lines(d.Want), lines(d.Got)) {
 		b.WriteString("\n    " + l)
 	}

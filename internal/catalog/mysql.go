@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/tldw/tldwdb/internal/dialect"
 	"github.com/tldw/tldwdb/internal/sqlscan"
@@ -30,6 +31,10 @@ type mysqlObject struct {
 	place          int // of a trigger, among those of one table and event
 }
 
+// restoreTime bounds the statement that puts the session back, which is sent when
+// the caller's context has ended too.
+const restoreTime = 10 * time.Second
+
 // readMySQL works in a session whose sql_mode does not change how statements are
 // written, and puts it back.
 func readMySQL(ctx context.Context, d dialect.Dialect, c *sql.Conn, b *builder) (err error) {
@@ -43,7 +48,9 @@ func readMySQL(ctx context.Context, d dialect.Dialect, c *sql.Conn, b *builder) 
 		return err
 	}
 	defer func() {
-		_, backErr := c.ExecContext(context.WithoutCancel(ctx), fmt.Sprintf("SET SESSION sql_mode = %s, SESSION sql_quote_show_create = %d", d.Literal(mode), quotes))
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), restoreTime)
+		defer cancel()
+		_, backErr := c.ExecContext(ctx, fmt.Sprintf("SET SESSION sql_mode = %s, SESSION sql_quote_show_create = %d", d.Literal(mode), quotes))
 		if err == nil {
 			err = backErr
 		}
