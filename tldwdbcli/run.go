@@ -89,8 +89,10 @@ func parseTarget(text string) (target, error) {
 
 // parseVersion reads a version and nothing else.
 func parseVersion(text string) (int64, error) {
-	digits, _, _ := strings.Cut(text, "_")      // 0003_users is what other answers show
-	n, err := strconv.ParseUint(digits, 10, 63) // with no sign: +1 is a number of steps
+	digits, _, _ := strings.Cut(text, "_") // 0003_users is what other answers show
+
+	// Without a sign: +1 is a number of steps.
+	n, err := strconv.ParseUint(digits, 10, 63)
 	if err != nil {
 		return 0, usagef("%q is no version: write one such as 3, 0003 or 0003_users", text)
 	}
