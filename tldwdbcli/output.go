@@ -224,8 +224,11 @@ var settingName = regexp.MustCompile(`Config\.\w+ \((TLDWDB_\w+)\)`)
 var repairCall = regexp.MustCompile(`call DB\.Repair with Fix\{Migration: ID\{Version: (\d+)\}, Kind: (Fix\w+)\}`)
 
 // hint is what can be done about an error, here.
-func hint(err error) string {
-	text := inCommands.Replace(repairCall.ReplaceAllString(tldwdb.Hint(err), "run 'repair $1=$2'"))
+func hint(err error) string { return inWords(tldwdb.Hint(err)) }
+
+// inWords is advice of the library in the words of the command line.
+func inWords(advice string) string {
+	text := inCommands.Replace(repairCall.ReplaceAllString(advice, "run 'repair $1=$2'"))
 	return settingName.ReplaceAllString(text, "$1")
 }
 

@@ -192,7 +192,7 @@ func (*mysqlDialect) Hint(err error) string {
 	case 1044, 1142, 1227: // access denied to a database, table or administrative statement
 		return "the user may not do this: grant it, or migrate as another user with Config.MigrateURL (TLDWDB_MIGRATE_URL)"
 	case 1419:
-		return "the server keeps a binary log, and trusts only administrators with triggers and functions: set log_bin_trust_function_creators=1, or migrate as an administrator with Config.MigrateURL"
+		return "the server keeps a binary log, and trusts only administrators with triggers and functions: set log_bin_trust_function_creators=1, or migrate as an administrator with Config.MigrateURL (TLDWDB_MIGRATE_URL)"
 	}
 	return ""
 }
