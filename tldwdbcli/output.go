@@ -176,9 +176,10 @@ func (a *app) printer(w io.Writer) *printer {
 			p.width = width
 		}
 		name, _ := a.lookup("TERM")
-		p.live = name != "dumb" && p.width > 0 && knowsSequences(file)
+		able := name != "dumb" && knowsSequences(file)
 		noColor, _ := a.lookup("NO_COLOR")
-		p.color = p.live && noColor == "" && !a.flags.noColor
+		p.live = able && p.width > 0
+		p.color = able && noColor == "" && !a.flags.noColor
 	}
 	return p
 }
