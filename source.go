@@ -39,6 +39,9 @@ func (id ID) String() string {
 	if id.Repeatable {
 		return "R__" + id.Name
 	}
+	if id.Name == "" { // asked for by its version alone
+		return fmt.Sprintf("%04d", id.Version)
+	}
 	return fmt.Sprintf("%04d_%s", id.Version, id.Name)
 }
 
