@@ -21,10 +21,13 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/tldw/tldwdb"
 )
@@ -78,8 +81,14 @@ var errUnhealthy = errors.New("not healthy")
 // usageError is a command line, or a configuration, that cannot be carried out.
 type usageError struct{ err error }
 
-func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Error() string {
+	return passwordInURL.ReplaceAllString(e.err.Error(), "$1***@")
+}
 func (e *usageError) Unwrap() error { return e.err }
+
+// passwordInURL is for a URL that was written where it does not belong, such as
+// behind a command instead of --url: the error repeats what was written.
+var passwordInURL = regexp.MustCompile(`(://[^\s/:@"]*:)[^\s"]*@`)
 
 func usagef(format string, args ...any) error {
 	return &usageError{fmt.Errorf(format, args...)}
@@ -134,6 +143,10 @@ and database disagree, 4 the migration lock was not had in time`),
 	a.lookCommands(root)
 	a.fileCommands(root)
 	a.careCommands(root)
+	root.PersistentFlags().VisitAll(refuseBlank)
+	for _, cmd := range root.Commands() {
+		cmd.Flags().VisitAll(refuseBlank)
+	}
 	return root
 }
 
@@ -211,6 +224,24 @@ func (a *app) globalFlags(root *cobra.Command) {
 	f.BoolVar(&a.flags.noColor, "no-color", false, "no colours on a terminal, as with NO_COLOR")
 }
 
+// refuseBlank makes a flag with an empty value, as of --url "$UNSET", an error: as
+// if it were left out, the command would go to another database, or run another
+// plan, than was meant.
+func refuseBlank(f *pflag.Flag) {
+	if f.Value.Type() == "string" {
+		f.Value = notBlank{f.Value}
+	}
+}
+
+type notBlank struct{ pflag.Value }
+
+func (v notBlank) Set(text string) error {
+	if strings.TrimSpace(text) == "" {
+		return errors.New("there is nothing in it; leave the flag out for the value from elsewhere")
+	}
+	return v.Value.Set(text)
+}
+
 // command is a cobra.Command in the terms of this package.
 type command struct {
 	use, group, short, long, example string
@@ -278,12 +309,13 @@ func (a *app) complain(cmd *cobra.Command, err error) error {
 	if err == nil || errors.As(err, &told) {
 		return err
 	}
-	if a.flags.json && !errors.As(err, new(*usageError)) {
+	usage := errors.As(err, new(*usageError))
+	if a.flags.json && (!usage || slices.Contains(schemaNames(), cmd.Name())) {
 		return a.answerJSON(cmd, nil, err)
 	}
 	p := a.printer(cmd.ErrOrStderr())
 	p.failure(err)
-	if errors.As(err, new(*usageError)) {
+	if usage {
 		p.linef("%s --help shows how it is used", cmd.CommandPath())
 	}
 	return &toldError{err}

@@ -38,7 +38,7 @@ const schemaVersion = 1
 
 // errorMessage is an error in JSON.
 type errorMessage struct {
-	Kind      string                `json:"kind"`                // see errorKinds; "failed" for any other
+	Kind      string                `json:"kind"`                // see errorKinds; usage; "failed" for any other
 	Message   string                `json:"message"`             // one line or several
 	Hint      string                `json:"hint,omitempty"`      // what to do about it
 	Migration *tldwdb.ID            `json:"migration,omitempty"` // which one failed
@@ -68,6 +68,9 @@ var errorKinds = []struct {
 
 func describeError(err error) *errorMessage {
 	m := &errorMessage{Kind: "failed", Message: err.Error(), Hint: hint(err)}
+	if errors.As(err, new(*usageError)) {
+		m.Kind = "usage"
+	}
 	for _, k := range errorKinds {
 		if errors.Is(err, k.kind) {
 			m.Kind = k.word
