@@ -339,7 +339,7 @@ func cut(cell string, width int) string {
 		_, cell, _ = strings.Cut(cell, "m")
 		cell, _, _ = strings.Cut(cell, "\x1b")
 	}
-	return string([]rune(cell)[:width-1]) + "…"
+	return string([]rune(cell)[:max(width-1, 0)]) + "…" // a terminal may be one column wide
 }
 
 // oneLine is a statement as it fits into a line.

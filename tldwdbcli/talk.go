@@ -195,21 +195,12 @@ func (t *talk) clear() {
 	}
 }
 
-// end stops telling, before the answer is printed.
+// end stops telling, before the answer is printed. It is called once, when nothing
+// runs any more.
 func (t *talk) end() {
-	s := t.state
-	s.mu.Lock()
-	select {
-	case <-s.ended:
-		s.mu.Unlock()
-		return
-	default:
-		close(s.ended)
-	}
+	close(t.state.ended)
+	t.state.done.Wait()
+	t.state.mu.Lock()
+	defer t.state.mu.Unlock()
 	t.clear()
-	s.mu.Unlock()
-	s.done.Wait()
-	s.mu.Lock()
-	t.clear()
-	s.mu.Unlock()
 }
