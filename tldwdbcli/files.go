@@ -635,10 +635,12 @@ func (a *app) renumberCommand(root *cobra.Command) {
 		use: "renumber V [NEW] [flags]", group: groupFiles, short: "Give a migration that is not applied another version",
 		long: `
 Renames the files of version V to version NEW, or to one above all others: for a
-branch whose migration was overtaken by another one. It refuses when the database
-has applied V; --offline does not ask it.`,
+branch whose migration was overtaken by another one. Where both have one number, V
+is the whole name. It refuses when the database has applied V; --offline does not
+ask it.`,
 		example: `
-tldwdb renumber 2 --dir migrations --dry-run`,
+tldwdb renumber 2 --dir migrations --dry-run
+tldwdb renumber 0002_add_selected_playlist --dir migrations --dry-run`,
 		args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return errors.New("the version is missing")
@@ -674,8 +676,12 @@ tldwdb renumber 2 --dir migrations --dry-run`,
 			if err != nil {
 				return err
 			}
+			renames, name, err := meant(renames, args[0])
+			if err != nil {
+				return err
+			}
 			if !offline {
-				if err := a.refuseApplied(cmd, version); err != nil {
+				if err := a.refuseApplied(cmd, tldwdb.ID{Version: version, Name: name}); err != nil {
 					return err
 				}
 			}
@@ -692,7 +698,7 @@ tldwdb renumber 2 --dir migrations --dry-run`,
 	cmd.Flags().BoolVar(&offline, "offline", false, "do not ask the database whether it is applied")
 }
 
-func (a *app) refuseApplied(cmd *cobra.Command, version int64) error {
+func (a *app) refuseApplied(cmd *cobra.Command, id tldwdb.ID) error {
 	s, err := a.settings()
 	if err != nil {
 		return err
@@ -705,7 +711,7 @@ func (a *app) refuseApplied(cmd *cobra.Command, version int64) error {
 			return nil, err
 		}
 		for _, m := range status.Migrations {
-			if !m.Migration.Repeatable && m.Migration.Version == version {
+			if same(m.Migration, id) && (id.Name == "" || m.Migration.Name == id.Name) {
 				return nil, fmt.Errorf("%s is applied to this database: it keeps its version", m.Migration)
 			}
 		}
@@ -734,6 +740,32 @@ func renamesOf(files []numberedFile, version, to int64, digits string) ([]rename
 		return nil, fmt.Errorf("%w: there is no file of version %d", tldwdb.ErrUnknownVersion, version)
 	}
 	return list, nil
+}
+
+// meant leaves the files of the one migration that V names, as 0003_users, where
+// two branches have made one each of that version. The name is empty where there
+// is only one: it is a label then.
+func meant(list []renamed, asked string) ([]renamed, string, error) {
+	label := func(f renamed) string {
+		name := strings.TrimSuffix(filepath.Base(f.From), ".sql")
+		name = strings.TrimSuffix(strings.TrimSuffix(name, ".up"), ".down")
+		return leadingNumber.ReplaceAllString(name, "")
+	}
+	var names []string
+	for _, f := range list {
+		if name := label(f); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	if len(names) < 2 {
+		return list, "", nil
+	}
+	_, name, _ := strings.Cut(asked, "_")
+	if !slices.Contains(names, name) {
+		digits, _, _ := strings.Cut(asked, "_")
+		return nil, "", usagef("which one? Write %s_%s", digits, strings.Join(names, " or "+digits+"_"))
+	}
+	return slices.DeleteFunc(list, func(f renamed) bool { return label(f) != name }), name, nil
 }
 
 // renameAll renames all files, or none.
