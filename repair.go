@@ -233,7 +233,7 @@ func (r *run) compareFingerprints(ctx context.Context, f *Finding, j *job, st sq
 		return nil
 	}
 	if now == in.Fingerprint {
-		f.Evidence = append(f.Evidence, "its objects are as they were before it: it had no effect")
+		f.Evidence = append(f.Evidence, "its objects are as they were before it: it had no effect, or one that running it again leaves as it is")
 		return nil
 	}
 	f.Fixes = []FixKind{FixDone, FixRetry}

@@ -1,6 +1,7 @@
 package dialect
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"database/sql"
@@ -471,14 +472,14 @@ func (d *mysqlDialect) Fingerprint(st sqlscan.Statement) string {
 	if st.Verb == "DROP" && len(objects) > 1 && d.mariaDB.Load() {
 		return "" // it drops one after the other: a change does not say that it came to the end
 	}
-	if st.Verb == "TRUNCATE" || st.Verb == "ALTER" && replacesColumns(codeOf(st, d.ScanOptions())) {
-		return "" // the catalogue may be the same before and after
-	}
-	if st.Verb == "RENAME" && onlySwaps(objects) || st.Verb == "ALTER" && h.contains("EXCHANGE") {
-		return "" // a partition and a table of one structure change places too
+	if d.traceless(st) {
+		return ""
 	}
 	var parts []string
+	// A second run of these would empty what has been filled since.
+	dated := h.is(0, "CREATE", "OR", "REPLACE", "TABLE") || h.is(0, "CREATE", "OR", "REPLACE", "SEQUENCE")
 	for _, o := range objects {
+		o.dated = dated
 		expression := o.expression(d)
 		if expression == "" {
 			return ""
@@ -489,6 +490,57 @@ func (d *mysqlDialect) Fingerprint(st sqlscan.Statement) string {
 		return ""
 	}
 	return "(SELECT SHA2(CONCAT_WS('|', " + strings.Join(parts, ", ") + "), 256))"
+}
+
+// traceless reports whether the catalogue may say the same before and after a
+// statement that must not run twice.
+func (d *mysqlDialect) traceless(st sqlscan.Statement) bool {
+	h := codeOf(st, d.ScanOptions())
+	switch {
+	case st.Verb == "TRUNCATE":
+		return true
+	case st.Verb == "RENAME":
+		return onlySwaps(d.objects(h, st.Verb))
+	case st.Verb == "ALTER" && h.is(1, "SEQUENCE"):
+		return h.contains("RESTART") // numbers that have been given out since would be given out again
+	case st.Verb == "ALTER":
+		// A partition and a table of one structure change places too.
+		return replacesColumns(h) || h.contains("EXCHANGE") || emptiesPartition(h)
+	case st.Verb == "CREATE":
+		return expires(h)
+	}
+	return false
+}
+
+// emptiesPartition reports whether it is ALTER TABLE … TRUNCATE PARTITION.
+func emptiesPartition(h head) bool {
+	for i := range h.outside() {
+		if h.is(i, "TRUNCATE", "PARTITION") {
+			return true
+		}
+	}
+	return false
+}
+
+// expires reports whether a CREATE makes an event that the server drops when its
+// time has come: its absence does not say that it never was, and a second run
+// would let it happen again.
+func expires(h head) bool {
+	i := h.skip(1, "OR REPLACE")
+	if h.word(i) == "DEFINER" {
+		i = h.skipDefiner(i)
+	}
+	if h.word(i) != "EVENT" {
+		return false
+	}
+	ends := false
+	for ; i < len(h.tokens) && h.word(i) != "DO"; i++ {
+		if h.is(i, "COMPLETION", "PRESERVE") {
+			return false
+		}
+		ends = ends || h.is(i, "AT") || h.is(i, "ENDS")
+	}
+	return ends
 }
 
 // Definitions asks the server how it would make each object.
@@ -545,8 +597,9 @@ func showCreate(ctx context.Context, c *sql.Conn, query string) (text string, er
 
 // object is one of those that a statement is about.
 type object struct {
-	kind string // a word of the statement: TABLE, VIEW, PROCEDURE …
-	name name
+	kind  string // a word of the statement: TABLE, VIEW, PROCEDURE …
+	name  name
+	dated bool // when it was made counts too
 }
 
 // objects lists what a DDL statement makes, changes or drops. It is empty when
@@ -652,19 +705,27 @@ func replacesColumns(h head) bool {
 
 // onlySwaps reports whether the tables of a RENAME, old and new name in turn,
 // only change places. Where they are alike the catalogue then says the same
-// before and after, and a second run would undo the first.
+// before and after, and a second run would undo the first. A name without a
+// schema may mean the same table as one with any of the schemas that are named.
 func onlySwaps(list []object) bool {
-	var from, to []string
-	for i, o := range list {
-		if i%2 == 0 {
-			from = append(from, o.name.schema+"."+o.name.object)
-		} else {
-			to = append(to, o.name.schema+"."+o.name.object)
-		}
+	current := []string{""}
+	for _, o := range list {
+		current = append(current, o.name.schema)
 	}
-	slices.Sort(from)
-	slices.Sort(to)
-	return slices.Equal(from, to)
+	return slices.ContainsFunc(current, func(schema string) bool {
+		var names [2][]string // old, new
+		for i, o := range list {
+			names[i%2] = append(names[i%2], cmp.Or(o.name.schema, schema)+"."+o.name.object)
+		}
+		for i := range names[1] {
+			if names[0][i] == names[1][i] {
+				return false // it would be refused: the unnamed schema is another one
+			}
+		}
+		slices.Sort(names[0])
+		slices.Sort(names[1])
+		return slices.Equal(names[0], names[1])
+	})
 }
 
 func (d *mysqlDialect) named(h head, i int, verb, kind string) []object {
@@ -687,7 +748,7 @@ func (d *mysqlDialect) named(h head, i int, verb, kind string) []object {
 	if !ok {
 		return nil
 	}
-	objects := []object{{kind, n}}
+	objects := []object{{kind: kind, name: n}}
 	if verb == "ALTER" && (kind == "TABLE" || kind == "EVENT") {
 		// A new name shows whether the old one is gone; one further down in the
 		// statement is told by the old name alone.
@@ -699,7 +760,7 @@ func (d *mysqlDialect) named(h head, i int, verb, kind string) []object {
 				switch strings.ToUpper(renamed.object) {
 				case "COLUMN", "INDEX", "KEY", "CONSTRAINT":
 				default:
-					objects = append(objects, object{kind, renamed})
+					objects = append(objects, object{kind: kind, name: renamed})
 				}
 			}
 		}
@@ -715,7 +776,7 @@ func (d *mysqlDialect) list(h head, i int, kind string) []object {
 		if !ok {
 			return objects
 		}
-		objects = append(objects, object{kind, n})
+		objects = append(objects, object{kind: kind, name: n})
 		if !h.punct(next, ",") && h.word(next) != "TO" {
 			return objects
 		}
@@ -725,7 +786,10 @@ func (d *mysqlDialect) list(h head, i int, kind string) []object {
 
 // expression reads everything that the catalogue says about one object. Rows
 // are combined by exclusive or, which needs no order and cannot be cut short
-// by group_concat_max_len.
+// by group_concat_max_len. The times at which things were made are left out: an
+// OPTIMIZE changes them, and they are others on the replica that takes over, on
+// another node of a cluster and in a restored backup, where the statement would
+// be taken for done. What shows in nothing else can be done again.
 func (o object) expression(d *mysqlDialect) string {
 	schema := "DATABASE()"
 	if o.name.schema != "" {
@@ -746,8 +810,12 @@ func (o object) expression(d *mysqlDialect) string {
 	switch o.kind {
 	case "TABLE", "SEQUENCE", "VIEW":
 		table := at("TABLE_SCHEMA", "TABLE_NAME")
+		properties := []string{"TABLE_TYPE", "ENGINE", "ROW_FORMAT", "TABLE_COLLATION", "CREATE_OPTIONS", "TABLE_COMMENT"}
+		if o.dated {
+			properties = append(properties, "CREATE_TIME")
+		}
 		return "CONCAT_WS('/', " + strings.Join([]string{
-			rows("TABLES", nullable("TABLE_TYPE", "ENGINE", "ROW_FORMAT", "TABLE_COLLATION", "CREATE_OPTIONS", "TABLE_COMMENT", "CREATE_TIME"), table),
+			rows("TABLES", nullable(properties...), table),
 			rows("COLUMNS", nullable("COLUMN_NAME", "ORDINAL_POSITION", "COLUMN_DEFAULT", "IS_NULLABLE", "COLUMN_TYPE", "CHARACTER_SET_NAME", "COLLATION_NAME", "EXTRA", "COLUMN_COMMENT", "GENERATION_EXPRESSION"), table),
 			rows("STATISTICS", nullable("INDEX_NAME", "SEQ_IN_INDEX", "COLUMN_NAME", "SUB_PART", "NON_UNIQUE", "INDEX_TYPE", "INDEX_COMMENT"), table),
 			rows("TABLE_CONSTRAINTS", nullable("CONSTRAINT_NAME", "CONSTRAINT_TYPE"), table),
@@ -756,13 +824,13 @@ func (o object) expression(d *mysqlDialect) string {
 			rows("VIEWS", nullable("VIEW_DEFINITION", "SECURITY_TYPE", "CHECK_OPTION"), table),
 		}, ", ") + ")"
 	case "PROCEDURE", "FUNCTION":
-		return rows("ROUTINES", nullable("ROUTINE_DEFINITION", "CREATED", "LAST_ALTERED", "SQL_MODE", "SECURITY_TYPE", "ROUTINE_COMMENT"), at("ROUTINE_SCHEMA", "ROUTINE_NAME")+" AND ROUTINE_TYPE = '"+o.kind+"'")
+		return rows("ROUTINES", nullable("ROUTINE_DEFINITION", "SQL_MODE", "SECURITY_TYPE", "ROUTINE_COMMENT"), at("ROUTINE_SCHEMA", "ROUTINE_NAME")+" AND ROUTINE_TYPE = '"+o.kind+"'")
 	case "TRIGGER":
 		// By the schema of its table too: without that MariaDB opens every table of
 		// the server to find one trigger.
-		return rows("TRIGGERS", nullable("ACTION_STATEMENT", "ACTION_TIMING", "EVENT_MANIPULATION", "EVENT_OBJECT_TABLE", "CREATED"), at("TRIGGER_SCHEMA", "TRIGGER_NAME")+" AND EVENT_OBJECT_SCHEMA = "+schema)
+		return rows("TRIGGERS", nullable("ACTION_STATEMENT", "ACTION_TIMING", "EVENT_MANIPULATION", "EVENT_OBJECT_TABLE"), at("TRIGGER_SCHEMA", "TRIGGER_NAME")+" AND EVENT_OBJECT_SCHEMA = "+schema)
 	case "EVENT":
-		return rows("EVENTS", nullable("EVENT_DEFINITION", "STATUS", "INTERVAL_VALUE", "INTERVAL_FIELD", "EXECUTE_AT", "STARTS", "ENDS", "CREATED", "LAST_ALTERED"), at("EVENT_SCHEMA", "EVENT_NAME"))
+		return rows("EVENTS", nullable("EVENT_DEFINITION", "STATUS", "INTERVAL_VALUE", "INTERVAL_FIELD", "EXECUTE_AT", "STARTS", "ENDS"), at("EVENT_SCHEMA", "EVENT_NAME"))
 	case "DATABASE", "SCHEMA":
 		return rows("SCHEMATA", nullable("DEFAULT_CHARACTER_SET_NAME", "DEFAULT_COLLATION_NAME"), "SCHEMA_NAME = "+d.Literal(o.name.object))
 	}
