@@ -109,6 +109,9 @@ func (g *journalRun) startOf(ctx context.Context) (int, error) {
 
 // interrupted decides whether the statement that was about to run took effect.
 func (g *journalRun) interrupted(ctx context.Context, in intent, done int) (int, error) {
+	if in.Again {
+		g.again = done
+	}
 	if in.Next == "" || in.Again {
 		return done, nil
 	}

@@ -304,6 +304,14 @@ type AutocommitSwitch interface {
 	WithoutAutocommit(st sqlscan.Statement) (rest string, ok bool)
 }
 
+// Repeater is implemented by an engine that refuses the second run of statements
+// which have no more effect then, those of [ClassRepeatable].
+type Repeater interface {
+	// HasRun reports whether err, of a statement that may have run before, says
+	// that there is nothing left to do.
+	HasRun(st sqlscan.Statement, err error) bool
+}
+
 // New returns the dialect with the given name. native says that the pool uses
 // the driver that this package imports for it, so that the driver's own API can
 // be used.

@@ -353,6 +353,16 @@ func (d *mysqlDialect) Class(st sqlscan.Statement) Class {
 	return ClassOpaque
 }
 
+// HasRun knows the errors of a REVOKE of what is not granted: 1141, 1147 (on a
+// table), 1403 (on a routine), 1962 (MariaDB's roles).
+func (d *mysqlDialect) HasRun(st sqlscan.Statement, err error) bool {
+	switch mysqlNumber(err) {
+	case 1141, 1147, 1403, 1962:
+		return d.behindSet(st).Verb == "REVOKE"
+	}
+	return false
+}
+
 // Refuse knows what the journal stands in the way of: its entry is a statement
 // between the one that is asked about and the one that asks.
 func (d *mysqlDialect) Refuse(st sqlscan.Statement) string {
