@@ -139,6 +139,7 @@ and database disagree, 4 the migration lock was not had in time`),
 		&cobra.Group{ID: groupFiles, Title: "Files:"},
 		&cobra.Group{ID: groupCare, Title: "Take over, and mend:"},
 	)
+	helpAsCalled(root)
 	a.migrateCommands(root)
 	a.lookCommands(root)
 	a.fileCommands(root)
@@ -157,6 +158,22 @@ const (
 	groupFiles = "files"
 	groupCare  = "care"
 )
+
+// helpAsCalled makes the examples say the name that the commands have in this
+// program, and leaves the rest to the help of the program.
+func helpAsCalled(root *cobra.Command) {
+	help := root.HelpFunc()
+	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
+		show := help
+		if root.HasParent() {
+			show = root.Parent().HelpFunc()
+		}
+		example := cmd.Example
+		defer func() { cmd.Example = example }()
+		cmd.Example = strings.ReplaceAll(example, "tldwdb ", root.CommandPath()+" ")
+		show(cmd, args)
+	})
+}
 
 func unknownCommand(cmd *cobra.Command, name string) error {
 	text := fmt.Sprintf("unknown command %q", name)
