@@ -199,6 +199,7 @@ func TestRecognise(t *testing.T) {
 		{"files that each dialect reads otherwise", []string{"1_a.sql:-- +goose Up\nSELECT 'a\\';\n-- +goose Down\nSELECT 1; -- '\n"}, Options{}, "that makes a difference: say which"},
 		{"a directive of ours that does nothing", []string{"1_a.up.sql:SELECT 1;\n-- tldwdb: no-transaction\n"}, Options{}, "1_a.up.sql:2: a directive of tldwdb"},
 		{"pairs and single files", []string{"1_a.up.sql:SELECT 1;", "2_b.sql:SELECT 2;"}, Options{}, "sqlx runs both"},
+		{"a folder of ours", []string{"1_a.up.sql:SELECT 1;", "R__v.sql:SELECT 2;"}, Options{}, "tldwdb runs both as they are"},
 		{"invalid UTF-8", []string{"1_a.up.sql:SELECT 1;\nSELECT '\xe9';"}, Options{}, "1_a.up.sql:2: invalid UTF-8"},
 		{"Alembic before it has written its SQL", []string{"versions/1_a.py:revision = 'abc'\n"}, Options{}, "versions/1_a.py: a revision in Python"},
 	} {

@@ -117,7 +117,11 @@ func (f *folder) recognise() (Tool, error) {
 		return tool, nil
 	}
 	has := func(test func(*input) bool) bool { return slices.ContainsFunc(f.files, test) }
+	pair := func(in *input) bool { return in.top && golangMigrateName.MatchString(in.name) }
+	versioned := func(in *input) bool { return flywayVersion.MatchString(in.name) }
 	switch {
+	case has(pair) && !has(versioned) && has(func(in *input) bool { return flywayRepeats.MatchString(in.name) }):
+		return "", errors.New("there are files of golang-migrate's form, and R__ files as Flyway has them: tldwdb runs both as they are; say which tool runs the folder if it is not that")
 	case has(func(in *input) bool {
 		return in.path == prismaLock || strings.Count(in.path, "/") == 1 && in.name == prismaFile
 	}):
@@ -131,7 +135,6 @@ func (f *folder) recognise() (Tool, error) {
 	case has(func(in *input) bool { return in.top && numberedGo.MatchString(in.name) }):
 		return Goose, nil
 	}
-	pair := func(in *input) bool { return in.top && golangMigrateName.MatchString(in.name) }
 	single := func(in *input) bool { return in.top && sqlxName.MatchString(in.name) && !pair(in) }
 	switch {
 	case has(pair) && has(single):
