@@ -158,7 +158,13 @@ func (r *run) compareForeign(ctx context.Context, req AdoptRequest, hist *histor
 	if err != nil {
 		return adoption, nil, err
 	}
-	adoption.Already = len(missing) == 0 && len(mapped) > 0
+	// What tldwdb has applied itself since, or adopted before theirs went back.
+	adoption.Unapplied = slices.DeleteFunc(adoption.Unapplied, func(id ID) bool {
+		row := hist.find(id)
+		return row != nil && row.state.done()
+	})
+	_, some := hist.current()
+	adoption.Already = len(missing) == 0 && (len(mapped) > 0 || some)
 	return adoption, missing, nil
 }
 
