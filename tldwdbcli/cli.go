@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -30,6 +31,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/tldw/tldwdb"
+	"github.com/tldw/tldwdb/internal/dburl"
 )
 
 // Options is what a program lends to the commands. The zero value has no
@@ -404,6 +406,22 @@ func (a *app) onDB(cmd *cobra.Command, cfg tldwdb.Config, f func(ctx context.Con
 	}()
 	data, err = f(ctx, db)
 	return data, timedOut(ctx, err)
+}
+
+// looking is for commands that only look: a SQLite file that is not there is an
+// empty database, and is not made by a question.
+func looking(cfg *tldwdb.Config) {
+	effective, err := cfg.Effective()
+	if err != nil {
+		return // Open has the same to say
+	}
+	u, err := dburl.Parse(effective.URL)
+	if err != nil || u.Dialect != dburl.SQLite || u.Memory {
+		return
+	}
+	if _, err := os.Stat(u.Path); errors.Is(err, fs.ErrNotExist) {
+		cfg.URL, cfg.MigrateURL = "sqlite://", ""
+	}
 }
 
 // timedOut says what ended the command, instead of "context deadline exceeded" alone.

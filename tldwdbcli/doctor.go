@@ -89,7 +89,7 @@ tldwdb doctor --json`,
 			alone := func(cfg *tldwdb.Config) { cfg.ConnectWait = -1 }
 			_, err = a.onDB(cmd, s.config, func(ctx context.Context, db *tldwdb.DB) (texter, error) {
 				return nil, examine(ctx, answer, db)
-			}, []func(*tldwdb.Config){alone})
+			}, []func(*tldwdb.Config){alone, looking})
 			switch {
 			case errors.As(err, new(*usageError)): // --timeout
 				return err

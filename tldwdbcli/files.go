@@ -176,7 +176,7 @@ tldwdb new views --repeatable --dir migrations`,
 				return err
 			}
 			version := numberingOf(there).next(timestamp, sequence, time.Now())
-			files := newFiles(version, name, filepath.Base(dir), byDialect, goFile, noTransaction, repeatable)
+			files := newFiles(version, name, packageOf(dir), byDialect, goFile, noTransaction, repeatable)
 			written, err := writeNew(dir, files)
 			if err != nil {
 				return err
@@ -198,6 +198,20 @@ tldwdb new views --repeatable --dir migrations`,
 }
 
 func goIdentifier(version, name string) string { return "m" + version + name }
+
+var packageClause = regexp.MustCompile(`(?m)^package (\w+)`)
+
+// packageOf is the Go package of the files in a folder, or else the folder's name.
+func packageOf(dir string) string {
+	files, _ := filepath.Glob(filepath.Join(dir, "*.go")) // the pattern is a good one
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if m := packageClause.FindSubmatch(text); err == nil && m != nil && !strings.HasSuffix(file, "_test.go") {
+			return string(m[1])
+		}
+	}
+	return filepath.Base(dir)
+}
 
 // newFiles are the paths and texts of a new migration.
 func newFiles(version, name, pkg string, byDialect []string, goFile, noTransaction, repeatable bool) map[string]string {
@@ -414,7 +428,7 @@ tldwdb show 0002 --offline`,
 						}
 					}
 					return nil, nil
-				}, nil); err != nil {
+				}, []func(*tldwdb.Config){looking}); err != nil {
 					return err
 				}
 			}
@@ -716,7 +730,7 @@ func (a *app) refuseApplied(cmd *cobra.Command, id tldwdb.ID) error {
 			}
 		}
 		return nil, nil
-	}, nil)
+	}, []func(*tldwdb.Config){looking})
 	return err
 }
 

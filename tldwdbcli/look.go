@@ -111,7 +111,7 @@ tldwdb status --json`,
 					return nil, err
 				}
 				return statusAnswer{status}, nil
-			})
+			}, looking)
 		},
 	})
 }
@@ -172,7 +172,7 @@ tldwdb history 1:2`,
 					return nil, err
 				}
 				return historyAnswer{ran(status.Migrations, from, to, limit)}, nil
-			})
+			}, looking)
 		},
 	})
 	cmd.Flags().IntVarP(&limit, "limit", "n", 0, "at most so many (0: all)")
@@ -252,7 +252,7 @@ tldwdb plan base`,
 			if err != nil {
 				return err
 			}
-			return a.withDB(cmd, func(ctx context.Context, db *tldwdb.DB) (texter, error) { return planOf(ctx, db, req) })
+			return a.withDB(cmd, func(ctx context.Context, db *tldwdb.DB) (texter, error) { return planOf(ctx, db, req) }, looking)
 		},
 	})
 	n.bind(cmd.Flags())
@@ -336,7 +336,7 @@ tldwdb check -q || echo 'run tldwdb up first'`,
 				}
 				err = db.Check(ctx)
 				return checkAnswer{status.Current, status.Head, status.Pending, err != nil}, err
-			})
+			}, looking)
 		},
 	})
 }
@@ -382,7 +382,7 @@ tldwdb verify`,
 					err = fmt.Errorf("%w: %w", errUnhealthy, &tldwdb.HistoryError{Problems: status.Problems})
 				}
 				return answer, err
-			})
+			}, looking)
 		},
 	})
 }

@@ -228,7 +228,12 @@ var settingName = regexp.MustCompile(`Config\.\w+ \((TLDWDB_\w+)\)`)
 var repairCall = regexp.MustCompile(`call DB\.Repair with Fix\{Migration: ID\{Version: (\d+)\}, Kind: (Fix\w+)\}`)
 
 // hint is what can be done about an error, here.
-func hint(err error) string { return inWords(tldwdb.Hint(err)) }
+func hint(err error) string {
+	if advice := tldwdb.Hint(err); advice != "" || !errors.Is(err, context.Canceled) {
+		return inWords(advice)
+	}
+	return "what was not committed is rolled back; on MySQL and MariaDB the next 'up' goes on where this one ended"
+}
 
 // inWords is advice of the library in the words of the command line.
 func inWords(advice string) string {
