@@ -112,12 +112,12 @@ func TestImport(t *testing.T) {
 // bookkeeping are the tables of the tools and of ours.
 var bookkeeping = []string{"tldwdb_history", "goose_db_version", "schema_migrations", "gorp_migrations", "schema_version", "alembic_version"}
 
-// effects describes a database: its schema, and the rows of every table.
 // ofTheServer is what each server, and each of its versions, has its own way with:
 // who made a routine or trigger, who owns the schema public, and whether NOT NULL
 // is a constraint with a name (PostgreSQL 18).
 var ofTheServer = regexp.MustCompile("DEFINER=`[^`]*`@`[^`]*` |schema public \\{.*\\}|relation \\S+ constraint \\S+ NOT NULL \\S+\n")
 
+// effects describes a database: its schema, and the rows of every table.
 func effects(t *testing.T, base *testdb.Database) string {
 	t.Helper()
 	var b strings.Builder
