@@ -227,7 +227,7 @@ func newFiles(version, name, pkg string, byDialect []string, goFile, noTransacti
 	}
 	pair := map[string]string{
 		version + "_" + name + ".up.sql":   head + "-- What the migration does.\n",
-		version + "_" + name + ".down.sql": head + "-- What takes it back. Remove this file if nothing does, and say so in the other one:\n-- tldwdb: irreversible <reason>\n",
+		version + "_" + name + ".down.sql": head + "-- What takes it back. If nothing can: remove this file, and give the other one\n-- the directive irreversible, with the reason.\n",
 	}
 	if repeatable {
 		pair = map[string]string{"R__" + name + ".sql": head + "-- Runs after the others whenever this text changes: DROP ... IF EXISTS, CREATE ...\n"}
