@@ -431,6 +431,8 @@ func timedOut(ctx context.Context, err error) error {
 		return err
 	case errors.Is(ctx.Err(), context.Canceled):
 		return fmt.Errorf("interrupted: %w", err)
+	case errors.Is(err, context.Cause(ctx)):
+		return err // it says so already
 	}
 	return fmt.Errorf("%w: %w", context.Cause(ctx), err)
 }

@@ -62,6 +62,7 @@ const levelPeople = slog.LevelInfo + 1
 var told = []string{
 	"waiting for the migration lock", "waiting for the migrations", "waiting for a server that takes writes, or for the migrations to arrive",
 	"waiting for this node to be in its cluster again", "the database server is there", "a table is locked, trying again",
+	"waiting for a connection to spare",
 	"the session of the holder before cannot be seen from here, waiting for what it may have on its way",
 }
 
