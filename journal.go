@@ -250,7 +250,9 @@ func (g *journalRun) one(ctx context.Context, k int) error {
 		}
 	case class == dialect.ClassOpaque:
 		if err = g.opaque(ctx, text); err == nil {
-			return g.seal(ctx, k)
+			// First what it did, then the entry: an entry that fails may take all of
+			// the open transaction with it.
+			err = g.commit(ctx)
 		}
 	default:
 		err = g.exec(ctx, text)
@@ -262,6 +264,9 @@ func (g *journalRun) one(ctx context.Context, k int) error {
 		return err
 	}
 	g.durable = k + 1
+	if class == dialect.ClassOpaque || class == dialect.ClassSchema && k < len(g.j.statements)-1 && g.d.Fingerprint(st) == "" {
+		return g.seal(ctx, k)
+	}
 	return nil
 }
 
@@ -310,27 +315,23 @@ func (g *journalRun) opaque(ctx context.Context, text string) error {
 	return err
 }
 
-// seal makes statement k, which may have committed a part of what it did, done
-// for good. Nothing in a catalogue could tell later that it ran, and so the
-// proof does not wait for the next entry: that may be rolled back.
+// seal writes that statement k, of which nothing in a catalogue could tell later
+// that it ran, is done for good. The proof does not wait for the next entry: that
+// may be a while, and may be rolled back.
 func (g *journalRun) seal(ctx context.Context, k int) error {
-	commit := func() error {
-		if g.d.TransactionalDDL() {
-			return nil // autocommit is on
-		}
-		_, err := g.conn.ExecContext(ctx, "COMMIT")
-		return err
-	}
-	// First what it did, then the entry: an entry that fails may take all of the
-	// open transaction with it.
-	if err := commit(); err != nil {
-		return err
-	}
-	g.durable = k + 1
 	if err := g.enter(ctx, g.entry(k+1, g.literal(intent{Prefix: prefixHash(g.j.statements, k+1), Hidden: g.hidden}))); err != nil {
 		return err
 	}
-	return commit()
+	return g.commit(ctx)
+}
+
+// commit ends what is open, where autocommit is off.
+func (g *journalRun) commit(ctx context.Context) error {
+	if g.d.TransactionalDDL() {
+		return nil
+	}
+	_, err := g.conn.ExecContext(ctx, "COMMIT")
+	return err
 }
 
 // exec runs one statement of the file.
@@ -428,8 +429,7 @@ func (g *journalRun) write(ctx context.Context, entry string, class dialect.Clas
 	if g.d.TransactionalDDL() || class == dialect.ClassSchema || class == dialect.ClassRepeatable {
 		return nil // autocommit is on, or the statement commits what is open before it begins
 	}
-	_, err := g.conn.ExecContext(ctx, "COMMIT")
-	return err
+	return g.commit(ctx)
 }
 
 // alone runs a statement that the engine does not allow in a transaction, such

@@ -337,6 +337,9 @@ func (d *mysqlDialect) Class(st sqlscan.Statement) Class {
 		return ClassSchema
 	case "ALTER", "RENAME", "TRUNCATE", "IMPORT", "INSTALL", "UNINSTALL":
 		if h.is(1, "USER") {
+			if retainsPassword(codeOf(st, d.ScanOptions())) {
+				return ClassOpaque
+			}
 			return ClassRepeatable
 		}
 		if d.mariaDB.Load() && st.Verb == "ALTER" && h.contains("EXCHANGE") {
@@ -354,11 +357,14 @@ func (d *mysqlDialect) Class(st sqlscan.Statement) Class {
 }
 
 // HasRun knows the errors of a REVOKE of what is not granted: 1141, 1147 (on a
-// table), 1403 (on a routine), 1962 (MariaDB's roles).
+// table), 1403 (on a routine), 1962 (MariaDB's roles); and that of a RESET PERSIST
+// of what is not persisted, 3615.
 func (d *mysqlDialect) HasRun(st sqlscan.Statement, err error) bool {
 	switch mysqlNumber(err) {
 	case 1141, 1147, 1403, 1962:
 		return d.behindSet(st).Verb == "REVOKE"
+	case 3615:
+		return d.behindSet(st).Verb == "RESET"
 	}
 	return false
 }
@@ -515,7 +521,7 @@ func (d *mysqlDialect) traceless(st sqlscan.Statement) bool {
 		return h.contains("RESTART") // numbers that have been given out since would be given out again
 	case st.Verb == "ALTER":
 		// A partition and a table of one structure change places too.
-		return replacesColumns(h) || h.contains("EXCHANGE") || emptiesPartition(h)
+		return replacesColumns(h) || h.contains("EXCHANGE") || emptiesPartition(h) || movesTablespace(h)
 	case st.Verb == "CREATE":
 		return expires(h)
 	}
@@ -526,6 +532,28 @@ func (d *mysqlDialect) traceless(st sqlscan.Statement) bool {
 func emptiesPartition(h head) bool {
 	for i := range h.outside() {
 		if h.is(i, "TRUNCATE", "PARTITION") {
+			return true
+		}
+	}
+	return false
+}
+
+// movesTablespace reports whether it takes a table's file away or in. The catalogue
+// does not show files.
+func movesTablespace(h head) bool {
+	for i := range h.outside() {
+		if h.is(i, "DISCARD") || h.is(i, "IMPORT") {
+			return h.is(i+1, "TABLESPACE") || h.is(i+1, "PARTITION")
+		}
+	}
+	return false
+}
+
+// retainsPassword reports whether an ALTER USER keeps the password that it replaces
+// for a while: a second run would keep the new one, and the old one would be lost.
+func retainsPassword(h head) bool {
+	for i := range h.tokens {
+		if h.is(i, "RETAIN", "CURRENT", "PASSWORD") {
 			return true
 		}
 	}

@@ -64,6 +64,8 @@ func TestMySQLStatements(t *testing.T) {
 		{"CALL p()", ClassOpaque, ""},
 		{"CREATE USER u", ClassOpaque, ""},
 		{"CREATE USER IF NOT EXISTS u", ClassRepeatable, ""},
+		{"ALTER USER u IDENTIFIED BY 'a'", ClassRepeatable, ""},
+		{"ALTER USER u IDENTIFIED BY 'a' RETAIN CURRENT PASSWORD", ClassOpaque, ""},
 		{"GRANT SELECT ON t TO u", ClassRepeatable, ""},
 	} {
 		d := &mysqlDialect{}
@@ -94,7 +96,7 @@ func TestMySQLStatements(t *testing.T) {
 		"RENAME TABLE a TO x, b TO a, x TO b", "ALTER TABLE a EXCHANGE PARTITION p WITH TABLE b", "TRUNCATE TABLE a",
 		"ALTER TABLE a DROP COLUMN c, ADD COLUMN c int DEFAULT 5", "ALTER TABLE d.a CHANGE x y int FIRST, CHANGE COLUMN y x int(10, 2) FIRST",
 		"ALTER TABLE a RENAME COLUMN `x` TO y, RENAME COLUMN y TO X", "ALTER TABLE a ADD c int, ENGINE=InnoDB, DROP c",
-		"RENAME TABLE s.a TO x, b TO a, x TO b", "RENAME TABLE a TO s.x, s.b TO s.a, x TO s.b", "ALTER TABLE a TRUNCATE PARTITION p0", "ALTER SEQUENCE s RESTART WITH 5",
+		"RENAME TABLE s.a TO x, b TO a, x TO b", "RENAME TABLE a TO s.x, s.b TO s.a, x TO s.b", "ALTER TABLE a TRUNCATE PARTITION p0", "ALTER TABLE a DISCARD TABLESPACE", "ALTER TABLE a IMPORT PARTITION p TABLESPACE", "ALTER SEQUENCE s RESTART WITH 5",
 		"CREATE EVENT e ON SCHEDULE AT CURRENT_TIMESTAMP DO DELETE FROM t", "CREATE DEFINER = u@localhost EVENT IF NOT EXISTS e ON SCHEDULE EVERY 1 DAY ENDS '2030-01-01' DO SELECT 1",
 	} {
 		d := &mysqlDialect{}
@@ -102,7 +104,7 @@ func TestMySQLStatements(t *testing.T) {
 			t.Errorf("%s: the fingerprint is %q", text, got)
 		}
 	}
-	for _, text := range []string{"ALTER TABLE a DROP COLUMN c, ADD COLUMN d int", "ALTER TABLE a CHANGE c c bigint", "ALTER TABLE a ADD c int, ADD KEY c (c)",
+	for _, text := range []string{"ALTER TABLE a DROP COLUMN c, ADD COLUMN d int", "ALTER TABLE a CHANGE c c bigint", "ALTER TABLE a ADD c int, ADD KEY c (c)", "ALTER TABLE a ADD import int, DROP discard",
 		"RENAME TABLE s.a TO t.a", "RENAME TABLE s.a TO a, s.b TO b", "RENAME TABLE s.a TO x, b TO a", "ALTER SEQUENCE s INCREMENT BY 5", "CREATE EVENT e ON SCHEDULE EVERY 1 DAY DO SET @at = ends()",
 		"CREATE EVENT e ON SCHEDULE AT CURRENT_TIMESTAMP ON COMPLETION PRESERVE DO SELECT 1"} {
 		d := &mysqlDialect{}
@@ -310,6 +312,27 @@ func TestIsCutOff(t *testing.T) {
 		err := fmt.Errorf("at a statement: %w", &mysql.MySQLError{Number: c.number, Message: c.text})
 		if got := (&mysqlDialect{}).IsCutOff(err); got != c.want {
 			t.Errorf("%v: %v, want %v", err, got, c.want)
+		}
+	}
+}
+
+// TestMySQLHasRun: what a statement finds gone when it runs once more.
+func TestMySQLHasRun(t *testing.T) {
+	t.Parallel()
+	d := &mysqlDialect{}
+	for _, c := range []struct {
+		text   string
+		number uint16
+		want   bool
+	}{
+		{"REVOKE SELECT ON t FROM u", 1147, true},
+		{"RESET PERSIST max_join_size", 3615, true},
+		{"RESET PERSIST max_join_size", 1227, false},
+		{"REVOKE SELECT ON t FROM u", 3615, false},
+	} {
+		st := one(t, d, c.text)
+		if got := d.HasRun(st, &mysql.MySQLError{Number: c.number}); got != c.want {
+			t.Errorf("%s, error %d: %v", c.text, c.number, got)
 		}
 	}
 }
