@@ -4,12 +4,13 @@ GO       ?= go
 FUZZTIME ?= 30s
 BENCH    ?= .
 COUNT    ?= 6
+LOAD     ?= 10s
 TOOL     := $(GO) tool -modfile=internal/tools/go.mod
 # Runs a command with a server of every engine that the machine has.
 WITH     := $(GO) run ./internal/testdb/with --
 
 .DEFAULT_GOAL := help
-.PHONY: help fmt format vet lint quick engines peers test race torture fuzz model bench cover cross deploy tidy check clean
+.PHONY: help fmt format vet lint quick engines peers test race torture load fuzz model bench cover cross deploy tidy check clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +45,10 @@ race: engines peers ## the whole suite under the race detector
 # Without the name of a package, so that go test shows the table of a run that passed.
 torture: engines ## every kind of fault at every place of a run, and a table (an hour; TLDWDB_TORTURE_SEED=n)
 	TLDWDB_TORTURE=all $(WITH) $(GO) test -count=1 -run '^TestTorture$$' -timeout 2h
+
+# Without -short and without the name of a package, as torture.
+load: engines ## a service's load on each engine, disturbed, every write counted, and a table (LOAD=10s for each scenario)
+	TLDWDB_LOAD=$(LOAD) $(WITH) $(GO) test -C internal/loadtest -count=1 -timeout 1h
 
 fuzz: ## each fuzz target for FUZZTIME (30s)
 	@set -e; $(GO) list ./... | while read -r pkg; do \

@@ -193,6 +193,11 @@ func (db *DB) Acquire(ctx context.Context) (*sqlx.Conn, error) {
 	defer cancel()
 	start := time.Now()
 	conn, err := db.pool.Connx(wait)
+	for errors.Is(err, driver.ErrBadConn) && wait.Err() == nil {
+		// A pool that is full hands on connections whose query was cancelled, and
+		// database/sql gives up after three that turn out to be closed.
+		conn, err = db.pool.Connx(wait)
+	}
 	switch {
 	case err == nil:
 		return conn, nil
