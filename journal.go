@@ -426,9 +426,11 @@ func (g *journalRun) write(ctx context.Context, entry string, class dialect.Clas
 	if err := g.enter(ctx, entry); err != nil {
 		return err
 	}
-	if g.d.TransactionalDDL() || class == dialect.ClassSchema || class == dialect.ClassRepeatable {
+	if g.d.TransactionalDDL() || class == dialect.ClassSchema {
 		return nil // autocommit is on, or the statement commits what is open before it begins
 	}
+	// Of those that may run twice some do not commit (CACHE INDEX, RESET PERSIST), and
+	// rows from before one of them would be open still when it is taken for durable.
 	return g.commit(ctx)
 }
 

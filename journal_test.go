@@ -506,6 +506,41 @@ func TestRewind(t *testing.T) {
 	}
 }
 
+// TestRewindKeepsRows: what may run twice does not always commit. Rows from before
+// it are not taken for durable, and not left out when a statement behind it has to
+// be tried again.
+func TestRewindKeepsRows(t *testing.T) {
+	t.Parallel()
+	forEachMySQL(t, func(t *testing.T, tdb *testdb.Database) {
+		admin := tdb.AdminDB(t)
+		execute(t, admin, "CREATE TABLE a (v integer)", "CREATE TABLE b (v integer)", "INSERT INTO b VALUES (5)", "CREATE TABLE c (v integer) ENGINE=MyISAM")
+		between := "CACHE INDEX c IN default"
+		if tdb.Engine == testdb.MySQL {
+			between = "RESET PERSIST IF EXISTS max_connections"
+			if _, err := admin.ExecContext(t.Context(), between); err != nil {
+				t.Skipf("the test account of %s may not: %v", tdb.Engine, err)
+			}
+		}
+		f := files{"1_a.up.sql": "CREATE TABLE made (v integer);\nINSERT INTO a VALUES (1);\n" + between + ";\nUPDATE b SET v = 7;"}
+		holder, err := admin.BeginTx(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := holder.ExecContext(t.Context(), "UPDATE b SET v = 6"); err != nil {
+			t.Fatal(err)
+		}
+		book := &logbook{watched: func(line string) {
+			if strings.Contains(line, "a table is locked") {
+				_ = holder.Rollback() // sql.ErrTxDone at the second such line
+			}
+		}}
+		succeed(t, "up 0001_a; 0 → 1")(open(t, tdb, f, func(cfg *tldwdb.Config) { cfg.LockTimeout, cfg.Logger = time.Second, book.logger() }).Up(t.Context()))
+		if got := rowsOf(t, admin, "SELECT (SELECT count(*) FROM a), (SELECT v FROM b)"); got != "1|7" || !strings.Contains(book.text(), "a table is locked") {
+			t.Errorf("the rows are %q, and the log is\n%s", got, book.text())
+		}
+	})
+}
+
 // TestTimeoutsBehindConcurrentIndex: the limits that a file sets hold to its end.
 func TestTimeoutsBehindConcurrentIndex(t *testing.T) {
 	t.Parallel()

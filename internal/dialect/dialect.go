@@ -233,7 +233,8 @@ const (
 	// ClassSession changes the session only: it is run again when a half-applied
 	// migration is resumed.
 	ClassSession
-	// ClassRepeatable may run twice without harm and commits by itself.
+	// ClassRepeatable may run twice without harm. Most of it commits by itself, and
+	// not all.
 	ClassRepeatable
 	// ClassOpaque may do anything, such as CALL: whether it took effect cannot
 	// be seen.
