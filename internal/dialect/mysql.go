@@ -319,7 +319,7 @@ func (d *mysqlDialect) Class(st sqlscan.Statement) Class {
 			return ClassSession
 		}
 		if h.is(1, "PASSWORD") || h.is(1, "DEFAULT") {
-			return ClassRepeatable
+			return d.account(st)
 		}
 		return ClassSession
 	case "USE", "LOCK", "UNLOCK", "PREPARE", "DEALLOCATE":
@@ -329,18 +329,12 @@ func (d *mysqlDialect) Class(st sqlscan.Statement) Class {
 		case h.is(1, "TEMPORARY"), h.is(1, "OR", "REPLACE", "TEMPORARY"):
 			return ClassTemporary
 		case h.is(1, "USER"), h.is(1, "ROLE"):
-			if h.is(2, "IF") {
-				return ClassRepeatable
-			}
-			return ClassOpaque
+			return d.account(st)
 		}
 		return ClassSchema
 	case "ALTER", "RENAME", "TRUNCATE", "IMPORT", "INSTALL", "UNINSTALL":
 		if h.is(1, "USER") {
-			if retainsPassword(codeOf(st, d.ScanOptions())) {
-				return ClassOpaque
-			}
-			return ClassRepeatable
+			return d.account(st)
 		}
 		if d.mariaDB.Load() && st.Verb == "ALTER" && h.contains("EXCHANGE") {
 			return ClassAlone // without autocommit it waits for a lock of its own session, until that times out
@@ -354,6 +348,28 @@ func (d *mysqlDialect) Class(st sqlscan.Statement) Class {
 	// CALL, EXECUTE, DO, MariaDB's IF, LOOP and the like outside of routines, and
 	// whatever comes with a later version: it may commit what it has done so far.
 	return ClassOpaque
+}
+
+// account is the class of a statement that is about users or roles. It commits by
+// itself, and the catalogue shows nothing of it. MariaDB has done the first of
+// several before it refuses the second.
+func (d *mysqlDialect) account(st sqlscan.Statement) Class {
+	h := codeOf(st, d.ScanOptions())
+	once := st.Verb == "RENAME" || onlyOnce(h)
+	if st.Verb == "CREATE" || st.Verb == "DROP" {
+		once = !h.is(2, "IF")
+	}
+	if !once {
+		return ClassRepeatable
+	}
+	if d.mariaDB.Load() {
+		for i := range h.outside() {
+			if h.punct(i, ",") {
+				return ClassOpaque
+			}
+		}
+	}
+	return ClassSchema
 }
 
 // HasRun knows the errors of a REVOKE of what is not granted: 1141, 1147 (on a
@@ -549,11 +565,12 @@ func movesTablespace(h head) bool {
 	return false
 }
 
-// retainsPassword reports whether an ALTER USER keeps the password that it replaces
-// for a while: a second run would keep the new one, and the old one would be lost.
-func retainsPassword(h head) bool {
+// onlyOnce reports whether an ALTER USER or SET PASSWORD does another thing when it
+// runs again: it keeps the password that it replaces for a while, and would then
+// keep the new one and lose the old; it names the old one; it adds or drops a factor.
+func onlyOnce(h head) bool {
 	for i := range h.tokens {
-		if h.is(i, "RETAIN", "CURRENT", "PASSWORD") {
+		if h.is(i, "RETAIN", "CURRENT", "PASSWORD") || h.is(i, "REPLACE") || h.is(i, "FACTOR") {
 			return true
 		}
 	}

@@ -62,10 +62,17 @@ func TestMySQLStatements(t *testing.T) {
 		{"BEGIN", ClassTransaction, ""},
 		{"BEGIN NOT ATOMIC SET @x = 1; END", ClassOpaque, ""},
 		{"CALL p()", ClassOpaque, ""},
-		{"CREATE USER u", ClassOpaque, ""},
+		{"CREATE USER u", ClassSchema, ""},
+		{"DROP ROLE r", ClassSchema, ""},
+		{"RENAME USER a TO b, b TO a", ClassSchema, ""},
 		{"CREATE USER IF NOT EXISTS u", ClassRepeatable, ""},
 		{"ALTER USER u IDENTIFIED BY 'a'", ClassRepeatable, ""},
-		{"ALTER USER u IDENTIFIED BY 'a' RETAIN CURRENT PASSWORD", ClassOpaque, ""},
+		{"ALTER USER u IDENTIFIED BY 'a' RETAIN CURRENT PASSWORD", ClassSchema, ""},
+		{"ALTER USER u IDENTIFIED BY 'a' REPLACE 'b'", ClassSchema, ""},
+		{"ALTER USER u ADD 2 FACTOR IDENTIFIED BY 'b'", ClassSchema, ""},
+		{"SET PASSWORD FOR u = 'a'", ClassRepeatable, ""},
+		{"SET PASSWORD = 'a' REPLACE 'b'", ClassSchema, ""},
+		{"SET DEFAULT ROLE r TO u", ClassRepeatable, ""},
 		{"GRANT SELECT ON t TO u", ClassRepeatable, ""},
 	} {
 		d := &mysqlDialect{}
@@ -89,6 +96,13 @@ func TestMySQLStatements(t *testing.T) {
 		d.mariaDB.Store(true) // there a DROP of several may stop half-way
 		if several := st.Verb == "DROP" && strings.Contains(c.objects, ","); !several != (d.Fingerprint(st) != "") && c.objects != "" {
 			t.Errorf("%s: MariaDB's fingerprint is %q", c.text, d.Fingerprint(st))
+		}
+	}
+	mariaDB := &mysqlDialect{}
+	mariaDB.mariaDB.Store(true)
+	for text, class := range map[string]Class{"CREATE USER a, b": ClassOpaque, "RENAME USER a TO b": ClassSchema, "DROP USER IF EXISTS a, b": ClassRepeatable} {
+		if got := mariaDB.Class(one(t, mariaDB, text)); got != class {
+			t.Errorf("%s on MariaDB: class %d, want %d", text, got, class)
 		}
 	}
 	// Tables of one structure may change places without a trace.
