@@ -13,13 +13,13 @@ import (
 func TestTraceless(t *testing.T) {
 	t.Parallel()
 	forEachMySQL(t, func(t *testing.T, tdb *testdb.Database) {
-		f := files{"1_setup.up.sql": "CREATE TABLE a (id integer) PARTITION BY RANGE (id) (PARTITION p VALUES LESS THAN (10));\nCREATE TABLE b LIKE a;\nINSERT INTO a VALUES (1);\nCREATE TABLE c (id integer);"}
+		f := files{"1_setup.up.sql": "CREATE TABLE a (id integer) PARTITION BY RANGE (id) (PARTITION p VALUES LESS THAN (10));\nCREATE TABLE b LIKE a;\nINSERT INTO a VALUES (1);\nCREATE TABLE c (id integer, d integer);"}
 		if _, err := open(t, tdb, f).Up(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		for i, statement := range []string{
 			"RENAME TABLE " + tdb.Name() + ".a TO x, b TO a, x TO b", "ALTER TABLE a TRUNCATE PARTITION p",
-			"CREATE EVENT e ON SCHEDULE AT CURRENT_TIMESTAMP DO INSERT INTO a VALUES (2)", "ALTER TABLE c DISCARD TABLESPACE",
+			"CREATE EVENT e ON SCHEDULE AT CURRENT_TIMESTAMP DO INSERT INTO a VALUES (2)", "ALTER TABLE c DROP d, ADD COLUMN (d integer)", "ALTER TABLE c DISCARD TABLESPACE",
 		} {
 			f = f.with(files{string(rune('2'+i)) + "_it.up.sql": statement + ";"})
 			die(t, tdb, f, statement, true)

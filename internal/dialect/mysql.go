@@ -336,13 +336,18 @@ func (d *mysqlDialect) Class(st sqlscan.Statement) Class {
 		if h.is(1, "USER") {
 			return d.account(st)
 		}
-		if d.mariaDB.Load() && st.Verb == "ALTER" && h.contains("EXCHANGE") {
+		if d.mariaDB.Load() && st.Verb == "ALTER" && h.says("EXCHANGE", "PARTITION") {
 			return ClassAlone // without autocommit it waits for a lock of its own session, until that times out
 		}
 		return ClassSchema
-	case "GRANT", "REVOKE", "FLUSH", "ANALYZE", "OPTIMIZE", "REPAIR", "CHECK", "CACHE", "RESET", "STOP", "CHANGE":
+	case "ANALYZE", "LOAD":
+		if i := h.skip(1, "LOCAL", "NO_WRITE_TO_BINLOG"); h.is(i, "TABLE") || h.is(i, "TABLES") || h.is(1, "INDEX") {
+			return ClassRepeatable
+		}
+		return ClassData // MariaDB's ANALYZE UPDATE changes rows; LOAD DATA
+	case "GRANT", "REVOKE", "FLUSH", "OPTIMIZE", "REPAIR", "CHECK", "CACHE", "RESET", "STOP", "CHANGE":
 		return ClassRepeatable
-	case "INSERT", "REPLACE", "UPDATE", "DELETE", "SELECT", "WITH", "VALUES", "TABLE", "LOAD", "HANDLER", "SHOW", "DESCRIBE", "DESC", "EXPLAIN", "HELP", "(":
+	case "INSERT", "REPLACE", "UPDATE", "DELETE", "SELECT", "WITH", "VALUES", "TABLE", "HANDLER", "SHOW", "DESCRIBE", "DESC", "EXPLAIN", "HELP", "(":
 		return ClassData
 	}
 	// CALL, EXECUTE, DO, MariaDB's IF, LOOP and the like outside of routines, and
@@ -537,19 +542,9 @@ func (d *mysqlDialect) traceless(st sqlscan.Statement) bool {
 		return h.contains("RESTART") // numbers that have been given out since would be given out again
 	case st.Verb == "ALTER":
 		// A partition and a table of one structure change places too.
-		return replacesColumns(h) || h.contains("EXCHANGE") || emptiesPartition(h) || movesTablespace(h)
+		return replacesColumns(h) || h.says("EXCHANGE", "PARTITION") || h.says("TRUNCATE", "PARTITION") || movesTablespace(h)
 	case st.Verb == "CREATE":
 		return expires(h)
-	}
-	return false
-}
-
-// emptiesPartition reports whether it is ALTER TABLE … TRUNCATE PARTITION.
-func emptiesPartition(h head) bool {
-	for i := range h.outside() {
-		if h.is(i, "TRUNCATE", "PARTITION") {
-			return true
-		}
 	}
 	return false
 }
@@ -713,23 +708,36 @@ func (h head) skipDefiner(i int) int {
 	return i
 }
 
+// noColumns are the words that say of DROP, ADD or RENAME that it is not about a
+// column. None of them can be a column's name without quotes.
+var noColumns = map[string]bool{
+	"INDEX": true, "KEY": true, "PRIMARY": true, "UNIQUE": true, "FULLTEXT": true, "SPATIAL": true,
+	"FOREIGN": true, "CONSTRAINT": true, "CHECK": true, "PARTITION": true,
+}
+
 // replacesColumns reports whether an ALTER TABLE takes a column away and makes one
 // of the same name: the table may look as before, and a second run would empty the
 // column, or swap two of them back.
 func replacesColumns(h head) bool {
 	gone, made := map[string]bool{}, map[string]bool{}
+	column := func(at int) (string, int) {
+		n, next, _ := h.nameAt(h.skip(at, "COLUMN", "IF EXISTS", "IF NOT EXISTS"))
+		return strings.ToLower(n.object), next
+	}
 	part := func(i int) {
-		column := func(at int) (string, int) {
-			n, next, _ := h.nameAt(h.skip(at, "COLUMN", "IF EXISTS", "IF NOT EXISTS"))
-			return strings.ToLower(n.object), next
+		if noColumns[h.word(i+1)] {
+			return
 		}
 		switch h.word(i) {
 		case "DROP":
 			name, _ := column(i + 1)
 			gone[name] = true
 		case "ADD":
-			name, _ := column(i + 1)
+			name, next := column(i + 1)
 			made[name] = true
+			for _, name := range h.firstIn(next) { // ADD (a int, b int)
+				made[name] = true
+			}
 		case "CHANGE":
 			old, next := column(i + 1)
 			name, _ := column(next)
@@ -743,8 +751,8 @@ func replacesColumns(h head) bool {
 			}
 		}
 	}
-	_, next, _ := h.nameAt(h.skip(1, "IGNORE", "TABLE", "IF EXISTS"))
-	part(next)
+	_, next, _ := h.nameAt(h.skip(1, "ONLINE", "IGNORE", "TABLE", "IF EXISTS"))
+	part(h.skipWait(next))
 	for i := range h.outside() {
 		if h.punct(i, ",") {
 			part(i + 1)
@@ -756,6 +764,35 @@ func replacesColumns(h head) bool {
 		}
 	}
 	return false
+}
+
+// firstIn are the names, in lower case, with which the parts of the brackets begin
+// that open at token i. There are none where no bracket is.
+func (h head) firstIn(i int) (names []string) {
+	for depth := 0; i < len(h.tokens); i++ {
+		switch {
+		case h.punct(i, "("):
+			depth++
+		case h.punct(i, ")"):
+			depth--
+		}
+		if depth == 0 {
+			break
+		}
+		if depth == 1 && (h.punct(i, "(") || h.punct(i, ",")) {
+			names = append(names, strings.ToLower(h.name(i+1)))
+		}
+	}
+	return names
+}
+
+// skipWait passes over MariaDB's WAIT 5 or NOWAIT, which may stand behind a table's
+// name.
+func (h head) skipWait(i int) int {
+	if h.is(i, "WAIT") {
+		return i + 2
+	}
+	return h.skip(i, "NOWAIT")
 }
 
 // onlySwaps reports whether the tables of a RENAME, old and new name in turn,
@@ -832,6 +869,7 @@ func (d *mysqlDialect) list(h head, i int, kind string) []object {
 			return objects
 		}
 		objects = append(objects, object{kind: kind, name: n})
+		next = h.skipWait(next)
 		if !h.punct(next, ",") && h.word(next) != "TO" {
 			return objects
 		}

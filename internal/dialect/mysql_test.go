@@ -100,7 +100,8 @@ func TestMySQLStatements(t *testing.T) {
 	}
 	mariaDB := &mysqlDialect{}
 	mariaDB.mariaDB.Store(true)
-	for text, class := range map[string]Class{"CREATE USER a, b": ClassOpaque, "RENAME USER a TO b": ClassSchema, "DROP USER IF EXISTS a, b": ClassRepeatable} {
+	for text, class := range map[string]Class{"CREATE USER a, b": ClassOpaque, "RENAME USER a TO b": ClassSchema, "DROP USER IF EXISTS a, b": ClassRepeatable,
+		"ALTER TABLE a EXCHANGE PARTITION p WITH TABLE b": ClassAlone, "ALTER TABLE a ADD exchange int": ClassSchema, "ANALYZE LOCAL TABLE t": ClassRepeatable, "ANALYZE FORMAT=JSON UPDATE t SET v = 1": ClassData, "LOAD INDEX INTO CACHE t": ClassRepeatable} {
 		if got := mariaDB.Class(one(t, mariaDB, text)); got != class {
 			t.Errorf("%s on MariaDB: class %d, want %d", text, got, class)
 		}
@@ -110,6 +111,8 @@ func TestMySQLStatements(t *testing.T) {
 		"RENAME TABLE a TO x, b TO a, x TO b", "ALTER TABLE a EXCHANGE PARTITION p WITH TABLE b", "TRUNCATE TABLE a",
 		"ALTER TABLE a DROP COLUMN c, ADD COLUMN c int DEFAULT 5", "ALTER TABLE d.a CHANGE x y int FIRST, CHANGE COLUMN y x int(10, 2) FIRST",
 		"ALTER TABLE a RENAME COLUMN `x` TO y, RENAME COLUMN y TO X", "ALTER TABLE a ADD c int, ENGINE=InnoDB, DROP c",
+		"ALTER ONLINE TABLE a DROP c, ADD c int", "ALTER TABLE a WAIT 5 RENAME COLUMN x TO y, RENAME COLUMN y TO x", "ALTER ONLINE IGNORE TABLE IF EXISTS a NOWAIT DROP c, ADD c int", "ALTER TABLE a DROP c, ADD COLUMN (b decimal(5, 2), C int)",
+		"RENAME TABLE a NOWAIT TO x, b WAIT 5 TO a, x TO b",
 		"RENAME TABLE s.a TO x, b TO a, x TO b", "RENAME TABLE a TO s.x, s.b TO s.a, x TO s.b", "ALTER TABLE a TRUNCATE PARTITION p0", "ALTER TABLE a DISCARD TABLESPACE", "ALTER TABLE a IMPORT PARTITION p TABLESPACE", "ALTER SEQUENCE s RESTART WITH 5",
 		"CREATE EVENT e ON SCHEDULE AT CURRENT_TIMESTAMP DO DELETE FROM t", "CREATE DEFINER = u@localhost EVENT IF NOT EXISTS e ON SCHEDULE EVERY 1 DAY ENDS '2030-01-01' DO SELECT 1",
 	} {
@@ -118,7 +121,8 @@ func TestMySQLStatements(t *testing.T) {
 			t.Errorf("%s: the fingerprint is %q", text, got)
 		}
 	}
-	for _, text := range []string{"ALTER TABLE a DROP COLUMN c, ADD COLUMN d int", "ALTER TABLE a CHANGE c c bigint", "ALTER TABLE a ADD c int, ADD KEY c (c)", "ALTER TABLE a ADD import int, DROP discard",
+	for _, text := range []string{"ALTER TABLE a DROP COLUMN c, ADD COLUMN d int", "ALTER TABLE a CHANGE c c bigint", "ALTER TABLE a DROP INDEX i, ADD INDEX i (c)", "ALTER TABLE a DROP PRIMARY KEY, ADD PRIMARY KEY (c)", "ALTER TABLE a DROP c, ADD b decimal(5, c)", "ALTER TABLE a ADD exchange int",
+		"ALTER TABLE a ADD c int, ADD KEY c (c)", "ALTER TABLE a ADD import int, DROP discard",
 		"RENAME TABLE s.a TO t.a", "RENAME TABLE s.a TO a, s.b TO b", "RENAME TABLE s.a TO x, b TO a", "ALTER SEQUENCE s INCREMENT BY 5", "CREATE EVENT e ON SCHEDULE EVERY 1 DAY DO SET @at = ends()",
 		"CREATE EVENT e ON SCHEDULE AT CURRENT_TIMESTAMP ON COMPLETION PRESERVE DO SELECT 1"} {
 		d := &mysqlDialect{}

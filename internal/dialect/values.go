@@ -113,6 +113,16 @@ func (h head) outside() iter.Seq2[int, sqlscan.Token] {
 	}
 }
 
+// says reports whether the words stand one after the other, and in no brackets.
+func (h head) says(words ...string) bool {
+	for i := range h.outside() {
+		if h.is(i, words...) {
+			return true
+		}
+	}
+	return false
+}
+
 // calls reports whether token i is the name of one of the functions, called.
 func (h head) calls(i int, functions ...string) bool {
 	return h.punct(i+1, "(") && slices.Contains(functions, h.word(i))
