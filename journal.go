@@ -264,10 +264,23 @@ func (g *journalRun) one(ctx context.Context, k int) error {
 		return err
 	}
 	g.durable = k + 1
-	if class == dialect.ClassOpaque || class == dialect.ClassSchema && k < len(g.j.statements)-1 && g.d.Fingerprint(st) == "" {
+	if g.unseen(k) {
 		return g.seal(ctx, k)
 	}
 	return nil
+}
+
+// unseen reports whether nothing in a catalogue tells later that statement k, which
+// commits by itself, ran. Behind the last one the end of the account follows at once,
+// but what is opaque leaves something to say of the session.
+func (g *journalRun) unseen(k int) bool {
+	switch g.j.classes[k] {
+	case dialect.ClassOpaque:
+		return true
+	case dialect.ClassSchema, dialect.ClassAlone:
+		return k < len(g.j.statements)-1 && g.d.Fingerprint(g.j.statements[k]) == ""
+	}
+	return false
 }
 
 // watched runs a statement whose functions may change the session. Its entry says
@@ -315,8 +328,7 @@ func (g *journalRun) opaque(ctx context.Context, text string) error {
 	return err
 }
 
-// seal writes that statement k, of which nothing in a catalogue could tell later
-// that it ran, is done for good. The proof does not wait for the next entry: that
+// seal writes that statement k, which is unseen, is done for good. The proof does not wait for the next entry: that
 // may be a while, and may be rolled back.
 func (g *journalRun) seal(ctx context.Context, k int) error {
 	if err := g.enter(ctx, g.entry(k+1, g.literal(intent{Prefix: prefixHash(g.j.statements, k+1), Hidden: g.hidden}))); err != nil {

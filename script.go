@@ -534,8 +534,8 @@ func (s *scripter) one(g *journalRun, k int) {
 		s.own("COMMIT")
 	}
 	s.alone(g, class, written)
-	if class == dialect.ClassOpaque {
-		g.hidden = true // as above
+	if g.unseen(k) {
+		g.hidden = g.hidden || class == dialect.ClassOpaque // as above
 		if !transactional {
 			s.own("COMMIT")
 		}

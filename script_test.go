@@ -577,6 +577,23 @@ func TestScriptCutBehindRoutine(t *testing.T) {
 	})
 }
 
+// TestScriptSealed: a script that ends behind a TRUNCATE has said that it is done.
+func TestScriptSealed(t *testing.T) {
+	t.Parallel()
+	forEachMySQL(t, func(t *testing.T, tdb *testdb.Database) {
+		f := files{"1_a.up.sql": "CREATE TABLE log (what varchar(20));\nTRUNCATE TABLE log;\nINSERT INTO log VALUES ('end');"}
+		cut, _, found := strings.Cut(scriptOf(t, tdb, f, 0, tldwdb.Request{}), "INSERT INTO log VALUES ('end')")
+		if !found {
+			t.Fatal("no such statement")
+		}
+		scripted(cut).run(t, tdb)
+		succeed(t, "up 0001_a; 0 → 1")(open(t, tdb, f).Up(t.Context()))
+		if got := rowsOf(t, tdb.AdminDB(t), "SELECT what FROM log"); got != "end" {
+			t.Errorf("the log has %q", got)
+		}
+	})
+}
+
 // TestScriptForeignKeys: a file that leaves rows without their parents is rolled
 // back.
 func TestScriptForeignKeys(t *testing.T) {

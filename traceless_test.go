@@ -46,9 +46,10 @@ func TestTraceless(t *testing.T) {
 func TestSealed(t *testing.T) {
 	t.Parallel()
 	forEachMySQL(t, func(t *testing.T, tdb *testdb.Database) {
-		f := files{"1_setup.up.sql": "CREATE TABLE a (id integer PRIMARY KEY);\nCREATE TABLE b LIKE a;\nINSERT INTO a VALUES (1);"}
+		f := files{"1_setup.up.sql": "CREATE TABLE a (id integer PRIMARY KEY);\nCREATE TABLE b LIKE a;\nINSERT INTO a VALUES (1);\n" +
+			"CREATE TABLE p (id integer) PARTITION BY RANGE (id) (PARTITION p VALUES LESS THAN (10));\nCREATE TABLE q (id integer);\nINSERT INTO q VALUES (3);"}
 		succeed(t, "up 0001_setup; 0 → 1")(open(t, tdb, f).Up(t.Context()))
-		for i, statement := range []string{"TRUNCATE TABLE b", "RENAME TABLE a TO x, b TO a, x TO b"} {
+		for i, statement := range []string{"TRUNCATE TABLE b", "RENAME TABLE a TO x, b TO a, x TO b", "ALTER TABLE p EXCHANGE PARTITION p WITH TABLE q"} {
 			died := "INSERT INTO a VALUES (" + string(rune('7'+i)) + ")"
 			f = f.with(files{string(rune('2'+i)) + "_it.up.sql": "INSERT INTO b VALUES (5);\n" + statement + ";\n" + died + ";"})
 			die(t, tdb, f, died, false)
@@ -60,8 +61,8 @@ func TestSealed(t *testing.T) {
 			}
 		}
 		admin := tdb.AdminDB(t)
-		if got := rowsOf(t, admin, "SELECT id FROM a ORDER BY id") + "|" + rowsOf(t, admin, "SELECT id FROM b ORDER BY id"); got != "2\n5\n8|1\n7" {
-			t.Errorf("a and b have %q", got)
+		if got := rowsOf(t, admin, "SELECT id FROM a ORDER BY id") + "|" + rowsOf(t, admin, "SELECT id FROM b ORDER BY id") + "|" + rowsOf(t, admin, "SELECT id FROM p"); got != "2\n5\n8\n9|1\n5\n7|3" {
+			t.Errorf("a, b and p have %q", got)
 		}
 	})
 }
