@@ -296,3 +296,17 @@ func TestLeaseClockJumps(t *testing.T) {
 		}
 	})
 }
+
+// TestLeaseLeavesLocksOut: under LOCK TABLES neither the lease nor the history could
+// be written, and every dump has one.
+func TestLeaseLeavesLocksOut(t *testing.T) {
+	t.Parallel()
+	forEachMySQL(t, func(t *testing.T, tdb *testdb.Database) {
+		f := files{"1_a.up.sql": "CREATE TABLE a (id integer);\nLOCK TABLES a WRITE;\nINSERT INTO a VALUES (1);\nUNLOCK TABLES;\nCREATE TABLE b (id integer);"}
+		log := &logbook{}
+		succeed(t, "up 0001_a; 0 → 1")(open(t, tdb, f, leased, func(cfg *tldwdb.Config) { cfg.Logger = log.logger() }).Up(t.Context()))
+		if got := rowsOf(t, tdb.AdminDB(t), "SELECT id FROM a"); got != "1" || !strings.Contains(log.text(), "LOCK TABLES is left out") {
+			t.Errorf("a has %q, and the log is\n%s", got, log.text())
+		}
+	})
+}
