@@ -214,7 +214,14 @@ func (g *journalRun) one(ctx context.Context, k int) error {
 		g.log.LogAttrs(ctx, slog.LevelWarn, "LOCK TABLES is left out under a lease", slog.String("migration", g.j.id.String()), slog.Int("statement", k+1))
 		return nil
 	}
+	engine, switches := g.d.(dialect.AutocommitSwitch)
 	if class == dialect.ClassSession || class == dialect.ClassTemporary {
+		if switches && engine.OutsideTransaction(st) {
+			// What is open is rows with their entries, and complete.
+			if err := g.commit(ctx); err != nil {
+				return err
+			}
+		}
 		return g.exec(ctx, text)
 	}
 	if class == dialect.ClassData && g.d.TransactionalDDL() && g.d.MayHide(st) {
@@ -246,7 +253,6 @@ func (g *journalRun) one(ctx context.Context, k int) error {
 	}
 	g.begun = true
 	var err error
-	engine, switches := g.d.(dialect.AutocommitSwitch)
 	switch {
 	case class == dialect.ClassAlone && switches:
 		err = g.autocommitted(ctx, engine, text)

@@ -510,6 +510,9 @@ func (s *scripter) one(g *journalRun, k int) {
 	}
 	switch {
 	case class == dialect.ClassSession || class == dialect.ClassTemporary:
+		if engine, switches := s.d.(dialect.AutocommitSwitch); switches && engine.OutsideTransaction(st) {
+			s.own("COMMIT")
+		}
 		s.lines(s.client.Statement(written))
 		return
 	case class == dialect.ClassData || class == dialect.ClassSchema && transactional:

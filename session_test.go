@@ -453,3 +453,21 @@ func TestSetRole(t *testing.T) {
 		})
 	}
 }
+
+// TestSetOutsideTransaction: a setting that cannot be made in a transaction can be
+// made behind rows all the same: a file is written for autocommit. So is its script.
+func TestSetOutsideTransaction(t *testing.T) {
+	t.Parallel()
+	forEachMySQL(t, func(t *testing.T, tdb *testdb.Database) {
+		f := files{"1_a.up.sql": "CREATE TABLE a (id integer);\nINSERT INTO a VALUES (1);\nSET TRANSACTION ISOLATION LEVEL SERIALIZABLE;\nINSERT INTO a VALUES (2);"}
+		admin := tdb.AdminDB(t)
+		if _, err := admin.ExecContext(t.Context(), "SET SESSION sql_log_bin = 1"); err == nil { // who may
+			f["1_a.up.sql"] += "\nSET @old = @@sql_log_bin, sql_log_bin = 0;\nINSERT INTO a VALUES (3);\nSET SESSION sql_log_bin = @old;\nINSERT INTO a VALUES (4);"
+		}
+		scripted(scriptOf(t, tdb, f, 0, tldwdb.Request{})).run(t, testdb.New(t, tdb.Engine))
+		succeed(t, "up 0001_a; 0 → 1")(open(t, tdb, f).Up(t.Context()))
+		if got := rowsOf(t, admin, "SELECT id FROM a ORDER BY id"); !strings.HasPrefix(got, "1\n2") {
+			t.Errorf("the rows are %q", got)
+		}
+	})
+}

@@ -303,6 +303,9 @@ type AutocommitSwitch interface {
 	// and as it was where the two cannot be told apart. ok says that it leaves
 	// autocommit alone.
 	WithoutAutocommit(st sqlscan.Statement) (rest string, ok bool)
+	// OutsideTransaction reports whether a statement of ClassSession is refused while
+	// a transaction is open. With autocommit on, which a file is written for, none is.
+	OutsideTransaction(st sqlscan.Statement) bool
 }
 
 // Repeater is implemented by an engine that refuses the second run of statements

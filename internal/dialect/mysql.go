@@ -473,6 +473,21 @@ func (d *mysqlDialect) WithoutAutocommit(st sqlscan.Statement) (rest string, ok 
 	return st.Text[:list[0].from] + " " + strings.Join(kept, ", ") + st.Text[list[len(list)-1].to:], false
 }
 
+// OutsideTransaction knows SET TRANSACTION, and the settings of the binary log.
+func (d *mysqlDialect) OutsideTransaction(st sqlscan.Statement) bool {
+	if st.Verb != "SET" {
+		return false
+	}
+	h := codeOf(st, d.ScanOptions())
+	for i := range h.tokens {
+		switch h.word(i) {
+		case "SQL_LOG_BIN", "BINLOG_FORMAT", "BINLOG_DIRECT_NON_TRANSACTIONAL_UPDATES", "GTID_NEXT":
+			return true
+		}
+	}
+	return h.is(1, "TRANSACTION")
+}
+
 // DropTemporary names the table: the server shows nobody which temporary tables
 // a session has.
 func (d *mysqlDialect) DropTemporary(st sqlscan.Statement) string {
