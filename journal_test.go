@@ -541,6 +541,18 @@ func TestRewindKeepsRows(t *testing.T) {
 	})
 }
 
+// TestDatabaseRenamed: what PostgreSQL takes inside a transaction is in one with its
+// entry, also where a file without one says it.
+func TestDatabaseRenamed(t *testing.T) {
+	t.Parallel()
+	tdb, other := testdb.New(t, testdb.Postgres), testdb.New(t, testdb.Postgres)
+	rename, back := "ALTER DATABASE "+other.Name()+" RENAME TO "+other.Name()+"_2", "ALTER DATABASE "+other.Name()+"_2 RENAME TO "+other.Name()
+	f := files{"1_a.up.sql": "-- tldwdb: no-transaction\nCREATE TABLE log (id integer);\n" + rename + ";\nINSERT INTO log VALUES (1);"}
+	die(t, tdb, f, rename, true)
+	succeed(t, "up 0001_a; 0 → 1")(open(t, tdb, f).Up(t.Context()))
+	execute(t, tdb.AdminDB(t), back)
+}
+
 // TestTimeoutsBehindConcurrentIndex: the limits that a file sets hold to its end.
 func TestTimeoutsBehindConcurrentIndex(t *testing.T) {
 	t.Parallel()

@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -399,7 +400,7 @@ func (p *postgres) Class(st sqlscan.Statement) Class {
 		return ClassSession
 	case "SET", "RESET", "LISTEN", "UNLISTEN", "DEALLOCATE", "LOAD", "DISCARD":
 		return ClassSession
-	case "VACUUM", "CHECKPOINT":
+	case "VACUUM", "CHECKPOINT", "REPACK":
 		return ClassRepeatable
 	case "REINDEX":
 		if reindexesConcurrently(st, h) {
@@ -432,7 +433,7 @@ func (p *postgres) Class(st sqlscan.Statement) Class {
 		return ClassSchema
 	case "ALTER":
 		switch {
-		case h.is(1, "SYSTEM"), h.is(1, "DATABASE"):
+		case h.is(1, "SYSTEM"), h.is(1, "DATABASE") && h.says("SET", "TABLESPACE"):
 			return ClassRepeatable
 		case h.is(1, "SUBSCRIPTION"):
 			return ClassOpaque
@@ -441,13 +442,17 @@ func (p *postgres) Class(st sqlscan.Statement) Class {
 		}
 		return ClassSchema
 	case "DO":
-		if strings.Contains(strings.ToUpper(st.Text), "COMMIT") {
+		if endsTransactions.MatchString(st.Text) {
 			return ClassOpaque // the block may end transactions of its own
 		}
 		return ClassData
 	}
 	return ClassData
 }
+
+// endsTransactions finds the words with which a block ends a transaction, or calls
+// a procedure that may.
+var endsTransactions = regexp.MustCompile(`(?i)\b(COMMIT|ROLLBACK|CALL)\b`)
 
 // temporary reports whether the statement goes on with TEMP at token i. GLOBAL
 // and LOCAL mean nothing to the server.
