@@ -541,6 +541,26 @@ func TestRewindKeepsRows(t *testing.T) {
 	})
 }
 
+// TestConcurrentIndexOfOneName: the index is the one on the table, whatever the
+// search_path finds first under its name.
+func TestConcurrentIndexOfOneName(t *testing.T) {
+	t.Parallel()
+	tdb := testdb.New(t, testdb.Postgres)
+	admin := tdb.AdminDB(t)
+	execute(t, admin, "CREATE SCHEMA app", "CREATE TABLE app.other (id integer)", "INSERT INTO app.other VALUES (1), (1)", "CREATE TABLE t (id integer)", "CREATE TABLE log (id integer)")
+	if _, err := admin.ExecContext(t.Context(), "CREATE UNIQUE INDEX CONCURRENTLY i ON app.other (id)"); err == nil {
+		t.Fatal("the other index is valid")
+	}
+	statement := "CREATE INDEX CONCURRENTLY i ON t (id)"
+	f := files{"1_a.up.sql": "-- tldwdb: no-transaction\nSET search_path = app, public;\n" + statement + ";\nINSERT INTO log VALUES (1);"}
+	die(t, tdb, f, statement, true)
+	succeed(t, "up 0001_a; 0 → 1")(open(t, tdb, f).Up(t.Context()))
+	if got := rowsOf(t, admin, "SELECT indrelid::regclass::text, indisvalid FROM pg_index JOIN pg_class ON oid = indexrelid WHERE relname = 'i' ORDER BY 1"); got != "app.other|false\nt|true" {
+		t.Errorf("the indexes are\n%s", got)
+	}
+	execute(t, admin, "DROP SCHEMA app CASCADE")
+}
+
 // TestDatabaseRenamed: what PostgreSQL takes inside a transaction is in one with its
 // entry, also where a file without one says it.
 func TestDatabaseRenamed(t *testing.T) {

@@ -1,6 +1,7 @@
 package dialect
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"database/sql"
@@ -461,24 +462,33 @@ func temporary(h head, i int) bool {
 	return h.is(i, "TEMP") || h.is(i, "TEMPORARY")
 }
 
-// concurrentIndex is the index of CREATE or DROP INDEX CONCURRENTLY. It is empty
-// when the statement names none: which one it is cannot be said.
-func (p *postgres) concurrentIndex(st sqlscan.Statement, h head) (name, bool) {
+// concurrentIndex is the index of CREATE or DROP INDEX CONCURRENTLY, and the table
+// on which one is made. The index is empty when the statement names none: which one
+// it is cannot be said.
+func (p *postgres) concurrentIndex(st sqlscan.Statement, h head) (index, table name, is bool) {
 	i := h.skip(1, "UNIQUE")
 	if st.Verb != "CREATE" && st.Verb != "DROP" || !h.is(i, "INDEX", "CONCURRENTLY") {
-		return name{}, false
+		return name{}, name{}, false
 	}
 	index, next, ok := h.nameAt(h.skip(i+2, "IF NOT EXISTS", "IF EXISTS"))
 	if !ok || st.Verb == "CREATE" && index.object == "on" && !h.is(next, "ON") {
-		return name{}, true
+		return name{}, name{}, true
 	}
-	if st.Verb == "CREATE" && index.schema == "" {
-		// The index is made in the schema of its table.
-		if table, _, ok := h.nameAt(h.skip(next+1, "ONLY")); ok {
-			index.schema = table.schema
-		}
+	if st.Verb == "CREATE" {
+		table, _, _ = h.nameAt(h.skip(next+1, "ONLY"))
 	}
-	return index, true
+	return index, table, true
+}
+
+// indexOID is the expression for that index, null where there is none. One that is
+// made is looked for on its table: it is made in the table's schema, and the
+// search_path may find another one of its name first.
+func (p *postgres) indexOID(index, table name) string {
+	if table.object == "" {
+		return p.regclass(index)
+	}
+	return "(SELECT x.indexrelid FROM pg_catalog.pg_index x JOIN pg_catalog.pg_class y ON y.oid = x.indexrelid WHERE x.indrelid = " +
+		p.regclass(table) + " AND y.relname = " + p.Literal(index.object) + ")"
 }
 
 // Refuse wants a name for an index that is built concurrently. A build that is
@@ -490,7 +500,7 @@ func (p *postgres) Refuse(st sqlscan.Statement) string {
 	if st.Verb != "CREATE" {
 		return ""
 	}
-	if index, building := p.concurrentIndex(st, headOf(st.Text, p.ScanOptions())); !building || index.object != "" {
+	if index, _, building := p.concurrentIndex(st, headOf(st.Text, p.ScanOptions())); !building || index.object != "" {
 		return ""
 	}
 	return "CREATE INDEX CONCURRENTLY needs a name here: without one, the invalid index of a build that failed could not be told from others; write CONCURRENTLY name ON (the server would have chosen TABLE_COLUMN_idx)"
@@ -525,12 +535,12 @@ func (p *postgres) Fingerprint(st sqlscan.Statement) string {
 	if reindexesConcurrently(st, h) {
 		return "'" + FingerprintInvalid + "'::text"
 	}
-	if index, is := p.concurrentIndex(st, h); is {
+	if index, table, is := p.concurrentIndex(st, h); is {
 		if index.object == "" {
 			return ""
 		}
 		return `(SELECT coalesce((SELECT CASE WHEN i.indisvalid THEN 'valid ' || i.indexrelid ELSE '` + FingerprintInvalid + `' END FROM pg_catalog.pg_index i WHERE i.indexrelid = ` +
-			p.regclass(index) + `), 'absent'))`
+			p.indexOID(index, table) + `), 'absent'))`
 	}
 	if parent, partition, ok := detached(st, h); ok {
 		// The column is there since version 14.
@@ -554,13 +564,13 @@ func (p *postgres) Fingerprint(st sqlscan.Statement) string {
 // Definitions shows the index of a concurrent statement, the only kind of object
 // that can be left half made.
 func (p *postgres) Definitions(ctx context.Context, c *sql.Conn, st sqlscan.Statement) ([]string, error) {
-	index, is := p.concurrentIndex(st, headOf(st.Text, p.ScanOptions()))
+	index, table, is := p.concurrentIndex(st, headOf(st.Text, p.ScanOptions()))
 	if !is || index.object == "" {
 		return nil, nil
 	}
-	name := p.Qualify(index.schema, index.object)
+	name := p.Qualify(cmp.Or(index.schema, table.schema), index.object)
 	var text string
-	err := QueryRow(ctx, c, "SELECT pg_get_indexdef(i.indexrelid) || CASE WHEN i.indisvalid THEN '' ELSE ' (invalid)' END FROM pg_catalog.pg_index i WHERE i.indexrelid = "+p.regclass(index), p.QueryArgs(), &text)
+	err := QueryRow(ctx, c, "SELECT pg_get_indexdef(i.indexrelid) || CASE WHEN i.indisvalid THEN '' ELSE ' (invalid)' END FROM pg_catalog.pg_index i WHERE i.indexrelid = "+p.indexOID(index, table), p.QueryArgs(), &text)
 	if errors.Is(err, ErrNoRow) {
 		return []string{"index " + name + " does not exist"}, nil
 	}
@@ -593,7 +603,7 @@ func (p *postgres) Rerun(ctx context.Context, c *sql.Conn, st sqlscan.Statement)
 	if reindexesConcurrently(st, h) {
 		return false, p.dropReindexed(ctx, c, h)
 	}
-	index, building := p.concurrentIndex(st, h)
+	index, table, building := p.concurrentIndex(st, h)
 	building = building && st.Verb == "CREATE" && index.object != ""
 	parent, partition, detaching := detached(st, h)
 	if !building && !detaching {
@@ -610,14 +620,20 @@ func (p *postgres) Rerun(ctx context.Context, c *sql.Conn, st sqlscan.Statement)
 	// Behind a pooler the server goes on building for a process that died, and
 	// nothing ends that. A DROP would wait for it as well, and then take away what
 	// has become valid.
-	being := "SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index b WHERE b.index_relid = " + p.regclass(index) + ")"
+	oid := p.indexOID(index, table)
+	being := "SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index b WHERE b.index_relid = " + oid + ")"
 	if err := untilGone(ctx, c, being, p.QueryArgs()); err != nil {
 		return false, err
 	}
-	if err := QueryRow(ctx, c, "SELECT "+p.Fingerprint(st), p.QueryArgs(), &found); err != nil || found != FingerprintInvalid {
-		return false, err
+	var left name
+	err = QueryRow(ctx, c, "SELECT n.nspname, c.relname FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"+
+		" WHERE NOT i.indisvalid AND i.indexrelid = "+oid, p.QueryArgs(), &left.schema, &left.object)
+	if errors.Is(err, ErrNoRow) { // it has become valid, or somebody else has dropped it
+		return false, nil
 	}
-	_, err = c.ExecContext(ctx, "DROP INDEX CONCURRENTLY IF EXISTS "+p.Qualify(index.schema, index.object))
+	if err == nil {
+		_, err = c.ExecContext(ctx, "DROP INDEX CONCURRENTLY IF EXISTS "+p.Qualify(left.schema, left.object))
+	}
 	return false, err
 }
 
