@@ -347,7 +347,7 @@ func (d *mysqlDialect) Class(st sqlscan.Statement) Class {
 		return ClassData // MariaDB's ANALYZE UPDATE changes rows; LOAD DATA
 	case "GRANT", "REVOKE", "FLUSH", "OPTIMIZE", "REPAIR", "CHECK", "CACHE", "RESET", "STOP", "CHANGE":
 		return ClassRepeatable
-	case "INSERT", "REPLACE", "UPDATE", "DELETE", "SELECT", "WITH", "VALUES", "TABLE", "HANDLER", "SHOW", "DESCRIBE", "DESC", "EXPLAIN", "HELP", "(":
+	case "INSERT", "REPLACE", "UPDATE", "DELETE", "SELECT", "WITH", "VALUES", "TABLE", "HANDLER", "SHOW", "DESCRIBE", "DESC", "EXPLAIN", "HELP", "(", "SIGNAL":
 		return ClassData
 	}
 	// CALL, EXECUTE, DO, MariaDB's IF, LOOP and the like outside of routines, and

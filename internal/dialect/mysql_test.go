@@ -62,6 +62,7 @@ func TestMySQLStatements(t *testing.T) {
 		{"BEGIN", ClassTransaction, ""},
 		{"BEGIN NOT ATOMIC SET @x = 1; END", ClassOpaque, ""},
 		{"CALL p()", ClassOpaque, ""},
+		{"SIGNAL SQLSTATE '45000'", ClassData, ""},
 		{"CREATE USER u", ClassSchema, ""},
 		{"DROP ROLE r", ClassSchema, ""},
 		{"RENAME USER a TO b, b TO a", ClassSchema, ""},

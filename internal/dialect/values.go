@@ -196,6 +196,7 @@ func (d *mysqlDialect) Values(st sqlscan.Statement) Values {
 		if d.setsMore(h) {
 			v.Writes = append(v.Writes, SettingsValue)
 		}
+		v.Fixed = v.Fixed && !readsServer(h)
 		return v
 	case "USE":
 		v.Writes = append(v.Writes, DatabaseValue)
@@ -264,6 +265,31 @@ func (d *mysqlDialect) setsMore(h head) bool {
 		}
 	}
 	return false
+}
+
+// readsServer reports whether a SET computes from the server's own settings, or one
+// of them from any: what it sets the server to does not end with the session, so
+// that a second run would not read what the first one read.
+func readsServer(h head) bool {
+	global := func(i int) bool { return h.is(i, "GLOBAL") || h.is(i, "PERSIST") || h.is(i, "PERSIST_ONLY") }
+	sets, reads, depth := false, false, 0
+	for i := range h.tokens {
+		target := i == 1 || depth == 0 && h.punct(i-1, ",")
+		switch {
+		case h.punct(i, "("):
+			depth++
+		case h.punct(i, ")"):
+			depth--
+		case target && (global(i) || h.punct(i, "@") && global(i+2)):
+			sets = true
+		case !target && h.punct(i, "@") && h.punct(i+1, "@"):
+			if global(i + 2) {
+				return true
+			}
+			reads = true
+		}
+	}
+	return sets && reads
 }
 
 // prepared is the name of a prepared statement.
