@@ -210,7 +210,11 @@ func (s *store) readColumns(ctx context.Context, q dialect.Queryer, withDetails 
 		return &history{}, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading the history table: %w", err)
+		err = fmt.Errorf("reading the history table: %w", err)
+		if dialect.Refused(err) {
+			err = withHint(err, "the account may not read it, or it is not there yet: migrate first, with Config.MigrateURL (TLDWDB_MIGRATE_URL) or as an account that may, and grant this one SELECT on it (docs/roles)")
+		}
+		return nil, err
 	}
 	if h.format > historyFormat {
 		return nil, fmt.Errorf("the history table has layout %d, and this version of tldwdb knows layouts up to %d: use a newer tldwdb", h.format, historyFormat)

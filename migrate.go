@@ -324,6 +324,14 @@ func (r *run) readOnly() error {
 // look reads the history once. With nothing to do that is all.
 func (r *run) look(ctx context.Context, req Request, wantPlan string) error {
 	hist, err := r.store.read(ctx, r.conn)
+	if dialect.Refused(err) && r.db.migrateURL.Dialect != "" {
+		// MySQL does not tell an account with rights on single tables that a table is
+		// not there. The account that migrates is told.
+		if err := r.migrationConnection(ctx); err != nil {
+			return err
+		}
+		hist, err = r.store.read(ctx, r.conn)
+	}
 	if err != nil {
 		return err
 	}
