@@ -15,6 +15,11 @@
 // ./internal/testdb/with -- go test ./...` starts them once for all processes instead. Only
 // servers on a loopback address are accepted: these tests create and drop databases.
 //
+// Tests that set a server's accounts up need one that may do everything there: the
+// throwaway servers have it, and beside a variable above TLDWDB_TEST_POSTGRES_ADMIN_URL and so on
+// names it. Without it those tests are skipped, or fail when TLDWDB_TEST_REQUIRE lists
+// postgres_admin and so on.
+//
 // # What happens when an engine is missing
 //
 // The test is skipped, saying what was looked for and how to get it. It fails instead when the
@@ -74,6 +79,15 @@ func (e Engine) URLVariable() string {
 		return ""
 	}
 	return "TLDWDB_TEST_" + strings.ToUpper(string(e)) + "_URL"
+}
+
+// AdminURLVariable is the environment variable that names an account of the engine's server that
+// may do everything there, empty for SQLite.
+func (e Engine) AdminURLVariable() string {
+	if e == SQLite {
+		return ""
+	}
+	return "TLDWDB_TEST_" + strings.ToUpper(string(e)) + "_ADMIN_URL"
 }
 
 // TB is the part of [testing.TB] that testdb needs. It is an interface of our own so that a test
@@ -165,6 +179,28 @@ func (db *Database) Seen(tb TB, server string) *Database {
 		tb.Fatalf("testdb: %v", err)
 	}
 	return &there
+}
+
+// AsAdmin returns the same database by an account that may do everything on its server, as
+// [Database.Seen] does. Without such an account the test is skipped, or fails when it is required.
+func (db *Database) AsAdmin(tb TB) *Database {
+	tb.Helper()
+	if s := shared[db.Engine]; s.own != nil && db.server == s.own.URL {
+		return db.Seen(tb, s.own.AdminURL)
+	}
+	variable := db.Engine.AdminURLVariable()
+	server := os.Getenv(variable)
+	if server == "" {
+		report := tb.Skipf
+		if required(db.Engine + "_admin") {
+			report = tb.Fatalf
+		}
+		report("testdb: %s is not set: this needs an account that may do everything on the server of %s", variable, db.Engine.URLVariable())
+	}
+	if err := checkURL(db.Engine, server); err != nil {
+		tb.Fatalf("testdb: %s: %v", variable, err)
+	}
+	return db.Seen(tb, server)
 }
 
 // Move says that the database is on another server from now on, such as a standby that was promoted:

@@ -63,7 +63,7 @@ func run(ctx context.Context, args []string, stderr io.Writer) (status int) {
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.Env = os.Environ()
 	for _, s := range servers {
-		cmd.Env = append(cmd.Env, s.Engine.URLVariable()+"="+s.URL)
+		cmd.Env = append(cmd.Env, s.Engine.URLVariable()+"="+s.URL, s.Engine.AdminURLVariable()+"="+s.AdminURL)
 	}
 	if err := cmd.Start(); err != nil {
 		_, _ = fmt.Fprintf(stderr, "with: %v\n", err)
