@@ -150,6 +150,8 @@ type Dialect interface {
 
 	// Client writes scripts for the engine's own program.
 	Client(o ClientOptions) Client
+
+	Auditor
 }
 
 // Facts is what Inspect found.
