@@ -22,6 +22,7 @@ func (a *app) lookCommands(root *cobra.Command) {
 	a.checkCommand(root)
 	a.verifyCommand(root)
 	a.doctorCommand(root)
+	a.auditCommand(root)
 	a.configCommand(root)
 	a.schemaCommand(root)
 	a.versionCommand(root)

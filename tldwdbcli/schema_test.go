@@ -25,7 +25,7 @@ var answers = map[string]any{
 	"wait": waitAnswer{}, "status": statusAnswer{}, "history": historyAnswer{}, "plan": planAnswer{}, "check": checkAnswer{},
 	"verify": verifyAnswer{}, "doctor": doctorAnswer{}, "config": configAnswer{}, "version": versionAnswer{},
 	"new": filesAnswer{}, "init": filesAnswer{}, "show": showAnswer{}, "edit": pathAnswer{}, "sql": scriptAnswer{},
-	"renumber": renumberAnswer{}, "import": importAnswer{}, "baseline": baselineAnswer{}, "adopt": adoptAnswer{}, "repair": repairAnswer{},
+	"renumber": renumberAnswer{}, "import": importAnswer{}, "baseline": baselineAnswer{}, "adopt": adoptAnswer{}, "audit": auditAnswer{}, "repair": repairAnswer{},
 }
 
 // schemaOf describes the whole answer of a command.

@@ -77,15 +77,16 @@ func (p *postgres) auditAccount(q AuditQuestion) []auditCheck {
 			pgReach, pgRelations, of, condition) // a right on any column is a right
 	}
 	const notOwned = "NOT pg_catalog.pg_has_role(session_user, t.relowner, 'MEMBER')"
-	attributes := "('CREATEROLE', rolcreaterole), ('CREATEDB', rolcreatedb), ('REPLICATION', rolreplication)"
+	attributes, without := "('CREATEROLE', rolcreaterole), ('CREATEDB', rolcreatedb), ('REPLICATION', rolreplication)", "ALTER ROLE {} NOCREATEROLE NOCREATEDB NOREPLICATION"
 	if q.Duty != DutyBackup { // row-level security would hide rows from a dump, or end it
 		attributes += ", ('BYPASSRLS', rolbypassrls)"
+		without += " NOBYPASSRLS"
 	}
 	return []auditCheck{
 		{
 			id:     AuditServerRights,
 			query:  `WITH ` + pgReach + ` SELECT rolname::text, w FROM reach, LATERAL (VALUES ` + attributes + `) v(w, has) WHERE has ORDER BY 1, 2`,
-			detail: "it has %s", remedy: "take it away: ALTER ROLE {} NO…",
+			detail: "it has %s", remedy: without,
 		},
 		{
 			id:     AuditPowerfulRole,
@@ -97,8 +98,8 @@ func (p *postgres) auditAccount(q AuditQuestion) []auditCheck {
 			query: `WITH ` + pgReach + `, ` + pgRelations + `, ` + pgSchemas + ` SELECT r.rolname::text, o.what FROM reach r JOIN (
 				SELECT datdba AS owner, 'database ' || datname AS what FROM pg_catalog.pg_database WHERE datname = current_database()
 				UNION ALL SELECT nspowner, 'schema ' || nspname FROM schemas
-				UNION ALL SELECT relowner, name FROM relations) o ON o.owner = r.oid ORDER BY 1, 2`,
-			detail: "it owns, or may act for the owner of, %s: it can change and drop that", remedy: "give it to a role that cannot sign in: REASSIGN OWNED BY {} TO an owner's role (docs/security.md)",
+				UNION ALL SELECT relowner, name FROM relations) o ON o.owner = r.oid WHERE r.rolname <> 'pg_database_owner' ORDER BY 1, 2`, // that is the database's owner again
+			detail: "it owns, or may act for the owner of, %s: it can change and drop that", remedy: "give it to a role that cannot sign in (docs/security.md): REASSIGN OWNED BY {} TO that, in this database",
 		},
 		{
 			id: AuditSchemaChange, duties: pgOutsiders,
