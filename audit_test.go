@@ -1,6 +1,10 @@
 package tldwdb_test
 
 import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -360,4 +364,42 @@ func TestAuditAs(t *testing.T) {
 			t.Errorf("%+v, %v", report, err)
 		}
 	})
+}
+
+// TestSecurityHasEveryFinding: what an audit says can be looked up.
+func TestSecurityHasEveryFinding(t *testing.T) {
+	t.Parallel()
+	weights := tldwdb.AuditWeights()
+	var documented []string
+	for _, row := range docTable(t, "docs/security.md", "## Findings") {
+		for _, id := range codeIn(row[0]) {
+			documented = append(documented, id)
+			if got := row[1] + " " + row[2]; got != weights[id] {
+				t.Errorf("%s is %s, and the document says %s", id, weights[id], got)
+			}
+			if row[3] == "" || row[4] == "" {
+				t.Errorf("%s has no explanation or no remedy", id)
+			}
+		}
+	}
+	sameSet(t, "docs/security.md", documented, slices.Sorted(maps.Keys(weights)))
+	// And every ID that an engine may answer with has a weight.
+	file, err := parser.ParseFile(token.NewFileSet(), "internal/dialect/audit.go", nil, parser.SkipObjectResolution)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids := 0
+	ast.Inspect(file, func(n ast.Node) bool {
+		spec, ok := n.(*ast.ValueSpec)
+		if ok && strings.HasPrefix(spec.Names[0].Name, "Audit") {
+			ids++
+			if id := literals(spec.Values[0])[0]; weights[id] == "" {
+				t.Errorf("%s has no weight", id)
+			}
+		}
+		return true
+	})
+	if ids != len(weights) {
+		t.Errorf("%d IDs and %d weights", ids, len(weights))
+	}
 }

@@ -374,3 +374,86 @@ func auditIsClean(t *testing.T, r *dutyRoles, f files) {
 		}
 	}
 }
+
+// TestChangeToDutyRoles follows docs/security.md on a database that one account has
+// made, with the old release still at work.
+func TestChangeToDutyRoles(t *testing.T) {
+	t.Parallel()
+	forEachServer(t, func(t *testing.T, tdb *testdb.Database) {
+		f := dutyFiles(tdb)
+		if !isMySQL(tdb) {
+			f = f.with(files{
+				"1_person.up.sql": f["1_person.up.sql"] + "\nCREATE TABLE visit (id serial PRIMARY KEY, person integer REFERENCES person);\nCREATE SEQUENCE ticket;\nCREATE MATERIALIZED VIEW counted AS SELECT count(*) FROM person;\n" +
+					"CREATE TYPE mood AS ENUM ('fine');\nCREATE DOMAIN positive AS integer CHECK (VALUE > 0);",
+				"1_person.down.sql": "DROP DOMAIN positive;\nDROP TYPE mood;\nDROP MATERIALIZED VIEW counted;\nDROP SEQUENCE ticket;\nDROP TABLE visit;\nDROP TABLE person;",
+			})
+		}
+		old := open(t, tdb, f)
+		succeed(t, "up 0001_person, up 0002_more; 0 → 2")(old.Up(t.Context()))
+		insert := func(db *tldwdb.DB, name string) {
+			t.Helper()
+			if _, err := db.Pool().ExecContext(t.Context(), "INSERT INTO person (name) VALUES ('"+name+"')"); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		steps := docSteps(t, tdb)
+		if out, err := clientRuns(t, tdb.AsAdmin(t), steps["before"]); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		r := newDutyRoles(t, tdb)
+		insert(old, "during")
+		out, err := clientRuns(t, r.admin, steps["change"])
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		if isMySQL(tdb) && (!strings.Contains(out, "names") || !strings.Contains(out, "twice")) {
+			t.Errorf("the definers: %s", out)
+		}
+		insert(old, "after the change")
+		r.apply(t)
+		insert(old, "after the second time")
+
+		application, migrator := open(t, r.as(t, tldwdb.DutyApplication), f), r.as(t, tldwdb.DutyMigrator)
+		succeed(t, "; 2 → 2")(application.Up(t.Context()))
+		insert(application, "by the application")
+		if out, err := clientRuns(t, r.admin, steps["after"]); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		auditIsClean(t, r, f)
+		if !isMySQL(tdb) {
+			if got := rowsOf(t, r.pool, "SELECT count(*) FROM pg_shdepend d JOIN pg_roles r ON r.oid = d.refobjid WHERE r.rolname = 'tldw' AND d.deptype = 'o' AND d.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())"); got != "0" {
+				t.Errorf("%s objects still belong to the old account", got)
+			}
+		}
+		succeed(t, "down 0002_more, down 0001_person; 2 → 0")(open(t, migrator, f).Down(t.Context(), 2))
+		if !isMySQL(tdb) { // the check at the test's end is the old account's
+			execute(t, r.pool, "GRANT CONNECT ON DATABASE "+tdb.Name()+" TO tldw")
+		}
+	})
+}
+
+// docSteps are the blocks of docs/security.md for an engine, with the names of a
+// test. Its old account is that of the tests, which has to sign in for the others.
+func docSteps(t *testing.T, tdb *testdb.Database) map[string]string {
+	t.Helper()
+	engine := "postgres"
+	if isMySQL(tdb) {
+		engine = "mysql"
+	}
+	u, err := url.Parse(tdb.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	steps := map[string]string{}
+	for _, b := range docBlocks(t, "docs/security.md") {
+		for _, step := range []string{"before", "change", "after"} {
+			if b.attrs[step] == engine {
+				steps[step] = strings.NewReplacer("ALTER ROLE notes_old NOLOGIN;", "", "notes_old", u.User.Username(), "notes", tdb.Name()).Replace(b.text)
+			}
+		}
+	}
+	if steps["change"] == "" {
+		t.Fatalf("no step for %s", engine)
+	}
+	return steps
+}

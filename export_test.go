@@ -37,3 +37,13 @@ func (deafProof) Excludes(ctx context.Context, _ *sql.Conn) (bool, error) {
 	<-ctx.Done()
 	return false, ctx.Err()
 }
+
+// AuditWeights says of each finding of an audit how much it weighs, and whose
+// matter it is.
+func AuditWeights() map[string]string {
+	weights := map[string]string{}
+	for id, kind := range auditKinds() {
+		weights[id] = string(kind.severity) + " " + string(kind.scope)
+	}
+	return weights
+}

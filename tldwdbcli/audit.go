@@ -98,8 +98,8 @@ tldwdb audit --as migrator || echo 'look at what it found'`,
 		},
 	})
 	f := cmd.Flags()
-	f.StringVar(&as, "as", "", "`duty`; default application (the others: above)")
-	f.StringVar(&least, "min-severity", "", "`weight` to begin at: low (default), medium, high")
+	f.StringVar(&as, "as", "", "`duty` of the account (default: application)")
+	f.StringVar(&least, "min-severity", "", "the least `weight`: low (default), medium, high")
 }
 
 // inOrder are words in a sentence, as they stand.
