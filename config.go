@@ -550,8 +550,15 @@ func (e *envReader) duration(name string, canBeOff bool) time.Duration {
 }
 
 var (
-	tableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,56}$`) // the lease's has six more, and servers take 63
-	setName   = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
+	tableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	setName   = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
+)
+
+// The longest names. A count in a regular expression costs more at the start of every
+// program than all the rest of this package.
+const (
+	longestSet   = 64
+	longestTable = 57 // the lease's has six more, and servers take 63
 )
 
 // normalize fills in the defaults and checks every field. Errors name the
@@ -577,13 +584,13 @@ func (c Config) normalize() (Config, error) {
 	if c.Set == "" {
 		c.Set = defaultSet
 	}
-	if !setName.MatchString(c.Set) {
+	if len(c.Set) > longestSet || !setName.MatchString(c.Set) {
 		failf("Config.Set (TLDWDB_SET) is %.80q: accepted are up to 64 letters, digits, dots, dashes and underscores", c.Set)
 	}
 	if c.Table == "" {
 		c.Table = defaultTable
 	}
-	if !tableName.MatchString(c.Table) {
+	if len(c.Table) > longestTable || !tableName.MatchString(c.Table) {
 		failf("Config.Table (TLDWDB_TABLE) is %.80q: accepted are up to 57 letters, digits and underscores, without a schema", c.Table)
 	}
 	if c.Logger == nil {

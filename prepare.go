@@ -9,11 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/tldw/tldwdb/internal/dialect"
+	"github.com/tldw/tldwdb/internal/lazyregexp"
 	"github.com/tldw/tldwdb/internal/sqlscan"
 )
 
@@ -257,7 +257,7 @@ func (r *run) split(j *job, text []byte) error {
 	return nil
 }
 
-var setRole = regexp.MustCompile(`(?i)^SET\s+(SESSION\s+|LOCAL\s+)?(ROLE|SESSION\s+AUTHORIZATION)\b`)
+var setRole = lazyregexp.New(`(?i)^SET\s+(SESSION\s+|LOCAL\s+)?(ROLE|SESSION\s+AUTHORIZATION)\b`)
 
 // takesRole reports whether a PostgreSQL statement makes its session another
 // role's.

@@ -398,3 +398,28 @@ func TestDirectiveAboveGooseMark(t *testing.T) {
 		t.Errorf("what stands above the marks holds for both sections, what stands in one for that: up %+v, down %+v", up, down)
 	}
 }
+
+func TestFileNames(t *testing.T) {
+	t.Parallel()
+	for file, want := range map[string]fileName{
+		"0001_users.up.sql":     {digits: "0001", name: "users", direction: DirectionUp},
+		"1-users.down.sql":      {digits: "1", name: "users", direction: DirectionDown},
+		"20261123_a.b.sql":      {digits: "20261123", name: "a.b"},
+		"1_x.up.down.sql":       {digits: "1", name: "x.up", direction: DirectionDown},
+		"1_x.down.up.sql":       {digits: "1", name: "x.down", direction: DirectionUp},
+		"1_.up.sql":             {digits: "1", name: ".up"},
+		"R__views.sql":          {name: "views", repeatable: true},
+		"R__views.up.sql":       {name: "views.up", repeatable: true},
+		"1__2.up.sql":           {digits: "1", name: "_2", direction: DirectionUp},
+		"0001_caf\u00e9.up.sql": {digits: "0001", name: "caf\u00e9", direction: DirectionUp},
+	} {
+		if got, ok := parseName(file); !ok || got != want {
+			t.Errorf("%s: %+v, %t; want %+v", file, got, ok, want)
+		}
+	}
+	for _, file := range []string{"users.up.sql", "1users.up.sql", "1.sql", "1_.sql", "R__.sql", "1_a.up.SQL", "1_a\nb.up.sql", "V1__a.sql", ".sql", ""} {
+		if got, ok := parseName(file); ok {
+			t.Errorf("%q is taken for %+v", file, got)
+		}
+	}
+}

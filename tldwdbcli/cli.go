@@ -22,7 +22,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -32,6 +31,7 @@ import (
 
 	"github.com/tldw/tldwdb"
 	"github.com/tldw/tldwdb/internal/dburl"
+	"github.com/tldw/tldwdb/internal/lazyregexp"
 )
 
 // Options is what a program lends to the commands. The zero value has no
@@ -90,7 +90,7 @@ func (e *usageError) Unwrap() error { return e.err }
 
 // passwordInURL is for a URL that was written where it does not belong, such as
 // behind a command instead of --url: the error repeats what was written.
-var passwordInURL = regexp.MustCompile(`(://[^\s/:@"]*:)[^\s"]*@`)
+var passwordInURL = lazyregexp.New(`(://[^\s/:@"]*:)[^\s"]*@`)
 
 func usagef(format string, args ...any) error {
 	return &usageError{fmt.Errorf(format, args...)}
@@ -111,7 +111,7 @@ func New(opts Options) *cobra.Command {
 	root := &cobra.Command{
 		Use:   use,
 		Short: "Migrate the database, and look after it",
-		Long: wrap(`Migrates the database of this program, and looks after it.
+		Long: `Migrates the database of this program, and looks after it.
 
 The database is that of the environment (DATABASE_URL, POSTGRES_URL or MYSQL_URL;
 a SQLite file tldw.db with none of them), or --url. Any number of processes may
@@ -121,7 +121,7 @@ others wait for it.
 The answer goes to standard output, what goes on meanwhile to standard error.
 
 exit codes: 0 done, 1 failed, 2 wrong usage, 3 migrations are pending or files
-and database disagree, 4 the migration lock was not had in time`),
+and database disagree, 4 the migration lock was not had in time`,
 		SuggestionsMinimumDistance: 2,
 		Args:                       cobra.ArbitraryArgs,
 		SilenceUsage:               true,
@@ -161,8 +161,8 @@ const (
 	groupCare  = "care"
 )
 
-// helpAsCalled makes the examples say the name that the commands have in this
-// program, and leaves the rest to the help of the program.
+// helpAsCalled fills the lines of the text, makes the examples say the name that the
+// commands have in this program, and leaves the rest to the help of the program.
 func helpAsCalled(root *cobra.Command) {
 	help := root.HelpFunc()
 	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
@@ -170,8 +170,9 @@ func helpAsCalled(root *cobra.Command) {
 		if root.HasParent() {
 			show = root.Parent().HelpFunc()
 		}
-		example := cmd.Example
-		defer func() { cmd.Example = example }()
+		long, example := cmd.Long, cmd.Example
+		defer func() { cmd.Long, cmd.Example = long, example }()
+		cmd.Long = wrap(long)
 		cmd.Example = strings.ReplaceAll(example, "tldwdb ", root.CommandPath()+" ")
 		show(cmd, args)
 	})
@@ -275,7 +276,7 @@ func (a *app) add(root *cobra.Command, c command) *cobra.Command {
 		c.args = cobra.NoArgs
 	}
 	cmd := &cobra.Command{
-		Use: c.use, GroupID: c.group, Short: c.short, Long: wrap(c.long), Example: indent(c.example),
+		Use: c.use, GroupID: c.group, Short: c.short, Long: strings.TrimSpace(c.long), Example: indent(c.example),
 		DisableFlagsInUseLine: true, SilenceUsage: true, SilenceErrors: true,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if err := c.args(cmd, args); err != nil {

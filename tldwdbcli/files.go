@@ -10,7 +10,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,6 +19,7 @@ import (
 
 	"github.com/tldw/tldwdb"
 	"github.com/tldw/tldwdb/internal/dburl"
+	"github.com/tldw/tldwdb/internal/lazyregexp"
 )
 
 // This file has the commands that read and write migration files.
@@ -65,8 +65,8 @@ func (a *app) folder() (string, error) {
 }
 
 var (
-	migrationName = regexp.MustCompile(`^[\pL\pN_]+$`)
-	leadingNumber = regexp.MustCompile(`^(\d+)[_-]`)
+	migrationName = lazyregexp.New(`^[\pL\pN_]+$`)
+	leadingNumber = lazyregexp.New(`^(\d+)[_-]`)
 )
 
 // timestampForm is the form of a version that is a point in time, UTC.
@@ -199,7 +199,7 @@ tldwdb new views --repeatable --dir migrations`,
 
 func goIdentifier(version, name string) string { return "m" + version + name }
 
-var packageClause = regexp.MustCompile(`(?m)^package (\w+)`)
+var packageClause = lazyregexp.New(`(?m)^package (\w+)`)
 
 // packageOf is the Go package of the files in a folder, or else the folder's name.
 func packageOf(dir string) string {

@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"reflect"
-	"regexp"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -18,6 +17,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/tldw/tldwdb"
+	"github.com/tldw/tldwdb/internal/lazyregexp"
 )
 
 // texter is an answer that can be printed for people. As JSON it is itself.
@@ -223,9 +223,9 @@ var inCommands = strings.NewReplacer(
 	"AdoptRequest.Versions", "--map", "AdoptRequest.From", "--from", "AdoptRequest.Table", "--from-table",
 )
 
-var settingName = regexp.MustCompile(`Config\.\w+ \((TLDWDB_\w+)\)`)
+var settingName = lazyregexp.New(`Config\.\w+ \((TLDWDB_\w+)\)`)
 
-var repairCall = regexp.MustCompile(`call DB\.Repair with Fix\{Migration: ID\{Version: (\d+)\}, Kind: (Fix\w+)\}`)
+var repairCall = lazyregexp.New(`call DB\.Repair with Fix\{Migration: ID\{Version: (\d+)\}, Kind: (Fix\w+)\}`)
 
 // hint is what can be done about an error, here.
 func hint(err error) string {

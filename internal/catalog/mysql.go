@@ -5,12 +5,12 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/tldw/tldwdb/internal/dialect"
+	"github.com/tldw/tldwdb/internal/lazyregexp"
 	"github.com/tldw/tldwdb/internal/sqlscan"
 )
 
@@ -161,11 +161,11 @@ func mysqlMeaning(mode string) string {
 
 var (
 	// The next number counts rows.
-	mysqlNext = regexp.MustCompile(`^(\).*?) AUTO_INCREMENT=\d+`)
+	mysqlNext = lazyregexp.New(`^(\).*?) AUTO_INCREMENT=\d+`)
 	// Who made it is the installation's. It stands before the name.
-	mysqlDefiner = regexp.MustCompile("DEFINER=(?:`(?:[^`]|``)*`(?:@`(?:[^`]|``)*`)?|\\S+) ?")
+	mysqlDefiner = lazyregexp.New("DEFINER=(?:`(?:[^`]|``)*`(?:@`(?:[^`]|``)*`)?|\\S+) ?")
 	// An event without STARTS has the time of its making.
-	mysqlStarts = regexp.MustCompile(` STARTS '[^']*'`)
+	mysqlStarts = lazyregexp.New(` STARTS '[^']*'`)
 )
 
 // mysqlTable takes the lines of CREATE TABLE apart. Keys and constraints are

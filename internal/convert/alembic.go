@@ -1,10 +1,10 @@
 package convert
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/tldw/tldwdb/internal/lazyregexp"
 	"github.com/tldw/tldwdb/internal/sqlscan"
 )
 
@@ -12,8 +12,8 @@ import (
 // cannot be read without running it; Alembic does that, and its output is all that it would have sent.
 
 var (
-	alembicMark     = regexp.MustCompile(`^-- Running (upgrade|downgrade) (.*?) *-> *(.*)$`)
-	alembicRevision = regexp.MustCompile(`(?m)^revision *(?::[^=\n]*)?= *['"]([^'"]+)['"]`)
+	alembicMark     = lazyregexp.New(`^-- Running (upgrade|downgrade) (.*?) *-> *(.*)$`)
+	alembicRevision = lazyregexp.New(`(?m)^revision *(?::[^=\n]*)?= *['"]([^'"]+)['"]`)
 )
 
 // alembicPart is what one revision does in one direction.
@@ -91,7 +91,7 @@ func (c *converter) alembic() {
 	}
 }
 
-func signOf(tool Tool) *regexp.Regexp {
+func signOf(tool Tool) *lazyregexp.Regexp {
 	for _, sign := range signs {
 		if sign.tool == tool {
 			return sign.text

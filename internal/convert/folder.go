@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"github.com/tldw/tldwdb/internal/lazyregexp"
 )
 
 // folder is another tool's folder as it is on disk, with all below it.
@@ -82,13 +84,13 @@ var readable = map[string]bool{
 // signs tell a tool by one of its files. Those in a text come before those in names: goose's files have the names of sqlx.
 var signs = []struct {
 	tool Tool
-	text *regexp.Regexp
+	text *lazyregexp.Regexp
 }{
-	{Goose, regexp.MustCompile(`(?mi)^[ \t]*--[ \t]*\+goose[ \t]+up\b`)},
-	{Dbmate, regexp.MustCompile(`(?m)^--[ \t]*migrate:up\b`)},
-	{SQLMigrate, regexp.MustCompile(`(?m)^-- \+migrate[ \t]+(Up|Down)\b`)},
-	{Tern, regexp.MustCompile(`(?m)` + regexp.QuoteMeta(ternMark))},
-	{Alembic, regexp.MustCompile(`(?m)^-- Running (upgrade|downgrade) `)},
+	{Goose, lazyregexp.New(`(?mi)^[ \t]*--[ \t]*\+goose[ \t]+up\b`)},
+	{Dbmate, lazyregexp.New(`(?m)^--[ \t]*migrate:up\b`)},
+	{SQLMigrate, lazyregexp.New(`(?m)^-- \+migrate[ \t]+(Up|Down)\b`)},
+	{Tern, lazyregexp.New(`(?m)` + regexp.QuoteMeta(ternMark))},
+	{Alembic, lazyregexp.New(`(?m)^-- Running (upgrade|downgrade) `)},
 	{Liquibase, liquibaseHead},
 }
 
@@ -152,10 +154,10 @@ func (f *folder) recognise() (Tool, error) {
 }
 
 // dialectSigns are words that one engine has and the others do not, or hardly ever.
-var dialectSigns = map[string]*regexp.Regexp{
-	"postgres": regexp.MustCompile(`(?i)\$\$|\$[a-z_]+\$|\b(big|small)?serial\b|\bjsonb\b|\btimestamptz\b|[a-z')]::[a-z]|\bconcurrently\b|\bplpgsql\b|\bcreate extension\b|\bgen_random_uuid\b|\bbytea\b|\busing gin\b|\btext\[\]|\bset search_path\b|\bpg_[a-z]+\b`),
-	"mysql":    regexp.MustCompile("(?i)`[a-z_]+`|\\bengine *= *[a-z]+|\\bauto_increment\\b|^delimiter\\b|\\bunsigned\\b|\\bcharset\\b|\\bcharacter set\\b"),
-	"sqlite":   regexp.MustCompile(`(?i)\bautoincrement\b|\bpragma\b|\bwithout rowid\b|\bsqlite_[a-z]+\b`),
+var dialectSigns = map[string]*lazyregexp.Regexp{
+	"postgres": lazyregexp.New(`(?i)\$\$|\$[a-z_]+\$|\b(big|small)?serial\b|\bjsonb\b|\btimestamptz\b|[a-z')]::[a-z]|\bconcurrently\b|\bplpgsql\b|\bcreate extension\b|\bgen_random_uuid\b|\bbytea\b|\busing gin\b|\btext\[\]|\bset search_path\b|\bpg_[a-z]+\b`),
+	"mysql":    lazyregexp.New("(?i)`[a-z_]+`|\\bengine *= *[a-z]+|\\bauto_increment\\b|^delimiter\\b|\\bunsigned\\b|\\bcharset\\b|\\bcharacter set\\b"),
+	"sqlite":   lazyregexp.New(`(?i)\bautoincrement\b|\bpragma\b|\bwithout rowid\b|\bsqlite_[a-z]+\b`),
 }
 
 // dialects returns the dialect that the folder's SQL is in, or all that it can be in.

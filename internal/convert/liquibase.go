@@ -1,10 +1,10 @@
 package convert
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/tldw/tldwdb/internal/lazyregexp"
 	"github.com/tldw/tldwdb/internal/sqlscan"
 )
 
@@ -12,13 +12,13 @@ import (
 // changeset with such a thing is refused.
 
 var (
-	liquibaseHead      = regexp.MustCompile(`(?mi)^[ \t]*--[ \t]*liquibase[ \t]+formatted[ \t]+sql\b`)
-	liquibaseChangeset = regexp.MustCompile(`(?i)^[ \t]*--[ \t]*changeset[ \t]+("[^"]*"|[^\s:"]+):("[^"]*"|\S+)(.*)$`)
-	liquibaseRollback  = regexp.MustCompile(`(?i)^[ \t]*--[ \t]*rollback\b[ \t]?(.*)$`)
-	liquibaseBlock     = regexp.MustCompile(`(?i)^[ \t]*/\*[ \t]*liquibase[ \t]+rollback\b(.*)$`)
-	liquibaseRefused   = regexp.MustCompile(`(?i)^[ \t]*--[ \t]*(preconditions?\b|precondition-[\w-]+|property|includeAll|include|ignoreLines|ignore)\b`)
-	liquibaseAttribute = regexp.MustCompile(`(\w+):("[^"]*"|\S+)`)
-	liquibaseOther     = regexp.MustCompile(`\.(xml|ya?ml|json)$`)
+	liquibaseHead      = lazyregexp.New(`(?mi)^[ \t]*--[ \t]*liquibase[ \t]+formatted[ \t]+sql\b`)
+	liquibaseChangeset = lazyregexp.New(`(?i)^[ \t]*--[ \t]*changeset[ \t]+("[^"]*"|[^\s:"]+):("[^"]*"|\S+)(.*)$`)
+	liquibaseRollback  = lazyregexp.New(`(?i)^[ \t]*--[ \t]*rollback\b[ \t]?(.*)$`)
+	liquibaseBlock     = lazyregexp.New(`(?i)^[ \t]*/\*[ \t]*liquibase[ \t]+rollback\b(.*)$`)
+	liquibaseRefused   = lazyregexp.New(`(?i)^[ \t]*--[ \t]*(preconditions?\b|precondition-[\w-]+|property|includeAll|include|ignoreLines|ignore)\b`)
+	liquibaseAttribute = lazyregexp.New(`(\w+):("[^"]*"|\S+)`)
+	liquibaseOther     = lazyregexp.New(`\.(xml|ya?ml|json)$`)
 )
 
 // changeset is one of Liquibase, with what its comments say.

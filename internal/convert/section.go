@@ -2,11 +2,11 @@ package convert
 
 import (
 	"iter"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/tldw/tldwdb/internal/lazyregexp"
 	"github.com/tldw/tldwdb/internal/sqlscan"
 )
 
@@ -74,7 +74,7 @@ func (s *section) script(in *input, noTransaction bool) *script {
 }
 
 // ownNoTransaction is a directive of ours: goose's files and dbmate's are read as they are too, and may have it.
-var ownNoTransaction = regexp.MustCompile(`(?m)^[ \t]*--[ \t]*tldwdb:[ \t]*no-transaction[ \t]*\r?$`)
+var ownNoTransaction = lazyregexp.New(`(?m)^[ \t]*--[ \t]*tldwdb:[ \t]*no-transaction[ \t]*\r?$`)
 
 // sections cuts a file at its marks. It returns nil for a direction that the file does not have, and false when
 // something is wrong with it, which has been reported.
@@ -250,7 +250,7 @@ func (p *places) begins(at int) bool {
 	return p.more && p.base+p.token.Offset == at
 }
 
-var tightComment = regexp.MustCompile(`^([ \t]*--)([^\s])`)
+var tightComment = lazyregexp.New(`^([ \t]*--)([^\s])`)
 
 // comment gives the comment of a line the blank without which it is none to MySQL.
 func (c *converter) comment(line string) string {
@@ -268,7 +268,7 @@ func (c *converter) hasCode(text string) bool {
 	return false
 }
 
-var delimiterLine = regexp.MustCompile(`(?mi)^[ \t]*delimiter[ \t]`)
+var delimiterLine = lazyregexp.New(`(?mi)^[ \t]*delimiter[ \t]`)
 
 // terminate makes sure that the last statement of a section ends with a semicolon: the mark behind it, which ended it
 // for the tool, is no mark to us.
@@ -301,14 +301,14 @@ func numbered(text string) func(func(int, string) bool) {
 }
 
 var (
-	numberedSQL = regexp.MustCompile(`^(\d+)(?:_(.*))?\.sql$`)
-	numberedGo  = regexp.MustCompile(`^\d+_.*\.go$`)
+	numberedSQL = lazyregexp.New(`^(\d+)(?:_(.*))?\.sql$`)
+	numberedGo  = lazyregexp.New(`^\d+_.*\.go$`)
 
-	gooseLine     = regexp.MustCompile(`^[ \t]*--.*\+goose`)
-	gooseMark     = regexp.MustCompile(`^--[ \t]*\+goose[ \t]+(.*?)[ \t-]*$`)
-	dbmateMark    = regexp.MustCompile(`^--[ \t]*migrate:(up|down)(?:[ \t]+(.*?))?[ \t]*$`)
-	migrateMark   = regexp.MustCompile(`^-- \+migrate(.*)$`)
-	separateWords = regexp.MustCompile(`[ \t]+`)
+	gooseLine     = lazyregexp.New(`^[ \t]*--.*\+goose`)
+	gooseMark     = lazyregexp.New(`^--[ \t]*\+goose[ \t]+(.*?)[ \t-]*$`)
+	dbmateMark    = lazyregexp.New(`^--[ \t]*migrate:(up|down)(?:[ \t]+(.*?))?[ \t]*$`)
+	migrateMark   = lazyregexp.New(`^-- \+migrate(.*)$`)
+	separateWords = lazyregexp.New(`[ \t]+`)
 )
 
 // goose reads NNN_name.sql with -- +goose marks.
@@ -474,8 +474,8 @@ func leadingDigits(name string) string {
 const ternMark = "---- create above / drop below ----"
 
 var (
-	ternName      = regexp.MustCompile(`^(\d+)_(.+)\.sql$`)
-	ternDisableTx = regexp.MustCompile(`(?m)^---- tern: disable-tx ----\r?$`)
+	ternName      = lazyregexp.New(`^(\d+)_(.+)\.sql$`)
+	ternDisableTx = lazyregexp.New(`(?m)^---- tern: disable-tx ----\r?$`)
 )
 
 // tern reads NNN_name.sql, in which a line parts up from down. It puts every file through Go's templates first.

@@ -2,10 +2,10 @@ package convert
 
 import (
 	"errors"
-	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/tldw/tldwdb/internal/lazyregexp"
 	"github.com/tldw/tldwdb/internal/sqlscan"
 )
 
@@ -66,21 +66,21 @@ func (c *converter) words(text string, limit int) []string {
 
 // outsideTransactions are the statements that no transaction can hold, so that a file with one of them cannot have run
 // in one.
-var outsideTransactions = map[string][]*regexp.Regexp{
+var outsideTransactions = map[string][]*lazyregexp.Regexp{
 	"postgres": {
-		regexp.MustCompile(`^(CREATE|CREATE UNIQUE|DROP) INDEX CONCURRENTLY\b`), regexp.MustCompile(`^REINDEX\b.*\bCONCURRENTLY\b`),
-		regexp.MustCompile(`^VACUUM\b`), regexp.MustCompile(`^ALTER SYSTEM\b`), regexp.MustCompile(`^(CREATE|DROP) (DATABASE|TABLESPACE)\b`),
+		lazyregexp.New(`^(CREATE|CREATE UNIQUE|DROP) INDEX CONCURRENTLY\b`), lazyregexp.New(`^REINDEX\b.*\bCONCURRENTLY\b`),
+		lazyregexp.New(`^VACUUM\b`), lazyregexp.New(`^ALTER SYSTEM\b`), lazyregexp.New(`^(CREATE|DROP) (DATABASE|TABLESPACE)\b`),
 	},
-	"sqlite": {regexp.MustCompile(`^VACUUM\b`)},
+	"sqlite": {lazyregexp.New(`^VACUUM\b`)},
 }
 
 // needsOwnTransaction are the statements whose effect depends on where a transaction of PostgreSQL ends.
-var needsOwnTransaction = []*regexp.Regexp{
-	regexp.MustCompile(`^ALTER TYPE\b.*\bADD VALUE\b`), regexp.MustCompile(`^SET (LOCAL|CONSTRAINTS|TRANSACTION)\b`), regexp.MustCompile(`\bON COMMIT (DROP|DELETE)\b`),
+var needsOwnTransaction = []*lazyregexp.Regexp{
+	lazyregexp.New(`^ALTER TYPE\b.*\bADD VALUE\b`), lazyregexp.New(`^SET (LOCAL|CONSTRAINTS|TRANSACTION)\b`), lazyregexp.New(`\bON COMMIT (DROP|DELETE)\b`),
 }
 
-func matchesAny(list []*regexp.Regexp, text string) bool {
-	return slices.ContainsFunc(list, func(r *regexp.Regexp) bool { return r.MatchString(text) })
+func matchesAny(list []*lazyregexp.Regexp, text string) bool {
+	return slices.ContainsFunc(list, func(r *lazyregexp.Regexp) bool { return r.MatchString(text) })
 }
 
 // setsSession reports whether a statement only sets something in its session.
@@ -88,7 +88,7 @@ func setsSession(st sqlscan.Statement) bool {
 	return st.Verb == "SET" || st.Verb == "RESET" || st.Verb == "PRAGMA"
 }
 
-var setsAutocommit = regexp.MustCompile(`(?i)\bautocommit\b`)
+var setsAutocommit = lazyregexp.New(`(?i)\bautocommit\b`)
 
 // transactions is what the statements of a script do to transactions.
 type transactions struct {
@@ -222,7 +222,7 @@ func (c *converter) dropMarks(s *script, statements []sqlscan.Statement, marks [
 	removeStatements(s, statements, drop, c.rules)
 }
 
-var directiveLine = regexp.MustCompile(`(?mi)^[ \t]*--[ \t]*tldwdb[ \t]*:`)
+var directiveLine = lazyregexp.New(`(?mi)^[ \t]*--[ \t]*tldwdb[ \t]*:`)
 
 // lateDirectives refuses a comment that our loader would refuse: one that is meant for us and stands where it does nothing.
 func (c *converter) lateDirectives(s *script, statements []sqlscan.Statement) {

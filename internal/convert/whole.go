@@ -2,11 +2,11 @@ package convert
 
 import (
 	"cmp"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/tldw/tldwdb/internal/lazyregexp"
 	"github.com/tldw/tldwdb/internal/sqlscan"
 )
 
@@ -43,7 +43,7 @@ func (p *pairs) add(key string, m migration, s *script, down bool) {
 	*slot = s
 }
 
-var golangMigrateName = regexp.MustCompile(`^(\d+)_(.*)\.(up|down)\.(.+)$`)
+var golangMigrateName = lazyregexp.New(`^(\d+)_(.*)\.(up|down)\.(.+)$`)
 
 // golangMigrate reads NNN_name.up.sql and NNN_name.down.sql.
 func (c *converter) golangMigrate() {
@@ -75,8 +75,8 @@ func (c *converter) noWayUp() {
 }
 
 var (
-	sqlxName          = regexp.MustCompile(`^(\d+)_(.+)\.sql$`)
-	sqlxNoTransaction = regexp.MustCompile(`^-- no-transaction\b`)
+	sqlxName          = lazyregexp.New(`^(\d+)_(.+)\.sql$`)
+	sqlxNoTransaction = lazyregexp.New(`^-- no-transaction\b`)
 )
 
 // sqlx reads NNN_name.sql, and pairs as golang-migrate has them.
@@ -98,7 +98,7 @@ func (c *converter) sqlx() {
 	c.byNumber()
 }
 
-var refineryName = regexp.MustCompile(`^([UV])(\d+)(\.\d+)?__(\w+)\.(sql|rs)$`)
+var refineryName = lazyregexp.New(`^([UV])(\d+)(\.\d+)?__(\w+)\.(sql|rs)$`)
 
 // refinery reads V1__name.sql and U1__name.sql. Its U is no undo: such a migration may only come late.
 func (c *converter) refinery() {
@@ -126,10 +126,10 @@ const (
 	prismaLock = "migration_lock.toml"
 )
 
-var prismaProviders = map[string]*regexp.Regexp{
-	"postgres": regexp.MustCompile(`(?m)^provider *= *"(postgresql|cockroachdb)"`),
-	"mysql":    regexp.MustCompile(`(?m)^provider *= *"mysql"`),
-	"sqlite":   regexp.MustCompile(`(?m)^provider *= *"sqlite"`),
+var prismaProviders = map[string]*lazyregexp.Regexp{
+	"postgres": lazyregexp.New(`(?m)^provider *= *"(postgresql|cockroachdb)"`),
+	"mysql":    lazyregexp.New(`(?m)^provider *= *"mysql"`),
+	"sqlite":   lazyregexp.New(`(?m)^provider *= *"sqlite"`),
 }
 
 // prisma reads the migration.sql of each folder, in the order of the folders' names.
@@ -159,7 +159,7 @@ func (c *converter) prisma() {
 
 const atlasSum = "atlas.sum"
 
-var atlasDirective = regexp.MustCompile(`^-- *atlas:(\w+)(?: +(.*?))? *\r?$`)
+var atlasDirective = lazyregexp.New(`^-- *atlas:(\w+)(?: +(.*?))? *\r?$`)
 
 // atlas reads VERSION_name.sql in the order of the files' names.
 func (c *converter) atlas() {
@@ -229,15 +229,15 @@ func (c *converter) cutBy(s *script, line int, quoted string) {
 
 // The names of Flyway. What is in the place of a version may be dotted, and parted by _ instead.
 var (
-	flywayName     = regexp.MustCompile(`^(?:[VUB]\d+(?:[._]\d+)*__.*|R__.+)\.sql$`)
-	flywayVersion  = regexp.MustCompile(`^([VUB])(\d+(?:[._]\d+)*)(?:__(.*))?\.sql$`)
-	flywayRepeats  = regexp.MustCompile(`^R__(.+)\.sql$`)
-	flywayCode     = regexp.MustCompile(`^(?:[VUB]\d.*|R)__.*\.(java|kt|class|ps1|sh|bash|bat|cmd|py)$`)
-	flywayCallback = regexp.MustCompile(`^(?:(?:before|after)[A-Z]\w*|createSchema)(?:__.*)?\.(?:sql|ps1|sh|bash|bat|cmd|py)$`)
-	flywayConfig   = regexp.MustCompile(`^flyway.*\.(conf|toml)$`)
-	flywaySetting  = regexp.MustCompile(`^ *(?:flyway\.)?(\w+) *[=:] *(.*?) *$`)
-	flywayInline   = regexp.MustCompile(`(?m)^-- *flyway:(\w+=.*?)\r?$`)
-	placeholder    = regexp.MustCompile(`\$\{([^{}]*)\}`)
+	flywayName     = lazyregexp.New(`^(?:[VUB]\d+(?:[._]\d+)*__.*|R__.+)\.sql$`)
+	flywayVersion  = lazyregexp.New(`^([VUB])(\d+(?:[._]\d+)*)(?:__(.*))?\.sql$`)
+	flywayRepeats  = lazyregexp.New(`^R__(.+)\.sql$`)
+	flywayCode     = lazyregexp.New(`^(?:[VUB]\d.*|R)__.*\.(java|kt|class|ps1|sh|bash|bat|cmd|py)$`)
+	flywayCallback = lazyregexp.New(`^(?:(?:before|after)[A-Z]\w*|createSchema)(?:__.*)?\.(?:sql|ps1|sh|bash|bat|cmd|py)$`)
+	flywayConfig   = lazyregexp.New(`^flyway.*\.(conf|toml)$`)
+	flywaySetting  = lazyregexp.New(`^ *(?:flyway\.)?(\w+) *[=:] *(.*?) *$`)
+	flywayInline   = lazyregexp.New(`(?m)^-- *flyway:(\w+=.*?)\r?$`)
+	placeholder    = lazyregexp.New(`\$\{([^{}]*)\}`)
 )
 
 // flyway reads V1__name.sql, U1__name.sql and R__name.sql in all folders, and the .conf files beside them.

@@ -3,13 +3,13 @@ package dialect
 import (
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/tldw/tldwdb/internal/dburl"
+	"github.com/tldw/tldwdb/internal/lazyregexp"
 	"github.com/tldw/tldwdb/internal/sqlscan"
 )
 
@@ -274,7 +274,7 @@ func (c mysqlClient) Say(text string) string {
 // has it of a trigger that was made together with other statements. The client
 // asks for several statements at once, and the server would take what is left of
 // the comment for the second.
-var endInComment = regexp.MustCompile(`;(\s*\*/)$`)
+var endInComment = lazyregexp.New(`;(\s*\*/)$`)
 
 func (c mysqlClient) Statement(st sqlscan.Statement) string {
 	text := endInComment.ReplaceAllString(st.Text, "$1")

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 
+	"github.com/tldw/tldwdb/internal/lazyregexp"
 	"github.com/tldw/tldwdb/internal/sqlscan"
 )
 
@@ -174,7 +174,7 @@ func (*mysqlDialect) IsCutOff(err error) bool {
 	return false
 }
 
-var mysqlLine = regexp.MustCompile(` at line (\d+)$`)
+var mysqlLine = lazyregexp.New(` at line (\d+)$`)
 
 // Position reads the line from a syntax error's text: MySQL gives no offset.
 func (*mysqlDialect) Position(err error) (character, line int) {

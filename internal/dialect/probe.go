@@ -5,9 +5,10 @@ import (
 	"database/sql"
 	"fmt"
 	"math/rand/v2"
-	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/tldw/tldwdb/internal/lazyregexp"
 )
 
 // The clusters that have a way with locks of their own.
@@ -78,7 +79,7 @@ func since(text, mark string, major, minor int) bool {
 	return err1 == nil && err2 == nil && (first > major || first == major && second >= minor)
 }
 
-var leadingVersion = regexp.MustCompile(`^(\d+)\.(\d+)`)
+var leadingVersion = lazyregexp.New(`^(\d+)\.(\d+)`)
 
 // postgresCluster reads the answer of version().
 func postgresCluster(version string) string {

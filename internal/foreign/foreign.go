@@ -9,7 +9,6 @@ import (
 	"database/sql"
 	"encoding/hex"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,6 +17,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/tldw/tldwdb/internal/dialect"
+	"github.com/tldw/tldwdb/internal/lazyregexp"
 )
 
 // History is what another tool's table says.
@@ -44,7 +44,7 @@ type Fault struct {
 
 // leadingNumber is how file names begin, and nothing but how they begin: 1.1
 // lies between 1 and 2.
-var leadingNumber = regexp.MustCompile(`^(\d+)(?:[_-].*|\.sql)?$`)
+var leadingNumber = lazyregexp.New(`^(\d+)(?:[_-].*|\.sql)?$`)
 
 // Number is the version number that the file of ours would begin with.
 func (v Version) Number() (int64, bool) {
