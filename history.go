@@ -158,6 +158,7 @@ type store struct {
 	set   string
 	actor string
 	run   string // identity of this run: two of one process have two
+	known int    // how many migrations there are in the files: about as many rows are expected
 	// fence wraps an expression that is to be NULL once the lease is another
 	// run's. nil where the lock needs none.
 	fence func(expression string) string
@@ -231,7 +232,7 @@ func (s *store) query(ctx context.Context, q dialect.Queryer, query string, with
 	if err != nil {
 		return nil, err
 	}
-	h := &history{}
+	h := &history{rows: make([]row, 0, s.known)}
 	return h, h.scan(rows, s.set, withDetails)
 }
 

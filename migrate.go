@@ -178,7 +178,7 @@ func (db *DB) newRun(ctx context.Context) (*run, error) {
 		return nil, errors.Join(err, conn.Close())
 	}
 	r := &run{db: db, cfg: &db.cfg, d: db.dialect, src: src, log: db.log, result: &Result{}, conn: conn}
-	r.store = store{d: db.dialect, table: db.dialect.Qualify("", db.cfg.Table), set: db.cfg.Set, actor: db.actor(), run: newRunID()}
+	r.store = store{d: db.dialect, table: db.dialect.Qualify("", db.cfg.Table), set: db.cfg.Set, actor: db.actor(), run: newRunID(), known: len(src.migrations)}
 	return r, nil
 }
 

@@ -204,12 +204,12 @@ type planner struct {
 // versions whose way back it ends.
 func (p *planner) finishInterrupted(goal Goal) (takenBack []int64) {
 	for i := range p.hist.rows {
-		r := p.hist.rows[i]
+		r := &p.hist.rows[i]
 		if r.state.done() || goal == GoalUp && p.newer(r) {
 			continue
 		}
 		p.steps = append(p.steps, step{
-			migration: p.src.find(r.id), id: r.id, direction: r.direction, reason: reasonInterrupted, row: &r,
+			migration: p.src.find(r.id), id: r.id, direction: r.direction, reason: reasonInterrupted, row: r.clone(),
 		})
 		switch {
 		case r.id.Repeatable:
@@ -224,7 +224,7 @@ func (p *planner) finishInterrupted(goal Goal) (takenBack []int64) {
 
 // newer reports whether an unfinished row is that of a newer binary, which is at it
 // or will go on with it. In a rollout the old one serves meanwhile.
-func (p *planner) newer(r row) bool {
+func (p *planner) newer(r *row) bool {
 	if r.direction == DirectionDown || p.src.find(r.id) != nil {
 		return false
 	}

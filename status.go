@@ -68,6 +68,7 @@ func (db *DB) status(ctx context.Context) (*Status, error, error) {
 	s := &Status{Set: db.cfg.Set, Environment: hist.environment, Lock: hist.lock.String(), Problems: compare(src, hist)}
 	s.Current, _ = hist.current()
 	s.Head, _ = src.head()
+	s.Migrations = slices.Grow(s.Migrations, len(src.migrations))
 	for _, m := range src.migrations {
 		s.Migrations = append(s.Migrations, describe(m, hist.find(m.id)))
 	}
