@@ -99,7 +99,7 @@ func (a *app) settings() (*settings, error) {
 		if info, err := os.Stat(s.dir); err != nil || !info.IsDir() {
 			return nil, usagef("the folder of migrations %s (%s) is not there: name another one, or make it with 'init'", s.dir, s.origin[variableDir])
 		}
-		s.config.Migrations, s.config.MigrationsDir = os.DirFS(s.dir), "."
+		s.config.Migrations, s.config.MigrationsDir = folderFS(s.dir), "."
 	}
 	return s, nil
 }
