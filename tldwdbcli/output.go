@@ -11,10 +11,12 @@ import (
 	"reflect"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+	"golang.org/x/text/width"
 
 	"github.com/tldw/tldwdb"
 	"github.com/tldw/tldwdb/internal/lazyregexp"
@@ -187,8 +189,10 @@ func (a *app) printer(w io.Writer) *printer {
 	return p
 }
 
-func (p *printer) linef(format string, args ...any) {
-	if _, err := fmt.Fprintf(p.w, format+"\n", args...); err != nil && p.err == nil {
+func (p *printer) linef(format string, args ...any) { p.line(fmt.Sprintf(format, args...)) }
+
+func (p *printer) line(text string) {
+	if _, err := io.WriteString(p.w, text+"\n"); err != nil && p.err == nil {
 		p.err = err
 	}
 }
@@ -303,7 +307,7 @@ func (t *table) end() {
 				b.WriteString(strings.Repeat(" ", widths[i]-visible(cell)) + gap)
 			}
 		}
-		t.p.linef("%s", strings.TrimRight(b.String(), " "))
+		t.p.line(strings.TrimRight(b.String(), " "))
 	}
 }
 
@@ -317,9 +321,9 @@ func sum(list []int) (total int) {
 	return total
 }
 
-// visible is the width of a cell without its colours.
+// visible is the width of a cell, in columns of the terminal, without its colours.
 func visible(cell string) int {
-	width := 0
+	columns := 0
 	for inside := false; cell != ""; {
 		r, n := utf8.DecodeRuneInString(cell)
 		cell = cell[n:]
@@ -329,22 +333,44 @@ func visible(cell string) int {
 		case inside:
 			inside = r != 'm'
 		default:
-			width++
+			columns += columnsOf(r)
 		}
 	}
-	return width
+	return columns
 }
 
-// cut shortens a cell to a width. What is cut loses its colour.
-func cut(cell string, width int) string {
-	if visible(cell) <= width {
+// columnsOf is how many columns of a terminal a character takes: two for those of
+// East Asian writing and for emoji, none for what is set onto the one before it.
+func columnsOf(r rune) int {
+	switch {
+	case r < unicode.MaxLatin1:
+		return 1
+	case unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf):
+		return 0
+	}
+	switch width.LookupRune(r).Kind() {
+	case width.EastAsianWide, width.EastAsianFullwidth:
+		return 2
+	}
+	return 1
+}
+
+// cut shortens a cell to a number of columns. What is cut loses its colour.
+func cut(cell string, columns int) string {
+	if visible(cell) <= columns {
 		return cell
 	}
 	if strings.HasPrefix(cell, "\x1b[") {
 		_, cell, _ = strings.Cut(cell, "m")
 		cell, _, _ = strings.Cut(cell, "\x1b")
 	}
-	return string([]rune(cell)[:max(width-1, 0)]) + "…" // a terminal may be one column wide
+	left := columns - 1 // for the ellipsis
+	for at, r := range cell {
+		if left -= columnsOf(r); left < 0 {
+			return cell[:at] + "…" // a terminal may be one column wide
+		}
+	}
+	return cell
 }
 
 // oneLine is a statement as it fits into a line.
