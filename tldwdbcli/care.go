@@ -97,10 +97,19 @@ tldwdb baseline 1 --no-verify`,
 }
 
 // adoptAnswer is what was found and written.
-type adoptAnswer struct{ *tldwdb.Adoption }
+type adoptAnswer struct {
+	*tldwdb.Adoption
+	failed bool
+}
 
 func (a adoptAnswer) text(p *printer) {
 	p.linef("found the history of %s in %s: %s", a.Tool, a.Table, plural(len(a.Found), "version"))
+	if a.failed { // the error says the rest
+		if n := len(a.Found); n > 0 {
+			p.linef("the newest of them is %s", a.Found[n-1].Version)
+		}
+		return
+	}
 	word := "taken as applied"
 	if a.DryRun {
 		word = "would be taken as applied"
@@ -156,15 +165,15 @@ tldwdb adopt --from goose --from-table db_version`,
 			}
 			data, err := a.onDB(cmd, s.config, func(ctx context.Context, db *tldwdb.DB) (texter, error) {
 				adoption, err := db.Adopt(ctx, req)
-				if err != nil {
+				if adoption == nil || adoption.Tool == "" { // nothing was found
 					return nil, err
 				}
-				return adoptAnswer{adoption}, nil
-			}, nil)
-			if err != nil {
+				return adoptAnswer{adoption, err != nil}, err
+			}, []func(*tldwdb.Config){withoutMaking})
+			if data == nil {
 				return err
 			}
-			return a.answer(cmd, data, nil)
+			return a.answer(cmd, data, err)
 		},
 	})
 	f := cmd.Flags()

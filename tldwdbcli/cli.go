@@ -25,6 +25,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -190,10 +191,15 @@ func unknownCommand(cmd *cobra.Command, name string) error {
 // to the exit code. The first interrupt (Ctrl-C, SIGTERM) ends what is running in
 // order: a statement is cancelled, its transaction rolled back, the lock given
 // back, and the answer says what was done until then. The second one ends the
-// process at once.
+// process at once. A pipe whose reader has gone ends nothing.
 func Run(ctx context.Context, root *cobra.Command, args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	// Whoever reads what goes on may go away in the middle ('tldwdb up 2>&1 | head'):
+	// that must not end the process between two statements. A write fails instead.
+	gone := make(chan os.Signal, 1)
+	signal.Notify(gone, syscall.SIGPIPE)
+	defer signal.Stop(gone)
 	done := context.AfterFunc(ctx, func() {
 		// From here on a signal has its usual effect.
 		stop()
@@ -409,20 +415,38 @@ func (a *app) onDB(cmd *cobra.Command, cfg tldwdb.Config, f func(ctx context.Con
 	return data, timedOut(ctx, err)
 }
 
-// looking is for commands that only look: a SQLite file that is not there is an
-// empty database, and is not made by a question.
+// looking is for commands that only look. A person waits for the answer: for a
+// server that is not there, no longer than it takes to restart one, unless a longer
+// wait was asked for.
 func looking(cfg *tldwdb.Config) {
+	if cfg.ConnectWait == 0 {
+		cfg.ConnectWait = lookingWait
+	}
+	withoutMaking(cfg)
+}
+
+const lookingWait = 5 * time.Second
+
+// withoutMaking is for commands that have nothing to do in an empty database: a
+// SQLite file that is not there is one, and is not made by a question.
+func withoutMaking(cfg *tldwdb.Config) {
 	effective, err := cfg.Effective()
 	if err != nil {
 		return // Open has the same to say
 	}
-	u, err := dburl.Parse(effective.URL)
-	if err != nil || u.Dialect != dburl.SQLite || u.Memory {
-		return
-	}
-	if _, err := os.Stat(u.Path); errors.Is(err, fs.ErrNotExist) {
+	if missing(effective.URL) {
 		cfg.URL, cfg.MigrateURL = "sqlite://", ""
 	}
+}
+
+// missing reports whether a URL is that of a SQLite file that is not there.
+func missing(url string) bool {
+	u, err := dburl.Parse(url)
+	if err != nil || u.Dialect != dburl.SQLite || u.Memory {
+		return false
+	}
+	_, err = os.Stat(u.Path)
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // timedOut says what ended the command, instead of "context deadline exceeded" alone.

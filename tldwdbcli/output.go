@@ -10,6 +10,7 @@ import (
 	"os"
 	"reflect"
 	"strings"
+	"syscall"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -105,12 +106,26 @@ func (a *app) answer(cmd *cobra.Command, data texter, err error) error {
 	p.w = whole
 	data.text(p)
 	if writeErr := whole.Flush(); writeErr != nil {
-		return errors.Join(err, fmt.Errorf("writing the answer: %w", writeErr))
+		return a.unwritten(cmd, err, writeErr)
 	}
 	if errors.Is(err, errUnhealthy) { // the answer has said why
 		return &toldError{err}
 	}
 	return err
+}
+
+// unwritten is the end of a command whose answer could not be written, beside the
+// error of the command itself. It is told on standard error, also where JSON was asked
+// for: the same writer would fail again. A reader that has gone wanted no more.
+func (a *app) unwritten(cmd *cobra.Command, err, writeErr error) error {
+	if !errors.Is(writeErr, syscall.EPIPE) {
+		err = errors.Join(err, fmt.Errorf("writing the answer: %w", writeErr))
+	}
+	if err == nil {
+		return nil
+	}
+	a.printer(cmd.ErrOrStderr()).failure(err)
+	return &toldError{err}
 }
 
 // fillLists makes every list that is nil an empty one, so that it is [] in JSON
@@ -156,7 +171,7 @@ func (a *app) answerJSON(cmd *cobra.Command, data any, err error) error {
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
 	if writeErr := encoder.Encode(e); writeErr != nil {
-		return errors.Join(err, fmt.Errorf("writing the answer: %w", writeErr))
+		return a.unwritten(cmd, err, writeErr)
 	}
 	if err != nil {
 		return &toldError{err}

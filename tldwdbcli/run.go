@@ -207,23 +207,47 @@ tldwdb up --dry-run`,
 // upAsPlanned runs what a plan says: the one that was asked for, or one that was
 // looked at for anything that it would take back.
 func upAsPlanned(ctx context.Context, db *tldwdb.DB, req tldwdb.Request, id string) (texter, error) {
-	for {
+	return asPlanned(ctx, db, req, id, func(step tldwdb.PlanStep) error {
+		if step.Direction == tldwdb.DirectionDown {
+			return usagef("version %d is below what is applied, and up takes nothing back: use 'goto %d'", req.Version, req.Version)
+		}
+		return nil
+	})
+}
+
+// downTo goes down to a version, and never up to it.
+func downTo(ctx context.Context, db *tldwdb.DB, req tldwdb.Request) (texter, error) {
+	return asPlanned(ctx, db, req, "", func(step tldwdb.PlanStep) error {
+		if step.Direction == tldwdb.DirectionUp && !step.Migration.Repeatable {
+			return usagef("version %d is above what is applied, and down applies nothing: use 'goto %d'", req.Version, req.Version)
+		}
+		return nil
+	})
+}
+
+// planTries is how often a plan is made anew because another process was quicker to
+// migrate. Each time that one has got something done.
+const planTries = 10
+
+// asPlanned runs the plan with an ID, or with none the plan of the moment, of which
+// no step may be refused.
+func asPlanned(ctx context.Context, db *tldwdb.DB, req tldwdb.Request, id string, refuse func(tldwdb.PlanStep) error) (texter, error) {
+	for try := 1; ; try++ {
 		plan, err := db.Plan(ctx, req)
 		if err != nil {
 			return nil, err
 		}
 		for _, step := range plan.Steps {
-			if step.Direction == tldwdb.DirectionDown {
-				return nil, usagef("version %d is below what is applied, and up takes nothing back: use 'goto %d'", req.Version, req.Version)
+			if err := refuse(step); err != nil {
+				return nil, err
 			}
 		}
-		wanted := id == "" || plan.ID == id
-		if !wanted {
+		if id != "" && plan.ID != id {
 			plan = &tldwdb.Plan{ID: id, Request: req}
 		}
 		res, err := db.Apply(ctx, plan)
-		if id == "" && errors.Is(err, tldwdb.ErrPlanChanged) && ctx.Err() == nil {
-			continue // another process was quicker
+		if id == "" && errors.Is(err, tldwdb.ErrPlanChanged) && try < planTries && ctx.Err() == nil {
+			continue
 		}
 		return result(res, err)
 	}
@@ -267,24 +291,10 @@ tldwdb down base`,
 					return downTo(ctx, db, to.request)
 				}
 				return result(db.Migrate(ctx, to.request))
-			})
+			}, withoutMaking)
 		},
 	})
 	n.bind(cmd.Flags())
-}
-
-// downTo goes down to a version, and never up to it.
-func downTo(ctx context.Context, db *tldwdb.DB, req tldwdb.Request) (texter, error) {
-	plan, err := db.Plan(ctx, req)
-	if err != nil {
-		return nil, err
-	}
-	for _, step := range plan.Steps {
-		if step.Direction == tldwdb.DirectionUp && !step.Migration.Repeatable {
-			return nil, usagef("version %d is above what is applied, and down applies nothing: use 'goto %d'", req.Version, req.Version)
-		}
-	}
-	return result(db.Apply(ctx, plan))
 }
 
 func (a *app) redoCommand(root *cobra.Command) {
@@ -304,7 +314,7 @@ tldwdb redo -2`,
 			}
 			return a.destructive(cmd, func(ctx context.Context, db *tldwdb.DB) (texter, error) {
 				return result(db.Migrate(ctx, tldwdb.Request{Goal: tldwdb.GoalRedo, Steps: count}))
-			})
+			}, withoutMaking)
 		},
 	})
 	n.bind(cmd.Flags())
@@ -334,16 +344,16 @@ tldwdb goto 0002`,
 
 // destructive runs what a production database is protected from. A person at a
 // terminal is asked for its name.
-func (a *app) destructive(cmd *cobra.Command, f func(ctx context.Context, db *tldwdb.DB) (texter, error)) error {
+func (a *app) destructive(cmd *cobra.Command, f func(ctx context.Context, db *tldwdb.DB) (texter, error), edits ...func(*tldwdb.Config)) error {
 	s, err := a.settings()
 	if err != nil {
 		return err
 	}
-	data, err := a.onDB(cmd, s.config, f, nil)
+	data, err := a.onDB(cmd, s.config, f, edits)
 	if errors.Is(err, tldwdb.ErrProtected) && !a.flags.json {
 		name, asked := a.ask(cmd, err)
 		if asked {
-			data, err = a.onDB(cmd, s.config, f, []func(*tldwdb.Config){func(cfg *tldwdb.Config) { cfg.Confirm = name }})
+			data, err = a.onDB(cmd, s.config, f, append(edits, func(cfg *tldwdb.Config) { cfg.Confirm = name }))
 		}
 	}
 	if data == nil || errors.Is(err, tldwdb.ErrProtected) {
@@ -399,6 +409,9 @@ exit code 3 when something is pending still.`,
 tldwdb wait
 tldwdb wait --lock-wait 2m`,
 		run: func(cmd *cobra.Command, _ []string) error {
+			if err := a.awaitFile(cmd); err != nil {
+				return err
+			}
 			return a.withDB(cmd, func(ctx context.Context, db *tldwdb.DB) (texter, error) {
 				if err := db.Wait(ctx); err != nil {
 					return nil, err
@@ -411,4 +424,46 @@ tldwdb wait --lock-wait 2m`,
 			})
 		},
 	})
+}
+
+// fileEvery is the pause between two looks for a file that is not there.
+const fileEvery = 100 * time.Millisecond
+
+// awaitFile waits for a SQLite file that somebody else is to make. Opening it would
+// make an empty one, with whatever rights this process has.
+func (a *app) awaitFile(cmd *cobra.Command) error {
+	s, err := a.settings()
+	if err != nil {
+		return err
+	}
+	cfg, err := s.config.Effective()
+	if err != nil {
+		return &usageError{err}
+	}
+	if !missing(cfg.URL) {
+		return nil
+	}
+	ctx, cancel, err := a.context(cmd)
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	ctx, stop := context.WithTimeoutCause(ctx, max(cfg.LockWait, 0), fmt.Errorf("%w: the database file is not there", tldwdb.ErrPending))
+	defer stop()
+	if !a.flags.quiet {
+		a.printer(cmd.ErrOrStderr()).linef("waiting for the database file, at most %s", max(cfg.LockWait, 0))
+	}
+	tick := time.NewTicker(fileEvery)
+	defer tick.Stop()
+	for missing(cfg.URL) {
+		select {
+		case <-ctx.Done():
+			if cause := context.Cause(ctx); errors.Is(cause, tldwdb.ErrPending) {
+				return cause
+			}
+			return timedOut(ctx, ctx.Err())
+		case <-tick.C:
+		}
+	}
+	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -62,12 +63,15 @@ func schemaOf(t *testing.T, command string, comments map[string]string) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A pointer that is nil is null in JSON, which reflection does not say.
-	var document any
+	var document map[string]any
 	if err := json.Unmarshal(text, &document); err != nil {
 		t.Fatal(err)
 	}
-	nullable(document)
+	plain(document)
+	if kind := document["properties"].(map[string]any)["data"].(map[string]any)["type"]; kind != "object" {
+		t.Errorf("%s: the answer may be %v: a member that is left out is never null", command, kind)
+	}
+	nullable(reflect.TypeOf(answers[command]), document["properties"].(map[string]any)["data"].(map[string]any))
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
@@ -78,8 +82,8 @@ func schemaOf(t *testing.T, command string, comments map[string]string) []byte {
 	return b.Bytes()
 }
 
-// nullable lets every object but the outermost be null.
-func nullable(node any) {
+// plain takes away the names that reflection gives to the parts.
+func plain(node any) {
 	schema, ok := node.(map[string]any)
 	if !ok {
 		return
@@ -87,12 +91,35 @@ func nullable(node any) {
 	delete(schema, "$id")
 	properties, _ := schema["properties"].(map[string]any)
 	for _, property := range properties {
-		nullable(property)
-		if p, ok := property.(map[string]any); ok && p["type"] == "object" {
-			p["type"] = []any{p["type"], "null"}
+		plain(property)
+	}
+	plain(schema["items"])
+}
+
+// nullable lets those members be null that are: pointers which are written also when
+// they are nil. Reflection does not say so.
+func nullable(typ reflect.Type, schema map[string]any) {
+	switch typ.Kind() {
+	case reflect.Pointer:
+		nullable(typ.Elem(), schema)
+	case reflect.Slice:
+		if items, ok := schema["items"].(map[string]any); ok {
+			nullable(typ.Elem(), items)
+		}
+	case reflect.Struct:
+		properties, _ := schema["properties"].(map[string]any)
+		for _, field := range reflect.VisibleFields(typ) {
+			name, options, _ := strings.Cut(field.Tag.Get("json"), ",")
+			property, ok := properties[name].(map[string]any)
+			if !ok || !field.IsExported() {
+				continue
+			}
+			if field.Type.Kind() == reflect.Pointer && !strings.Contains(options, "omit") {
+				property["type"] = []any{property["type"], "null"}
+			}
+			nullable(field.Type, property)
 		}
 	}
-	nullable(schema["items"])
 }
 
 // Every command that answers has a schema, which is made from what it answers.

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strconv"
@@ -19,6 +20,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/tldw/tldwdb"
+	"github.com/tldw/tldwdb/internal/lazyregexp"
 )
 
 // This file finds out what is set, and where. A flag goes before a variable of
@@ -91,7 +93,7 @@ func (a *app) settings() (*settings, error) {
 	}
 	cfg, err := tldwdb.ConfigFromLookup(look)
 	if err != nil {
-		return nil, &usageError{err}
+		return nil, &usageError{errors.New(s.named(err.Error()))}
 	}
 	fillFrom(&cfg, a.opts.Config)
 	s.config = cfg
@@ -102,6 +104,35 @@ func (a *app) settings() (*settings, error) {
 		s.config.Migrations, s.config.MigrationsDir = folderFS(s.dir), "."
 	}
 	return s, nil
+}
+
+// variableName is a variable in an error, or a field with its variable.
+var variableName = lazyregexp.New(`Config\.\w+ \(([A-Z]+_[A-Z_]+)\)|\b(?:TLDWDB|DATABASE|POSTGRES|MYSQL|APP)_[A-Z_]+`)
+
+// named says in an error which flag, or which line of the settings file, is wrong:
+// the library knows only the variable that has the same meaning.
+func (s *settings) named(text string) string {
+	return variableName.ReplaceAllStringFunc(text, func(found string) string {
+		variable := found
+		if m := variableName.FindStringSubmatch(found); m[1] != "" {
+			variable = m[1]
+		}
+		switch origin := s.origin[variable]; origin {
+		case "flag":
+			return flagNames[variable]
+		case s.file:
+			if s.file != "" {
+				return fileKey(variable) + " in " + s.file
+			}
+		}
+		return found
+	})
+}
+
+// flagNames are the flags that say the same as a variable.
+var flagNames = map[string]string{
+	"DATABASE_URL": "--url", "TLDWDB_MIGRATE_URL": "--migrate-url", "TLDWDB_ENV": "--env", "TLDWDB_SET": "--set",
+	"TLDWDB_TABLE": "--table", "TLDWDB_LOCK_WAIT": "--lock-wait", "TLDWDB_CONFIRM": "--yes-on", variableDir: "--dir",
 }
 
 // fillFrom takes what is not set in cfg from other, field by field.
@@ -178,6 +209,12 @@ func (a *app) fileLayer() (layer, error) {
 	values, err := parseFile(name, text)
 	if err != nil {
 		return layer{}, &usageError{err}
+	}
+	// What a file says about files is seen from where it is itself.
+	for variable, value := range values {
+		if (variable == variableDir || strings.HasSuffix(variable, "_FILE")) && !filepath.IsAbs(value) {
+			values[variable] = filepath.Join(filepath.Dir(name), value)
+		}
 	}
 	return layer{name: name, values: values}, nil
 }
@@ -289,7 +326,8 @@ environment, the settings file, the program, or nothing (default). Passwords are
 masked. The database is not asked.
 
 The settings file is tldwdb.yaml in the working directory, or --config, or
-TLDWDB_CONFIG. Its keys are the variables' names in lower case without TLDWDB_:
+TLDWDB_CONFIG. Its keys are the variables' names in lower case without TLDWDB_.
+Folders and files that it names are seen from its own folder:
 
   url: postgres://app@db.internal/app
   password_file: /run/secrets/db
@@ -312,6 +350,21 @@ tldwdb config --all --json`,
 		},
 	})
 	cmd.Flags().BoolVar(&all, "all", false, "those with their default value too")
+}
+
+// shown is the value of a setting as 'config' shows it. Zero has no text: it is what
+// is not set, and what is off.
+func shown(text any, value reflect.Value) string {
+	limit, isTime := value.Interface().(time.Duration)
+	switch {
+	case isTime && limit <= 0:
+		return "off"
+	case value.Kind() == reflect.Bool:
+		return map[bool]string{true: "on", false: "off"}[value.Bool()]
+	case text == nil:
+		return "-"
+	}
+	return fmt.Sprint(text)
 }
 
 // answer lists what is in force.
@@ -347,10 +400,7 @@ func (s *settings) answer(all bool) (configAnswer, error) {
 			}
 		}
 		seen[setting.Field] = true
-		line.Value = "-"
-		if value, set := values[setting.Field]; set {
-			line.Value = fmt.Sprint(value)
-		}
+		line.Value = shown(values[setting.Field], reflect.ValueOf(cfg).FieldByName(setting.Field))
 		if setting.Field == "DisablePrePing" { // the variable says the opposite
 			line.Value = map[bool]string{true: "off", false: "on"}[cfg.DisablePrePing]
 		}

@@ -155,3 +155,38 @@ func TestInterruptedTwice(t *testing.T) {
 		t.Errorf("it ended with %v", up.cmd.ProcessState)
 	}
 }
+
+// A reader that goes away in the middle, as in 'tldwdb up 2>&1 | head -1', ends
+// nothing: neither what goes on nor the answer can be written, and all is applied.
+func TestReaderGone(t *testing.T) {
+	t.Parallel()
+	testdb.ForEach(t, func(t *testing.T, db *testdb.Database) {
+		dir := t.TempDir()
+		for _, name := range []string{"0001_a", "0002_b", "0003_c"} {
+			if err := os.WriteFile(filepath.Join(dir, name+".up.sql"), []byte("CREATE TABLE "+name[5:]+" (n int);\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		program, err := os.Executable()
+		if err != nil {
+			t.Fatal(err)
+		}
+		reader, writer, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := reader.Close(); err != nil {
+			t.Fatal(err)
+		}
+		up := exec.CommandContext(t.Context(), program, "up", "--dir", dir)
+		up.Env = append(os.Environ(), asCommand+"=1", "DATABASE_URL="+db.URL)
+		up.Stdout, up.Stderr = writer, writer
+		if err := errors.Join(up.Run(), writer.Close()); err != nil {
+			t.Errorf("up ended with %v", err)
+		}
+		check := start(t, db, dir, "check")
+		if code, stderr := check.end(t); code != 0 {
+			t.Errorf("check: exit code %d\n%s", code, stderr)
+		}
+	})
+}
