@@ -271,7 +271,7 @@ func (r *run) transact(ctx context.Context, j *job) error {
 // exec runs open, the body of the migration, and closing.
 func (r *run) exec(ctx context.Context, j *job, open, closing []sqlscan.Statement) error {
 	if _, guarded := r.d.(dialect.ForeignKeyGuard); j.code == nil && !guarded {
-		done, err := r.d.ExecScript(ctx, r.conn.Conn, slices.Concat(open, j.statements, closing), r.sessionFor(j).StatementTimeout)
+		done, err := r.execWhole(ctx, j, slices.Concat(open, j.statements, closing), len(open))
 		return r.explain(j, done, len(open), err)
 	}
 	if done, err := r.d.ExecScript(ctx, r.conn.Conn, open, 0); err != nil {
@@ -292,6 +292,21 @@ func (r *run) exec(ctx context.Context, j *job, open, closing []sqlscan.Statemen
 	}
 	_, err = r.d.ExecScript(ctx, r.conn.Conn, closing, 0)
 	return r.explain(j, -1, 0, err)
+}
+
+// execWhole runs a migration that the server gets at once, opened by so many
+// statements of the runner's own. It is told where the server stands if somebody
+// wants to know, except behind a pooler: not all of them pass on what that takes.
+func (r *run) execWhole(ctx context.Context, j *job, list []sqlscan.Statement, opened int) (int, error) {
+	teller, can := r.d.(dialect.Teller)
+	if !can || r.cfg.Progress == nil || r.session.Pooled {
+		return r.d.ExecScript(ctx, r.conn.Conn, list, r.sessionFor(j).StatementTimeout)
+	}
+	return teller.ExecTold(ctx, r.conn.Conn, list, func(k int) {
+		if k -= opened; k >= 0 && k < len(j.statements) {
+			r.announce(j, k)
+		}
+	})
 }
 
 // stillInTransaction catches a Go migration that rolled back by itself: the row

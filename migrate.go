@@ -46,7 +46,8 @@ type Applied struct {
 
 // Progress is what a run is about to do: a migration as such, or one of its
 // statements. PostgreSQL gets the statements of a migration that runs in a
-// transaction all at once, so that there is only the first.
+// transaction all at once: there a statement is told when the server comes to it,
+// and behind a pooler only the migration as such.
 type Progress struct {
 	Migration  ID        `json:"migration"`
 	Direction  Direction `json:"direction"`

@@ -351,6 +351,15 @@ func Offline(name string) (Dialect, error) {
 // ErrNoRow means that a query for one row had no answer.
 var ErrNoRow = errors.New("the server gave no answer")
 
+// Teller is a [Dialect] whose ExecScript sends several statements at once, and
+// that can do so and yet say which one is running.
+type Teller interface {
+	// ExecTold is ExecScript, and calls told with the index of each statement that
+	// the server comes to. It costs the server a message for each statement, and
+	// nobody a round trip.
+	ExecTold(ctx context.Context, c *sql.Conn, list []sqlscan.Statement, told func(k int)) (done int, err error)
+}
+
 // execEach is ExecScript for drivers that take one statement at a time.
 func execEach(ctx context.Context, c *sql.Conn, list []sqlscan.Statement, limit time.Duration) (int, error) {
 	for i, st := range list {

@@ -357,6 +357,104 @@ func execPacket(ctx context.Context, pc *pgconn.PgConn, list []sqlscan.Statement
 	return at, &shifted
 }
 
+// ExecTold sends the statements as a pipeline instead of one packet: each is asked
+// for by itself, with the wish to be told at once, and none waits for the answer
+// to the one before. The results of a packet stay in the server's buffer until that
+// is full or the packet at its end.
+func (p *postgres) ExecTold(ctx context.Context, c *sql.Conn, list []sqlscan.Statement, told func(k int)) (int, error) {
+	done := 0
+	err := withPgConn(c, func(pc *pgconn.PgConn) error {
+		for done < len(list) {
+			begin := done
+			n := slices.IndexFunc(list[begin:], func(st sqlscan.Statement) bool { return st.Verb == "COPY" })
+			if n < 0 {
+				n = len(list) - begin
+			}
+			count, err := execPipeline(ctx, pc, list[begin:begin+n], func(k int) { told(begin + k) })
+			done += count
+			if err != nil || done == len(list) {
+				return err
+			}
+			told(done)
+			if st := list[done]; st.CopyIn { // COPY's data are no part of a pipeline
+				err = copyIn(ctx, pc, st)
+			} else {
+				_, err = execPacket(ctx, pc, list[done:done+1])
+			}
+			if err != nil {
+				return err
+			}
+			done++
+		}
+		return nil
+	})
+	for errors.Is(err, errNotPgx) && done < len(list) {
+		if list[done].CopyIn {
+			return done, err
+		}
+		told(done)
+		if _, each := execEach(ctx, c, list[done:done+1], 0); each != nil {
+			return done, each
+		}
+		if done++; done == len(list) {
+			return done, nil
+		}
+	}
+	return done, err
+}
+
+// ahead is how much text of statements is on its way to the server at most. Were it
+// more than the network holds, nothing could be told before the rest is sent.
+const ahead = 32 << 10
+
+// execPipeline sends statements that have no COPY among them, and counts the results.
+func execPipeline(ctx context.Context, pc *pgconn.PgConn, list []sqlscan.Statement, told func(k int)) (done int, err error) {
+	if len(list) == 0 {
+		return 0, nil
+	}
+	p := pc.StartPipeline(ctx)
+	sent, underway, push := 0, 0, p.Flush
+	for err == nil && done < len(list) {
+		before := sent
+		for ; sent < len(list) && (sent == done || underway < ahead); sent++ {
+			p.SendQueryParams(list[sent].Text, nil, nil, nil, nil)
+			p.SendFlushRequest()
+			underway += len(list[sent].Text)
+		}
+		if sent == len(list) {
+			push = p.Sync // behind the last one, without waiting for it
+		}
+		if sent > before {
+			if err = push(); err != nil {
+				break
+			}
+		}
+		told(done)
+		var results any
+		if results, err = p.GetResults(); err != nil {
+			break
+		}
+		reader, ok := results.(*pgconn.ResultReader)
+		if !ok { // nothing is done before the server says so
+			err = fmt.Errorf("the server's answer is %T, and no result", results)
+			break
+		}
+		if _, err = reader.Close(); err == nil {
+			underway -= len(list[done].Text)
+			done++
+		}
+	}
+	if sent < len(list) { // it failed before
+		if syncErr := p.Sync(); err == nil {
+			err = syncErr
+		}
+	}
+	if closeErr := p.Close(); err == nil {
+		err = closeErr
+	}
+	return done, err
+}
+
 func copyIn(ctx context.Context, pc *pgconn.PgConn, st sqlscan.Statement) error {
 	_, err := pc.CopyFrom(ctx, strings.NewReader(st.Data), st.Text)
 	return err
