@@ -151,6 +151,8 @@ func (db *DB) mayBaseline(ctx context.Context, version int64) error {
 	return ended(ctx, err)
 }
 
+// differences are those of package catalog as this package shows them. An alias would
+// spare them, and hide the fields from whoever reads the documentation.
 func differences(list []catalog.Difference) []Difference {
 	out := make([]Difference, len(list))
 	for i, d := range list {
