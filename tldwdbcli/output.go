@@ -207,7 +207,8 @@ func (a *app) printer(w io.Writer) *printer {
 func (p *printer) linef(format string, args ...any) { p.line(fmt.Sprintf(format, args...)) }
 
 func (p *printer) line(text string) {
-	if _, err := io.WriteString(p.w, text+"\n"); err != nil && p.err == nil {
+	_, err := io.WriteString(p.w, text+"\n")
+	if err != nil && p.err == nil && !errors.Is(err, syscall.EPIPE) { // a reader that has gone wanted no more
 		p.err = err
 	}
 }

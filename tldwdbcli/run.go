@@ -409,6 +409,13 @@ exit code 3 when something is pending still.`,
 tldwdb wait
 tldwdb wait --lock-wait 2m`,
 		run: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel, err := a.context(cmd)
+			if err != nil {
+				return err
+			}
+			defer cancel()
+			cmd.SetContext(ctx) // one limit for both waits
+			began := time.Now()
 			if err := a.awaitFile(cmd); err != nil {
 				return err
 			}
@@ -421,6 +428,10 @@ tldwdb wait --lock-wait 2m`,
 					return nil, err
 				}
 				return waitAnswer{status.Current, status.Head}, nil
+			}, func(cfg *tldwdb.Config) {
+				if effective, err := cfg.Effective(); err == nil { // Open says what is wrong
+					cfg.LockWait = max(effective.LockWait-time.Since(began), -1)
+				}
 			})
 		},
 	})
@@ -443,12 +454,7 @@ func (a *app) awaitFile(cmd *cobra.Command) error {
 	if !missing(cfg.URL) {
 		return nil
 	}
-	ctx, cancel, err := a.context(cmd)
-	if err != nil {
-		return err
-	}
-	defer cancel()
-	ctx, stop := context.WithTimeoutCause(ctx, max(cfg.LockWait, 0), fmt.Errorf("%w: the database file is not there", tldwdb.ErrPending))
+	ctx, stop := context.WithTimeoutCause(cmd.Context(), max(cfg.LockWait, 0), fmt.Errorf("%w: the database file is not there", tldwdb.ErrPending))
 	defer stop()
 	if !a.flags.quiet {
 		a.printer(cmd.ErrOrStderr()).linef("waiting for the database file, at most %s", max(cfg.LockWait, 0))

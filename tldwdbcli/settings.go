@@ -323,7 +323,8 @@ func (a *app) configCommand(root *cobra.Command) {
 		long: `
 Shows the settings that are in force and where each value came from: a flag, the
 environment, the settings file, the program, or nothing (default). Passwords are
-masked. The database is not asked.
+masked. The database is not asked. Commands that only look wait for a server for
+5 seconds, unless connect_wait is set.
 
 The settings file is tldwdb.yaml in the working directory, or --config, or
 TLDWDB_CONFIG. Its keys are the variables' names in lower case without TLDWDB_.
