@@ -3,6 +3,8 @@ package dialect
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
+	"errors"
 	"regexp"
 	"slices"
 	"strings"
@@ -173,30 +175,66 @@ func (d *mysqlDialect) Audit(ctx context.Context, c *sql.Conn, q AuditQuestion) 
 
 // grants reads the account's rights, and those of every role that it may take on.
 func (d *mysqlDialect) grants(ctx context.Context, a *audit) ([]mysqlGrant, error) {
-	lines, err := queryTexts(ctx, a.c, "SHOW GRANTS", nil)
+	grants, err := d.showGrants(ctx, a, "")
 	if err != nil {
 		return nil, err
 	}
-	var grants []mysqlGrant
-	seen := map[string]bool{}
-	for i := 0; i < len(lines); i++ { // lines grows
-		g, ok := readGrant(lines[i], d.ScanOptions())
-		if !ok {
-			continue
+	var roles []string
+	for _, g := range grants {
+		if g.role != "" && !slices.Contains(roles, g.role) {
+			roles = append(roles, g.role)
 		}
-		grants = append(grants, g)
-		if g.role == "" || seen[g.role] {
-			continue
+	}
+	switch {
+	case len(roles) == 0:
+		return grants, nil
+	case !d.mariaDB.Load():
+		return d.showGrants(ctx, a, " FOR CURRENT_USER() USING "+strings.Join(roles, ", "))
+	}
+	return d.grantsOfRoles(ctx, a, grants, roles)
+}
+
+// showGrants reads what SHOW GRANTS says.
+func (d *mysqlDialect) showGrants(ctx context.Context, a *audit, of string) (grants []mysqlGrant, err error) {
+	lines, err := queryTexts(ctx, a.c, "SHOW GRANTS"+of, nil)
+	for _, line := range lines {
+		if g, ok := readGrant(line, d.ScanOptions()); ok {
+			grants = append(grants, g)
 		}
-		seen[g.role] = true
-		more, err := queryTexts(ctx, a.c, "SHOW GRANTS FOR "+g.role, nil)
+	}
+	return grants, err
+}
+
+// grantsOfRoles takes on one role after the other, which is the only way in which
+// MariaDB shows the rights of a role to somebody else than an administrator, and
+// goes back to the one that was active.
+func (d *mysqlDialect) grantsOfRoles(ctx context.Context, a *audit, grants []mysqlGrant, roles []string) (_ []mysqlGrant, err error) {
+	var before sql.NullString
+	if err := QueryRow(ctx, a.c, "SELECT CURRENT_ROLE()", nil, &before); err != nil {
+		return nil, err
+	}
+	back := "NONE"
+	if before.Valid {
+		back = backtick(before.String)
+	}
+	defer func() {
+		if _, backErr := a.c.ExecContext(ctx, "SET ROLE "+back); backErr != nil {
+			// Nobody else may get the connection as it is.
+			err = errors.Join(err, backErr, a.c.Raw(func(any) error { return driver.ErrBadConn }))
+		}
+	}()
+	const notGranted = 1959 // to the account itself: the role that has it shows what it gives
+	for _, role := range roles {
+		if _, err := a.c.ExecContext(ctx, "SET ROLE "+role); mysqlNumber(err) == notGranted {
+			continue
+		} else if err != nil {
+			return nil, err
+		}
+		more, err := d.showGrants(ctx, a, "")
 		if err != nil {
-			if err := a.unknown(ctx, AuditServerRights, err); err != nil {
-				return nil, err
-			}
-			a.Gaps[len(a.Gaps)-1].Reason = "of the role " + g.role + ", unless it is active: this account may not look"
+			return nil, err
 		}
-		lines = append(lines, more...)
+		grants = append(grants, more...)
 	}
 	return grants, nil
 }
