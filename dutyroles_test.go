@@ -1,14 +1,17 @@
 package tldwdb_test
 
 import (
+	"context"
 	"database/sql"
 	"errors"
+	"log/slog"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/tldw/tldwdb"
@@ -168,9 +171,23 @@ func TestDutyRoles(t *testing.T) {
 		if res, err := open(t, application, f).Up(t.Context()); err == nil || !strings.Contains(tldwdb.Hint(err), "MigrateURL") {
 			t.Errorf("the application applied %v: %v, hint %q", res.Applied, err, tldwdb.Hint(err))
 		}
+		// A worker that waits for the migrator waits also while it may not look.
+		log := watchFor("waiting for the migrations")
+		worker := open(t, application, f, func(c *tldwdb.Config) { c.Logger = slog.New(log) })
+		waited := make(chan error, 1)
+		go func() { waited <- worker.Wait(t.Context()) }()
+		select {
+		case <-log.seen:
+		case err := <-waited:
+			t.Fatalf("nothing was waited for: %v", err)
+		}
+
 		byMigrator := func(c *tldwdb.Config) { c.MigrateURL = migrator.URL }
 		succeed(t, "up 0001_person, up 0002_more; 0 → 2")(open(t, application, f, byMigrator).Up(t.Context()))
 		r.apply(t) // there is a history table now
+		if err := <-waited; err != nil {
+			t.Error(err)
+		}
 
 		t.Run("application", func(t *testing.T) { applicationWorks(t, r, f) })
 		t.Run("monitor", func(t *testing.T) { monitorWorks(t, r, f) })
@@ -190,6 +207,29 @@ func TestDutyRoles(t *testing.T) {
 		}
 		succeed(t, "down 0002_more, down 0001_person; 2 → 0")(open(t, migrator, f).Down(t.Context(), 2))
 	})
+}
+
+// watch is a slog.Handler that tells of one message.
+type watch struct {
+	slog.Handler
+	message string
+	seen    chan struct{}
+	once    *sync.Once
+}
+
+func watchFor(message string) watch {
+	return watch{slog.DiscardHandler, message, make(chan struct{}), new(sync.Once)}
+}
+
+func (watch) Enabled(context.Context, slog.Level) bool { return true }
+func (w watch) WithAttrs([]slog.Attr) slog.Handler     { return w }
+func (w watch) WithGroup(string) slog.Handler          { return w }
+
+func (w watch) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == w.message {
+		w.once.Do(func() { close(w.seen) })
+	}
+	return nil
 }
 
 func createAccount(tdb *testdb.Database) string {

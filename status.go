@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"time"
+
+	"github.com/tldw/tldwdb/internal/dialect"
 )
 
 // Status is what files and database say about each other. Reading it takes no
@@ -187,12 +189,13 @@ func (w *wait) pause(ctx context.Context) error {
 // Wait returns as soon as nothing is pending: for workers whose migrations are
 // applied by somebody else, an init container for example. It ends with the
 // context, or after Config.LockWait with an error that is [ErrPending]; other
-// errors of [DB.Check] end it at once.
+// errors of [DB.Check] end it at once, but for a history table that may not be read:
+// it may be about to be made, with the right to read it.
 func (db *DB) Wait(ctx context.Context) error {
 	wait := db.newWait()
 	for {
 		err := db.Check(ctx)
-		if err == nil || !errors.Is(err, ErrPending) || !wait.left() {
+		if err == nil || !errors.Is(err, ErrPending) && !dialect.Refused(err) || !wait.left() {
 			return err
 		}
 		if wait.say() {
