@@ -1,17 +1,14 @@
 package tldwdb_test
 
 import (
-	"context"
 	"database/sql"
 	"errors"
-	"log/slog"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/tldw/tldwdb"
@@ -172,12 +169,20 @@ func TestDutyRoles(t *testing.T) {
 			t.Errorf("the application applied %v: %v, hint %q", res.Applied, err, tldwdb.Hint(err))
 		}
 		// A worker that waits for the migrator waits also while it may not look.
-		log := watchFor("waiting for the migrations")
-		worker := open(t, application, f, func(c *tldwdb.Config) { c.Logger = slog.New(log) })
+		seen := make(chan struct{}, 1)
+		log := &logbook{watched: func(line string) {
+			if strings.Contains(line, "waiting for the migrations") {
+				select {
+				case seen <- struct{}{}:
+				default:
+				}
+			}
+		}}
+		worker := open(t, application, f, func(c *tldwdb.Config) { c.Logger = log.logger() })
 		waited := make(chan error, 1)
 		go func() { waited <- worker.Wait(t.Context()) }()
 		select {
-		case <-log.seen:
+		case <-seen:
 		case err := <-waited:
 			t.Fatalf("nothing was waited for: %v", err)
 		}
@@ -207,29 +212,6 @@ func TestDutyRoles(t *testing.T) {
 		}
 		succeed(t, "down 0002_more, down 0001_person; 2 → 0")(open(t, migrator, f).Down(t.Context(), 2))
 	})
-}
-
-// watch is a slog.Handler that tells of one message.
-type watch struct {
-	slog.Handler
-	message string
-	seen    chan struct{}
-	once    *sync.Once
-}
-
-func watchFor(message string) watch {
-	return watch{slog.DiscardHandler, message, make(chan struct{}), new(sync.Once)}
-}
-
-func (watch) Enabled(context.Context, slog.Level) bool { return true }
-func (w watch) WithAttrs([]slog.Attr) slog.Handler     { return w }
-func (w watch) WithGroup(string) slog.Handler          { return w }
-
-func (w watch) Handle(_ context.Context, r slog.Record) error {
-	if r.Message == w.message {
-		w.once.Do(func() { close(w.seen) })
-	}
-	return nil
 }
 
 func createAccount(tdb *testdb.Database) string {
