@@ -63,8 +63,10 @@ type DB struct {
 	pool        *sqlx.DB
 	reader      *sqlx.DB // pool, except for SQLite files
 	owned       []*sqlx.DB
-	file        openFile     // of SQLite
-	close       func() error // closes what is owned, once
+	file        openFile // of SQLite
+
+	certificates dialect.Certificates // of the newest connection with TLS, of whichever pool
+	close        func() error         // closes what is owned, once
 }
 
 // Open opens the database that cfg names: a pool, with one connection made to
@@ -240,6 +242,7 @@ func (db *DB) connectOptions(u dburl.URL, o dialect.ConnectOptions) dialect.Conn
 	o.PrePing = !db.cfg.DisablePrePing
 	o.Pooled = db.cfg.Pooler
 	o.BusyTimeout = db.cfg.BusyTimeout
+	o.Certificates = &db.certificates
 	o.Logger = db.cfg.Logger
 	if _, has := u.Password(); has && o.Migration && db.migrateURL.Dialect != "" {
 		o.Password = nil // MigrateURL's own

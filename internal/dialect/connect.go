@@ -52,6 +52,9 @@ type ConnectOptions struct {
 	// is seen without this as a rule. The URL's default_query_exec_mode goes before
 	// both.
 	Pooled bool
+	// Certificates is told the dates of the certificates of each connection with
+	// TLS. Nil: nobody is.
+	Certificates *Certificates
 	// Logger gets what the driver and the server say aside, at level debug.
 	// Nil: nothing is logged.
 	Logger *slog.Logger
@@ -72,9 +75,9 @@ func Connector(u dburl.URL, o ConnectOptions) (driver.Connector, error) {
 	case dburl.SQLite:
 		c, err = sqliteConnector(u, o)
 	case dburl.Postgres:
-		c, err = postgresConnector(u, o)
+		c, err = newReloadingConnector(connectionFiles(u), o.Logger, func() (driver.Connector, error) { return postgresConnector(u, o) })
 	case dburl.MySQL:
-		c, err = mysqlConnector(u, o)
+		c, err = newReloadingConnector(connectionFiles(u), o.Logger, func() (driver.Connector, error) { return mysqlConnector(u, o) })
 	default:
 		return nil, fmt.Errorf("unknown dialect %q", u.Dialect)
 	}

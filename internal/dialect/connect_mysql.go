@@ -109,6 +109,7 @@ func mysqlConfig(u dburl.URL, o ConnectOptions) (*mysql.Config, error) {
 	if cfg.TLS, err = mysqlTLS(u); err != nil {
 		return nil, err
 	}
+	o.Certificates.watch(cfg.TLS)
 	cfg.AllowFallbackToPlaintext = cfg.AllowFallbackToPlaintext || u.Params["tls"] == dburl.TLSPreferred
 	if ask := o.Password; ask != nil {
 		err = cfg.Apply(mysql.BeforeConnect(func(ctx context.Context, c *mysql.Config) error {

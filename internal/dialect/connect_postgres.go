@@ -135,6 +135,9 @@ func postgresConfig(u dburl.URL, o ConnectOptions) (*pgx.ConnConfig, error) {
 	if cfg.RuntimeParams["application_name"] == "" {
 		cfg.RuntimeParams["application_name"] = applicationName(o)
 	}
+	for _, t := range postgresTLS(cfg) {
+		o.Certificates.watch(t)
+	}
 	if check := cfg.ValidateConnect; check != nil {
 		cfg.ValidateConnect = func(ctx context.Context, c *pgconn.PgConn) error {
 			if err := check(ctx, c); err != nil {
