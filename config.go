@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/tldw/tldwdb/internal/dburl"
+	"github.com/tldw/tldwdb/internal/dialect"
 )
 
 // Environment says what a database is for. It decides which variable names the
@@ -60,6 +61,7 @@ const (
 	defaultBusyTimeout    = 5 * time.Second
 	defaultConnectTimeout = 10 * time.Second
 	defaultConnectWait    = time.Minute
+	defaultReconnectWait  = 10 * time.Second
 	defaultLockWait       = 10 * time.Minute
 	defaultLeaseTime      = 15 * time.Second
 	defaultLockTimeout    = 2 * time.Second
@@ -110,8 +112,16 @@ type Config struct {
 
 	// Password is asked at every new connection and goes before the password
 	// in URL, so that a rotated password needs no restart. It also serves
-	// MigrateURL, if that has no password of its own. SQLite does not ask.
+	// MigrateURL, if that has no password of its own. SQLite does not ask. A
+	// callback that caches uses [FreshSecret]. Connections that are there stay, also
+	// when the answer is another one: each may be a new token. See [DB.Rotate].
 	Password func(context.Context) (string, error)
+
+	// PasswordFile is a file with the password, which is read at every new
+	// connection and otherwise like Password, except that it is followed: when a new
+	// content has worked, the connections with the old one are replaced. Password
+	// goes before it.
+	PasswordFile string
 
 	// Logger is told what Open and the migrations do. Default: silent.
 	Logger *slog.Logger
@@ -153,6 +163,13 @@ type Config struct {
 	// ConnectWait is how long [Open] goes on trying while the server is not
 	// there yet. Negative: one attempt. Default: 1 minute.
 	ConnectWait time.Duration
+
+	// ReconnectWait is how long a new connection of the pool waits for a server that
+	// was there before, counted from the beginning of the outage: a restart of the
+	// server delays requests and does not fail them, and one that takes longer fails
+	// them at once. The context of the request goes before it. Negative: not at all.
+	// Default: 10 seconds.
+	ReconnectWait time.Duration
 
 	// LockWait is how long to wait while another process migrates, or for a
 	// Galera node that has lost its cluster. Negative: not at all. Default: 10
@@ -208,8 +225,13 @@ type Config struct {
 	// allowed although it is stamped as production.
 	Confirm string
 
-	urlFrom        string   // the variable that URL came from, for messages
-	migrateURLFrom string   // the same of MigrateURL
+	urlFrom        string               // the variable that URL came from, for messages
+	migrateURLFrom string               // the same of MigrateURL
+	urlFile        string               // the file that URL came from, followed for another log-in
+	migrateURLFile string               // the same of MigrateURL
+	login          *dialect.Credentials // of the connections, in place of all of the above: of a scratch database
+	urlRead        fromFile             // how Open knows that URL is still what was read
+	migrateURLRead fromFile
 	warnings       []string // what ConfigFromLookup found odd; Open logs it
 }
 
@@ -296,8 +318,9 @@ func ConfigFromEnv() (Config, error) { return ConfigFromLookup(os.LookupEnv) }
 //
 // DATABASE_URL_FILE, POSTGRES_URL_FILE, MYSQL_URL_FILE and
 // TLDWDB_MIGRATE_URL_FILE name files that hold the value instead.
-// TLDWDB_PASSWORD_FILE names a file with the password, which is read anew for
-// every connection. The other fields of [Config] have a variable each:
+// These, and the file with the password that TLDWDB_PASSWORD_FILE names, are read
+// anew for every connection and followed when they change; a URL's file for
+// another user and password, and nothing else. The other fields of [Config] have a variable each:
 // TLDWDB_POOL_SIZE for PoolSize, TLDWDB_PRE_PING for the opposite of
 // DisablePrePing, and so on. Durations are Go's, such as 1m30s, or plain
 // seconds; 0 (and SQLAlchemy's -1) switches off what a negative value in
@@ -314,7 +337,7 @@ func ConfigFromLookup(lookup func(string) (string, bool)) (Config, error) {
 		Table:         e.text("TLDWDB_TABLE"),
 		Application:   e.text("TLDWDB_APPLICATION"),
 		Confirm:       e.text("TLDWDB_CONFIRM"),
-		Password:      e.passwordFile("TLDWDB_PASSWORD_FILE"),
+		PasswordFile:  e.passwordFile("TLDWDB_PASSWORD_FILE"),
 
 		PoolSize:       e.number("TLDWDB_POOL_SIZE"),
 		PoolRecycle:    e.duration("TLDWDB_POOL_RECYCLE", true),
@@ -324,6 +347,7 @@ func ConfigFromLookup(lookup func(string) (string, bool)) (Config, error) {
 		BusyTimeout:    e.duration("TLDWDB_BUSY_TIMEOUT", false),
 		ConnectTimeout: e.duration("TLDWDB_CONNECT_TIMEOUT", false),
 		ConnectWait:    e.duration("TLDWDB_CONNECT_WAIT", true),
+		ReconnectWait:  e.duration("TLDWDB_RECONNECT_WAIT", true),
 
 		LockWait:          e.duration("TLDWDB_LOCK_WAIT", true),
 		Lock:              LockKind(strings.ToLower(e.text("TLDWDB_LOCK"))),
@@ -339,6 +363,7 @@ func ConfigFromLookup(lookup func(string) (string, bool)) (Config, error) {
 	}
 	cfg.URL, cfg.urlFrom = e.database(cfg.Environment)
 	cfg.MigrateURL, cfg.migrateURLFrom = e.secret("TLDWDB_MIGRATE_URL")
+	cfg.urlRead, cfg.migrateURLRead = e.fromFile(cfg.urlFrom, cfg.URL), e.fromFile(cfg.migrateURLFrom, cfg.MigrateURL)
 	cfg.warnings = e.warnings
 	// What is left to check is the same for a Config that was written in Go.
 	_, errFields := cfg.normalize()
@@ -480,22 +505,50 @@ func (e *envReader) database(env Environment) (value, from string) {
 	return won.value, won.from
 }
 
-// passwordFile gives a callback that reads the file anew at every connection.
-// It is read once here, so that a wrong name is found at start-up.
-func (e *envReader) passwordFile(name string) func(context.Context) (string, error) {
+// passwordFile gives the name of the file. It is read once here, so that a wrong
+// name is found at start-up.
+func (e *envReader) passwordFile(name string) string {
 	file := e.text(name)
 	if file == "" {
-		return nil
+		return ""
 	}
-	read := func(context.Context) (string, error) {
-		text, err := readSecret(name, file)
-		// Only the line's end is cut: a password may begin or end with a blank.
-		return strings.TrimRight(text, "\r\n"), err
-	}
-	if _, err := read(context.Background()); err != nil {
+	if _, err := readPassword(name, file); err != nil {
 		e.errs = append(e.errs, err)
 	}
-	return read
+	return file
+}
+
+// fromFile says of a URL which file it was read from; empty for another URL, which
+// the program has set in its place. It is a function because a debug printer cannot
+// look into one.
+type fromFile func(url string) (file string)
+
+func (e *envReader) fromFile(variable, read string) fromFile {
+	if !strings.HasSuffix(variable, "_FILE") {
+		return nil
+	}
+	file := e.text(variable)
+	return func(url string) string {
+		if url != read {
+			return ""
+		}
+		return file
+	}
+}
+
+func (f fromFile) of(url string) string {
+	if f == nil {
+		return ""
+	}
+	return f(url)
+}
+
+// hideURLs takes the URLs out, which from here on exist as what cannot show a
+// password, and keeps the names of the files that they came from.
+func (c Config) hideURLs() Config {
+	c.urlFile, c.migrateURLFile = c.urlRead.of(c.URL), c.migrateURLRead.of(c.MigrateURL)
+	c.URL, c.MigrateURL = "", ""
+	return c
 }
 
 func (e *envReader) number(name string) int {
@@ -614,6 +667,7 @@ func (c Config) normalize() (Config, error) {
 		{"BusyTimeout", &c.BusyTimeout, defaultBusyTimeout, false},
 		{"ConnectTimeout", &c.ConnectTimeout, defaultConnectTimeout, false},
 		{"ConnectWait", &c.ConnectWait, defaultConnectWait, true},
+		{"ReconnectWait", &c.ReconnectWait, defaultReconnectWait, true},
 		{"LockWait", &c.LockWait, defaultLockWait, true},
 		{"LeaseTime", &c.LeaseTime, defaultLeaseTime, false},
 		{"LockTimeout", &c.LockTimeout, defaultLockTimeout, true},

@@ -155,7 +155,7 @@ func TestConfigDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `tldwdb.Config{Environment:development MigrationsDir:. Set:default Table:tldwdb_history Logger:set PoolSize:20 ` +
-		`PoolRecycle:1h0m0s PoolIdleTime:5m0s PoolTimeout:30s BusyTimeout:5s ConnectTimeout:10s ConnectWait:1m0s LockWait:10m0s LeaseTime:15s LockTimeout:2s RetryBudget:5m0s}`
+		`PoolRecycle:1h0m0s PoolIdleTime:5m0s PoolTimeout:30s BusyTimeout:5s ConnectTimeout:10s ConnectWait:1m0s ReconnectWait:10s LockWait:10m0s LeaseTime:15s LockTimeout:2s RetryBudget:5m0s}`
 	if fmt.Sprint(cfg) != want || fmt.Sprint(again) != want {
 		t.Errorf("got  %v\nthen %v\nwant %s", cfg, again, want)
 	}
@@ -214,29 +214,5 @@ func TestConfigNeverPrintsPasswords(t *testing.T) {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is missing in:\n%s", want, out.String())
 		}
-	}
-}
-
-func TestPasswordFileIsReadAnew(t *testing.T) {
-	t.Parallel()
-	file := secretFile(t, " one \r\n")
-	cfg, err := ConfigFromLookup(lookupIn(map[string]string{"TLDWDB_PASSWORD_FILE": file}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{" one ", "two"} {
-		got, err := cfg.Password(t.Context())
-		if err != nil || got != want {
-			t.Errorf("got %q, %v; want %q", got, err, want)
-		}
-		if err := os.WriteFile(file, []byte("two\n"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.Remove(file); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := cfg.Password(t.Context()); err == nil {
-		t.Error("no error although the file is gone")
 	}
 }

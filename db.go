@@ -65,8 +65,11 @@ type DB struct {
 	owned       []*sqlx.DB
 	file        openFile // of SQLite
 
-	certificates dialect.Certificates // of the newest connection with TLS, of whichever pool
-	close        func() error         // closes what is owned, once
+	login, migrateLogin *dialect.Credentials // of the road to the database, and of that for migrations
+	watch               *secretWatch         // nil where there is nothing to watch
+	retirements         []*retirement        // of the pools, for when their log-in changes
+	certificates        dialect.Certificates // of the newest connection with TLS, of whichever pool
+	close               func() error         // closes what is owned, once
 }
 
 // Open opens the database that cfg names: a pool, with one connection made to
@@ -86,8 +89,7 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg.URL, cfg.MigrateURL = "", "" // from here on only as what cannot show a password
-	return openURL(ctx, cfg, u, migrateURL)
+	return openURL(ctx, cfg.hideURLs(), u, migrateURL)
 }
 
 // openURL is Open with a normalized configuration and URLs that have been read.
@@ -96,6 +98,7 @@ func openURL(ctx context.Context, cfg Config, u, migrateURL dburl.URL) (_ *DB, e
 	if db.core, err = newCore(cfg, u.Dialect, true); err != nil {
 		return nil, err
 	}
+	db.useLogins()
 	db.logWarnings()
 	if db.pool, err = db.newPool(u, dialect.ConnectOptions{}); err != nil {
 		return nil, fmt.Errorf("open %s: %w", u, err)
@@ -117,6 +120,7 @@ func openURL(ctx context.Context, cfg Config, u, migrateURL dburl.URL) (_ *DB, e
 	if u.Dialect == dburl.SQLite && !u.Memory {
 		db.file.opened(u.Path)
 	}
+	db.watchSecrets()
 	return db, nil
 }
 
@@ -149,12 +153,13 @@ func Attach(ctx context.Context, pool *sqlx.DB, cfg Config) (*DB, error) {
 			return nil, fmt.Errorf("the pool is of %s, but %s is not", name, other)
 		}
 	}
-	cfg.URL, cfg.MigrateURL = "", "" // from here on only as what cannot show a password
+	cfg = cfg.hideURLs()
 	db := &DB{cfg: cfg, dialectName: name, native: native, url: u, migrateURL: migrateURL, pool: pool, reader: pool}
 	if db.core, err = newCore(cfg, name, native); err != nil {
 		return nil, err
 	}
 	db.close = sync.OnceValue(db.closeOwned)
+	db.useLogins()
 	db.logWarnings()
 	return db, nil
 }
@@ -165,6 +170,10 @@ func (db *DB) Close() error { return db.close() }
 
 func (db *DB) closeOwned() error {
 	var errs []error
+	db.watch.end()
+	for _, r := range db.retirements {
+		r.stop()
+	}
 	for _, pool := range db.owned {
 		errs = append(errs, pool.Close())
 	}
@@ -236,24 +245,28 @@ func (db *DB) logWarnings() {
 
 // connectOptions fills in the fields of o that follow from the configuration.
 func (db *DB) connectOptions(u dburl.URL, o dialect.ConnectOptions) dialect.ConnectOptions {
-	o.Password = db.cfg.Password
+	switch {
+	case o.Migration:
+		o.Credentials = db.migrateLogin
+	case u.User == db.url.User && u.SameDatabase(db.url):
+		o.Credentials = db.login
+	}
 	o.Application = db.cfg.Application
 	o.ConnectTimeout = db.cfg.ConnectTimeout
+	o.ReconnectWait = max(0, db.cfg.ReconnectWait)
 	o.PrePing = !db.cfg.DisablePrePing
 	o.Pooled = db.cfg.Pooler
 	o.BusyTimeout = db.cfg.BusyTimeout
 	o.Certificates = &db.certificates
 	o.Logger = db.cfg.Logger
-	if _, has := u.Password(); has && o.Migration && db.migrateURL.Dialect != "" {
-		o.Password = nil // MigrateURL's own
-	}
 	return o
 }
 
 // newPool makes a pool without connecting.
 func (db *DB) newPool(u dburl.URL, o dialect.ConnectOptions) (*sqlx.DB, error) {
 	cfg := db.cfg
-	connector, err := dialect.Connector(u, db.connectOptions(u, o))
+	o = db.connectOptions(u, o)
+	connector, err := dialect.Connector(u, o)
 	if err != nil {
 		return nil, err
 	}
@@ -268,7 +281,11 @@ func (db *DB) newPool(u dburl.URL, o dialect.ConnectOptions) (*sqlx.DB, error) {
 	case o.Migration:
 		limitPool(pool, 1, 0, 0)
 	default:
-		limitPool(pool, cfg.PoolSize, jitter(max(0, cfg.PoolRecycle), 0.1), max(0, cfg.PoolIdleTime))
+		lifetime := jitter(max(0, cfg.PoolRecycle), 0.1)
+		limitPool(pool, cfg.PoolSize, lifetime, max(0, cfg.PoolIdleTime))
+		if o.Credentials != nil {
+			db.retirements = append(db.retirements, newRetirement(pool, o.Credentials, lifetime, db.log))
+		}
 	}
 	return pool, nil
 }

@@ -170,6 +170,7 @@ func (db *DB) openScratch(ctx context.Context, rawURL string) (*scratch, error) 
 	cfg := db.cfg
 	cfg.Environment, cfg.Confirm, cfg.WaitOnReadOnly = Test, "", false // it is nobody's production
 	cfg.warnings = nil                                                 // they were logged
+	cfg.urlFile, cfg.migrateURLFile = "", ""                           // they name another database
 	cfg.Logger = cfg.Logger.With(slog.Bool("scratch", true))
 	if tell := cfg.Progress; tell != nil {
 		cfg.Progress = func(p Progress) {
@@ -198,7 +199,7 @@ func (db *DB) openNamedScratch(ctx context.Context, s *scratch, cfg Config, rawU
 		return fmt.Errorf("%w: Verification.ScratchURL names the database itself", ErrNoScratch)
 	}
 	if _, has := u.Password(); has {
-		cfg.Password = nil
+		cfg.Password, cfg.PasswordFile = nil, ""
 	}
 	s.DB, err = openURL(ctx, cfg, u, dburl.URL{})
 	return err
@@ -239,9 +240,6 @@ func (db *DB) openScratchBeside(ctx context.Context, s *scratch, cfg Config) (er
 	u := db.url
 	if db.migrateURL.Dialect != "" {
 		u = db.migrateURL
-		if _, has := u.Password(); has {
-			cfg.Password = nil
-		}
 	}
 	made := false
 	name := ""
@@ -295,6 +293,7 @@ func (db *DB) openScratchBeside(ctx context.Context, s *scratch, cfg Config) (er
 	}
 	maps.Copy(u.Params, settings)
 	s.own = true
+	cfg.login = db.migrateLogin
 	if s.DB, err = openURL(ctx, cfg, u, dburl.URL{}); err != nil {
 		return hinted(fmt.Errorf("%w: %w", ErrNoScratch, err), "a pooler in between does not know databases that were made a moment ago: set Config.MigrateURL (TLDWDB_MIGRATE_URL) to a direct connection, or Verification.ScratchURL")
 	}

@@ -132,6 +132,13 @@ func (u URL) Secrets() []string {
 	return found
 }
 
+// SameDatabase reports whether other leads to the same database in the same way:
+// it differs in user and password alone.
+func (u URL) SameDatabase(other URL) bool {
+	return u.Dialect == other.Dialect && u.Path == other.Path && u.Database == other.Database &&
+		slices.Equal(u.Endpoints, other.Endpoints) && maps.Equal(u.Params, other.Params) && maps.Equal(u.secrets().params, other.secrets().params)
+}
+
 // DatabaseName names the database in messages: the SQLite file's path, or the
 // database's name on its server ("" when the URL leaves it to the server).
 func (u URL) DatabaseName() string {

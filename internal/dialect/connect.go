@@ -26,15 +26,17 @@ import (
 // ConnectOptions say how connections are made. What the URL itself names goes
 // before them, except where a field says otherwise.
 type ConnectOptions struct {
-	// Password is asked at every new connection, so that a rotated password
-	// needs no restart. It goes before the URL's own password. Nil: the URL's.
-	Password func(context.Context) (string, error)
+	// Credentials give each new connection its log-in. Nil: the URL's.
+	Credentials *Credentials
 	// Application is the name under which the server lists the connection.
 	// Empty: tldwdb:host:pid.
 	Application string
 	// ConnectTimeout bounds one attempt to connect to one host, log-in
 	// included. 0: no limit but the context.
 	ConnectTimeout time.Duration
+	// ReconnectWait is how long new connections wait in an outage of a server that
+	// was there before. 0: they do not.
+	ReconnectWait time.Duration
 	// PrePing tests a pooled connection before it is used again, in the cheapest
 	// way that its driver has.
 	PrePing bool
@@ -83,6 +85,15 @@ func Connector(u dburl.URL, o ConnectOptions) (driver.Connector, error) {
 	}
 	if err != nil {
 		return nil, Redact(err, u.Secrets()...)
+	}
+	if u.Dialect != dburl.SQLite {
+		if o.ReconnectWait > 0 {
+			c = &againConnector{Connector: c, wait: o.ReconnectWait, logger: o.Logger}
+		}
+		if o.Credentials == nil {
+			o.Credentials = NewCredentials(nil, false, 0, o.Logger)
+		}
+		c = &loginConnector{Connector: c, credentials: o.Credentials}
 	}
 	return &redactingConnector{Connector: c, secrets: u.Secrets()}, nil
 }

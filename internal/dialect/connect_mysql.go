@@ -111,16 +111,18 @@ func mysqlConfig(u dburl.URL, o ConnectOptions) (*mysql.Config, error) {
 	}
 	o.Certificates.watch(cfg.TLS)
 	cfg.AllowFallbackToPlaintext = cfg.AllowFallbackToPlaintext || u.Params["tls"] == dburl.TLSPreferred
-	if ask := o.Password; ask != nil {
-		err = cfg.Apply(mysql.BeforeConnect(func(ctx context.Context, c *mysql.Config) error {
-			password, err := ask(ctx)
-			if err != nil {
-				return fmt.Errorf("asking for the password: %w", err)
+	cfg.DialFunc = counted((&net.Dialer{}).DialContext)
+	err = cfg.Apply(mysql.BeforeConnect(func(ctx context.Context, c *mysql.Config) error {
+		if l, ok := loginOf(ctx); ok {
+			if l.User != "" {
+				c.User = l.User
 			}
-			c.Passwd = password
-			return nil
-		}))
-	}
+			if password, given := l.Password.Reveal(); given {
+				c.Passwd = password
+			}
+		}
+		return nil
+	}))
 	return cfg, err
 }
 

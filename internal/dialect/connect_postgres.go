@@ -28,23 +28,31 @@ func postgresConnector(u dburl.URL, o ConnectOptions) (driver.Connector, error) 
 	if err != nil {
 		return nil, err
 	}
-	var opts []stdlib.OptionOpenDB
-	if ask := o.Password; ask != nil {
-		opts = append(opts, stdlib.OptionBeforeConnect(func(ctx context.Context, c *pgx.ConnConfig) error {
-			password, err := ask(ctx)
-			if err != nil {
-				return fmt.Errorf("asking for the password: %w", err)
+	cfg.DialFunc = counted(cfg.DialFunc)
+	opts := []stdlib.OptionOpenDB{
+		stdlib.OptionBeforeConnect(func(ctx context.Context, c *pgx.ConnConfig) error {
+			if l, ok := loginOf(ctx); ok {
+				if l.User != "" {
+					c.User = l.User
+				}
+				if password, given := l.Password.Reveal(); given {
+					c.Password = password
+				}
 			}
-			c.Password = password
 			return nil
-		}))
-	}
-	opts = append(opts,
+		}),
 		stdlib.OptionAfterConnect(func(_ context.Context, c *pgx.Conn) error {
 			c.PgConn().CustomData()[connectedAt] = time.Now()
 			return nil
 		}),
-		stdlib.OptionShouldPing(func(_ context.Context, p stdlib.ShouldPingParams) bool { return o.PrePing && idle(p) > pingAfter }))
+		stdlib.OptionShouldPing(func(_ context.Context, p stdlib.ShouldPingParams) bool {
+			// A server that shuts down says so and hangs up. A statement sent after that is
+			// lost, and nobody may send it again who does not know what it does; so the
+			// socket is looked at before each use, and a round trip made only where there
+			// is reason to, or after a while in which the other end may have vanished.
+			return o.PrePing && (idle(p) > pingAfter || !silent(p.Conn.PgConn().Conn()))
+		}),
+	}
 	if _, chosen := u.Param("default_query_exec_mode"); chosen || cfg.DefaultQueryExecMode != pgx.QueryExecModeCacheStatement {
 		return stdlib.GetConnector(*cfg, opts...), nil
 	}

@@ -75,6 +75,14 @@ func connect(t *testing.T, u dburl.URL, o ConnectOptions) (*sql.DB, *sql.Conn, e
 	return pool, conn, err
 }
 
+// asks makes credentials of a callback for the password, as one of Config.Password.
+func asks(password func(context.Context) (string, error)) *Credentials {
+	return NewCredentials(func(ctx context.Context) (Login, error) {
+		text, err := password(ctx)
+		return Login{Password: NewSecret(text)}, err
+	}, false, 0, slog.New(slog.DiscardHandler))
+}
+
 func TestRedact(t *testing.T) {
 	t.Parallel()
 	cause := errors.New(`failed: p@ss/"word or p%40ss%2F%22word or p@ss/\"word`)
@@ -164,7 +172,7 @@ func TestUnreachableOnRealServers(t *testing.T) {
 			t.Parallel()
 			good := server(t, variable)
 			wrong := func(context.Context) (string, error) { return "wrong", nil }
-			if _, _, err := connect(t, good, ConnectOptions{Password: wrong}); err == nil || Unreachable(err) {
+			if _, _, err := connect(t, good, ConnectOptions{Credentials: asks(wrong)}); err == nil || Unreachable(err) {
 				t.Errorf("wrong password: got %v, want an error for which waiting is no cure", err)
 			}
 			other := good
@@ -214,12 +222,12 @@ func TestPasswordIsAskedAtEveryConnection(t *testing.T) {
 			good, _ := u.Password()
 			var mu sync.Mutex
 			asked, answer := 0, "stale"
-			o := ConnectOptions{Password: func(context.Context) (string, error) {
+			o := ConnectOptions{Credentials: asks(func(context.Context) (string, error) {
 				mu.Lock()
 				defer mu.Unlock()
 				asked++
 				return answer, nil
-			}}
+			})}
 			pool, _, err := connect(t, u, o)
 			if err == nil {
 				t.Fatal("the stale password was taken: the URL's own was used instead of the callback's")
@@ -251,7 +259,7 @@ func TestPasswordCallbackFails(t *testing.T) {
 	t.Parallel()
 	cause := errors.New("vault is sealed")
 	for _, raw := range []string{"postgres://u@127.0.0.1:1/db", "mysql://u@127.0.0.1:1/db"} {
-		_, _, err := connect(t, mustParse(t, raw), ConnectOptions{Password: func(context.Context) (string, error) { return "", cause }})
+		_, _, err := connect(t, mustParse(t, raw), ConnectOptions{Credentials: asks(func(context.Context) (string, error) { return "", cause })})
 		if !errors.Is(err, cause) || Unreachable(err) {
 			t.Errorf("%s: got %v, want %v, at once", raw, err, cause)
 		}
@@ -392,7 +400,7 @@ func TestMySQLSessionVariables(t *testing.T) {
 			plain := server(t, variable)
 			password, _ := plain.Password()
 			u := mustParse(t, plain.String()+"?sql_mode=ANSI_QUOTES&lock_wait_timeout=7&collation=utf8mb4_bin")
-			_, c, err := connect(t, u, ConnectOptions{Password: func(context.Context) (string, error) { return password, nil }})
+			_, c, err := connect(t, u, ConnectOptions{Credentials: asks(func(context.Context) (string, error) { return password, nil })})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -593,10 +601,10 @@ func TestPostgresSeveralHosts(t *testing.T) {
 	live := u.Endpoints[0]
 	asked := 0
 	password, _ := u.Password()
-	o := ConnectOptions{Password: func(context.Context) (string, error) {
+	o := ConnectOptions{Credentials: asks(func(context.Context) (string, error) {
 		asked++
 		return password, nil
-	}}
+	})}
 	u.Endpoints = []dburl.Endpoint{{Host: "127.0.0.1", Port: 1}, live}
 	u.Params["target_session_attrs"] = "read-write"
 	if _, _, err := connect(t, u, o); err != nil || asked != 1 {

@@ -1,0 +1,364 @@
+package tldwdb_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/tldw/tldwdb"
+	"github.com/tldw/tldwdb/internal/testdb"
+)
+
+// secretVolume is a file as Kubernetes mounts a secret: a link into a folder that is
+// a link itself, which is what is replaced.
+type secretVolume struct {
+	dir  string
+	next int
+}
+
+func newSecretVolume(t *testing.T, content string) *secretVolume {
+	t.Helper()
+	v := &secretVolume{dir: t.TempDir()}
+	v.replace(t, content)
+	if err := os.Symlink(filepath.Join("..data", "secret"), v.file()); err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func (v *secretVolume) file() string { return filepath.Join(v.dir, "secret") }
+
+func (v *secretVolume) replace(t *testing.T, content string) {
+	t.Helper()
+	v.next++
+	folder := fmt.Sprintf("..%d", v.next)
+	if err := os.Mkdir(filepath.Join(v.dir, folder), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(v.dir, folder, "secret"), []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(v.dir, "..tmp")
+	if err := os.Symlink(folder, link); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(link, filepath.Join(v.dir, "..data")); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// traffic is a service's requests: 200 a second by several goroutines, each of which
+// writes a row of its own.
+type traffic struct {
+	pool   *sql.DB
+	insert string
+	next   atomic.Int64
+	good   atomic.Int64
+	ticks  chan struct{} // one for each request that is over
+	stop   context.CancelFunc
+	wait   sync.WaitGroup
+
+	mu     sync.Mutex
+	failed []failure
+}
+
+// failure is a request that failed.
+type failure struct {
+	id         int64
+	begun, end time.Time
+	err        error
+}
+
+func startTraffic(t *testing.T, tdb *testdb.Database, pool *sql.DB) *traffic {
+	t.Helper()
+	const workers, pause = 8, 40 * time.Millisecond
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &traffic{pool: pool, stop: cancel, ticks: make(chan struct{}, 1)}
+	r.insert = pick(tdb, "", "INSERT INTO hits (id) VALUES ($1)", "INSERT INTO hits (id) VALUES (?)")
+	for range workers {
+		r.wait.Go(func() {
+			rate := time.NewTicker(pause)
+			defer rate.Stop()
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case <-rate.C:
+				}
+				id, begun := r.next.Add(1), time.Now()
+				// Not ctx: the end of the traffic is not to look like a failure.
+				if _, err := pool.ExecContext(context.Background(), r.insert, id); err != nil {
+					r.mu.Lock()
+					r.failed = append(r.failed, failure{id, begun, time.Now(), err})
+					r.mu.Unlock()
+				} else {
+					r.good.Add(1)
+				}
+				select {
+				case r.ticks <- struct{}{}:
+				default:
+				}
+			}
+		})
+	}
+	t.Cleanup(func() { r.end() })
+	return r
+}
+
+// await lets n requests pass.
+func (r *traffic) await(t *testing.T, n int) {
+	t.Helper()
+	late := time.NewTimer(time.Minute)
+	defer late.Stop()
+	for range n {
+		select {
+		case <-r.ticks:
+		case <-late.C:
+			t.Fatal("the traffic stands still")
+		}
+	}
+}
+
+func (r *traffic) end() []failure {
+	r.stop()
+	r.wait.Wait()
+	return r.failed
+}
+
+// endWell ends the traffic, of which no request may have failed, been lost or
+// doubled.
+func (r *traffic) endWell(t *testing.T, admin *sql.DB) {
+	t.Helper()
+	failed := r.end()
+	for _, f := range failed {
+		t.Errorf("request %d, %v long: %v", f.id, f.end.Sub(f.begun), f.err)
+	}
+	if got, want := rowsOf(t, admin, "SELECT count(*) FROM hits"), fmt.Sprint(r.good.Load()); got != want && len(failed) == 0 {
+		t.Errorf("%s rows of %s requests", got, want)
+	}
+	t.Logf("%d requests", r.good.Load())
+}
+
+// account is a login role of one test.
+type account struct {
+	tdb   *testdb.Database
+	admin *sql.DB
+	role  string
+}
+
+func newAccount(t *testing.T, tdb *testdb.Database, admin *sql.DB, password string) *account {
+	t.Helper()
+	a := &account{tdb, admin, makeRole(t, tdb, admin, password)}
+	execIn(t, admin, pick(tdb, "", "GRANT ALL ON hits TO "+a.role, "GRANT ALL ON "+tdb.Name()+".* TO "+a.role))
+	return a
+}
+
+func (a *account) name() string {
+	name, _, _ := strings.Cut(a.role, "@")
+	return strings.Trim(name, "'")
+}
+
+// change gives the account another password.
+func (a *account) change(t *testing.T, password string) {
+	t.Helper()
+	execIn(t, a.admin, pick(a.tdb, "", "ALTER ROLE "+a.role+" PASSWORD '"+password+"'", "ALTER USER "+a.role+" IDENTIFIED BY '"+password+"'"))
+}
+
+// sessions lists the account's sessions but the one that asks. The account itself
+// asks: on MySQL others see them only with a right of their own.
+func (a *account) sessions(t *testing.T, password string, do func(own *sql.DB, ids []string)) {
+	t.Helper()
+	own, err := testdb.Open(a.tdb.Engine, urlAs(t, a.tdb, a.role, password))
+	if err != nil {
+		t.Fatal(err)
+	}
+	own.SetMaxOpenConns(1)
+	defer func() {
+		if err := own.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	query := pick(a.tdb, "", "SELECT pid FROM pg_stat_activity WHERE usename = '"+a.name()+"' AND pid <> pg_backend_pid()",
+		"SELECT id FROM "+a.tdb.Processlist()+" WHERE user = '"+a.name()+"' AND id <> connection_id()")
+	do(own, strings.Fields(strings.ReplaceAll(rowsOf(t, own, query), ",", " ")))
+}
+
+func (a *account) list(t *testing.T, password string) (ids []string) {
+	t.Helper()
+	a.sessions(t, password, func(_ *sql.DB, now []string) { ids = now })
+	return ids
+}
+
+// drained waits until none of the old sessions is left, and then does what an
+// administrator does who wants to be sure.
+func (a *account) drained(t *testing.T, r *traffic, password string, old []string) {
+	t.Helper()
+	for left := old; len(left) > 0; {
+		r.await(t, 20)
+		now := a.list(t, password)
+		left = slices.DeleteFunc(left, func(id string) bool { return !slices.Contains(now, id) })
+	}
+	a.sessions(t, password, func(own *sql.DB, ids []string) {
+		for _, id := range ids {
+			if slices.Contains(old, id) {
+				execIn(t, own, pick(a.tdb, "", "SELECT pg_terminate_backend("+id+")", "KILL "+id))
+			}
+		}
+	})
+}
+
+// execIn runs a statement.
+func execIn(t *testing.T, pool *sql.DB, statement string) {
+	t.Helper()
+	if _, err := pool.ExecContext(t.Context(), statement); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// serve opens a pool with what the environment says, and lets traffic through.
+func serve(t *testing.T, tdb *testdb.Database, env map[string]string, edits ...func(*tldwdb.Config)) (*tldwdb.DB, *traffic) {
+	t.Helper()
+	cfg, err := tldwdb.ConfigFromLookup(func(name string) (string, bool) {
+		value, ok := env[name]
+		return value, ok
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, edit := range edits {
+		edit(&cfg)
+	}
+	db, err := tldwdb.Open(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	r := startTraffic(t, tdb, db.Pool().DB)
+	r.await(t, 50)
+	return db, r
+}
+
+// prepareHits makes the table of the traffic.
+func prepareHits(t *testing.T, tdb *testdb.Database) *sql.DB {
+	t.Helper()
+	admin := tdb.AdminDB(t)
+	execIn(t, admin, "CREATE TABLE hits (id bigint PRIMARY KEY)")
+	return admin
+}
+
+// TestPasswordFileRotates: an account gets another password under load, before the
+// file does or after it, and nobody notices. The old connections go by themselves.
+func TestPasswordFileRotates(t *testing.T) {
+	t.Parallel()
+	forEachServer(t, func(t *testing.T, tdb *testdb.Database) {
+		admin := prepareHits(t, tdb)
+		plain := []string{`o%41n"@:/?# e`, "two", "three"}
+		app := newAccount(t, tdb, admin, plain[0])
+		volume := newSecretVolume(t, plain[0]+"\n")
+		db, r := serve(t, tdb, map[string]string{"DATABASE_URL": urlAs(t, tdb, app.role, "not this"), "TLDWDB_PASSWORD_FILE": volume.file()})
+		// The server first. Every request needs a new connection in between.
+		old := app.list(t, plain[0])
+		app.change(t, plain[1])
+		db.Pool().SetMaxIdleConns(0)
+		refused := r.next.Load()
+		for r.next.Load() < refused+8 { // all are waiting
+			select {
+			case <-r.ticks:
+			case <-t.Context().Done():
+				t.Fatal("no request")
+			case <-time.After(time.Millisecond):
+			}
+		}
+		volume.replace(t, plain[1]+"\n")
+		db.Pool().SetMaxIdleConns(20)
+		app.drained(t, r, plain[1], old)
+		// The file first: the server takes the old password still, and nobody needs a
+		// connection.
+		old = app.list(t, plain[1])
+		volume.replace(t, plain[2]+"\n")
+		db.Pool().SetMaxIdleConns(0)
+		r.await(t, 40)
+		db.Pool().SetMaxIdleConns(20)
+		app.change(t, plain[2])
+		app.drained(t, r, plain[2], old)
+		r.endWell(t, admin)
+	})
+}
+
+// TestAccountRotates: the file of the URL names another account. There is no
+// instant at which a log-in could be refused, and in the end nobody uses the first.
+func TestAccountRotates(t *testing.T) {
+	t.Parallel()
+	forEachServer(t, func(t *testing.T, tdb *testdb.Database) {
+		admin := prepareHits(t, tdb)
+		a, b := newAccount(t, tdb, admin, "of a"), newAccount(t, tdb, admin, "of b")
+		volume := newSecretVolume(t, urlAs(t, tdb, a.role, "of a"))
+		_, r := serve(t, tdb, map[string]string{"DATABASE_URL_FILE": volume.file()})
+		old := a.list(t, "of a")
+		if len(old) == 0 {
+			t.Fatal("the first account is not in use")
+		}
+		volume.replace(t, urlAs(t, tdb, b.role, "of b"))
+		a.drained(t, r, "of a", old) // by the watch alone: the pool needs no new connection
+		if left := a.list(t, "of a"); len(left) > 0 {
+			t.Errorf("the first account is in use still: %v", left)
+		}
+		a.change(t, "gone")
+		r.await(t, 50)
+		r.endWell(t, admin)
+	})
+}
+
+// TestRotate: a callback answers from a cache until it is told not to.
+func TestRotate(t *testing.T) {
+	t.Parallel()
+	forEachServer(t, func(t *testing.T, tdb *testdb.Database) {
+		admin := prepareHits(t, tdb)
+		app := newAccount(t, tdb, admin, "one")
+		var vault, cache atomic.Value
+		vault.Store("one")
+		cache.Store("one")
+		db, r := serve(t, tdb, map[string]string{"DATABASE_URL": urlAs(t, tdb, app.role, "")}, func(cfg *tldwdb.Config) {
+			cfg.Password = func(ctx context.Context) (string, error) {
+				if tldwdb.FreshSecret(ctx) {
+					cache.Store(vault.Load())
+				}
+				return cache.Load().(string), nil
+			}
+		})
+		old := app.list(t, "one")
+		vault.Store("too early")
+		if err := db.Rotate(t.Context()); err == nil || strings.Contains(err.Error(), "too early") {
+			t.Errorf("a secret that does not work: %v", err)
+		}
+		cache.Store("one")
+		r.await(t, 20)
+		if now := app.list(t, "one"); !slices.ContainsFunc(old, func(id string) bool { return slices.Contains(now, id) }) {
+			t.Error("the old connections have gone although the new secret does not work")
+		}
+		app.change(t, "two")
+		vault.Store("two")
+		if err := db.Rotate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		app.drained(t, r, "two", old)
+		// Refused without a call of Rotate: the callback is told so.
+		app.change(t, "three")
+		vault.Store("three")
+		db.Pool().SetMaxIdleConns(0)
+		r.await(t, 40)
+		r.endWell(t, admin)
+	})
+}
