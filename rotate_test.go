@@ -70,20 +70,24 @@ type traffic struct {
 	failed []failure
 }
 
+// trafficWorkers is how many goroutines make the requests.
+const trafficWorkers = 8
+
 // failure is a request that failed.
 type failure struct {
-	id         int64
-	begun, end time.Time
-	err        error
+	worker int
+	id     int64
+	took   time.Duration
+	err    error
 }
 
 func startTraffic(t *testing.T, tdb *testdb.Database, pool *sql.DB) *traffic {
 	t.Helper()
-	const workers, pause = 8, 40 * time.Millisecond
+	const pause = trafficWorkers * time.Second / 200
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &traffic{pool: pool, stop: cancel, ticks: make(chan struct{}, 1)}
 	r.insert = pick(tdb, "", "INSERT INTO hits (id) VALUES ($1)", "INSERT INTO hits (id) VALUES (?)")
-	for range workers {
+	for worker := range trafficWorkers {
 		r.wait.Go(func() {
 			rate := time.NewTicker(pause)
 			defer rate.Stop()
@@ -97,7 +101,7 @@ func startTraffic(t *testing.T, tdb *testdb.Database, pool *sql.DB) *traffic {
 				// Not ctx: the end of the traffic is not to look like a failure.
 				if _, err := pool.ExecContext(context.Background(), r.insert, id); err != nil {
 					r.mu.Lock()
-					r.failed = append(r.failed, failure{id, begun, time.Now(), err})
+					r.failed = append(r.failed, failure{worker, id, time.Since(begun), err})
 					r.mu.Unlock()
 				} else {
 					r.good.Add(1)
@@ -139,7 +143,7 @@ func (r *traffic) endWell(t *testing.T, admin *sql.DB) {
 	t.Helper()
 	failed := r.end()
 	for _, f := range failed {
-		t.Errorf("request %d, %v long: %v", f.id, f.end.Sub(f.begun), f.err)
+		t.Errorf("request %d, %v long: %v", f.id, f.took, f.err)
 	}
 	if got, want := rowsOf(t, admin, "SELECT count(*) FROM hits"), fmt.Sprint(r.good.Load()); got != want && len(failed) == 0 {
 		t.Errorf("%s rows of %s requests", got, want)
@@ -361,4 +365,42 @@ func TestRotate(t *testing.T) {
 		r.await(t, 40)
 		r.endWell(t, admin)
 	})
+}
+
+// TestServerRestartsUnderLoad: a request that is not with the server at the instant
+// at which it goes waits until it is back.
+func TestServerRestartsUnderLoad(t *testing.T) {
+	t.Parallel()
+	for _, e := range servers() {
+		for name, restart := range map[string]func(*testdb.Server, context.Context) error{"restart": (*testdb.Server).Restart, "crash": (*testdb.Server).Crash} {
+			t.Run(string(e)+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				s := ownServer(t, e, testdb.StartDurable)
+				tdb := s.New(t)
+				admin := prepareHits(t, tdb)
+				_, r := serve(t, tdb, map[string]string{"DATABASE_URL": tdb.URL})
+				if err := restart(s, t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				r.await(t, 50)
+				failed := r.end()
+				// Each worker has one request with the server at most. That may fail, and
+				// have taken effect.
+				byWorker := map[int]int{}
+				for _, f := range failed {
+					if byWorker[f.worker]++; byWorker[f.worker] > 1 {
+						t.Errorf("request %d, %v long, was not with the server when it went: %v", f.id, f.took, f.err)
+					}
+				}
+				var rows int64
+				if err := admin.QueryRowContext(t.Context(), "SELECT count(*) FROM hits").Scan(&rows); err != nil {
+					t.Fatal(err)
+				}
+				if good := r.good.Load(); rows < good || rows > good+int64(len(failed)) {
+					t.Errorf("%d rows of %d good requests, and %d that failed", rows, good, len(failed))
+				}
+				t.Logf("%d requests, %d of them cut off", r.next.Load(), len(failed))
+			})
+		}
+	}
 }

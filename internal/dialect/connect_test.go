@@ -548,10 +548,12 @@ func TestWalkVisitsTheTree(t *testing.T) {
 }
 
 // TestPostgresPrePing ends a pooled connection on the server. Only a test of
-// the connection notices before a statement fails.
+// the connection notices before a statement fails, be it that nothing was heard of
+// the server for long or that the farewell is there to be seen.
 func TestPostgresPrePing(t *testing.T) {
 	t.Parallel()
-	for _, ping := range []bool{true, false} {
+	for _, tt := range []struct{ ping, aged bool }{{true, true}, {true, false}, {false, true}} {
+		ping := tt.ping
 		u := server(t, "TLDWDB_TEST_POSTGRES_URL")
 		pool, c, err := connect(t, u, ConnectOptions{PrePing: ping})
 		if err != nil {
@@ -562,6 +564,9 @@ func TestPostgresPrePing(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := c.Raw(func(raw any) error {
+			if !tt.aged {
+				return nil
+			}
 			// As if it had been made an hour ago.
 			raw.(*stdlib.Conn).Conn().PgConn().CustomData()[connectedAt] = time.Now().Add(-time.Hour)
 			return nil
@@ -588,7 +593,7 @@ func TestPostgresPrePing(t *testing.T) {
 		}
 		_, err = c.ExecContext(t.Context(), "SELECT 1")
 		if ping && err != nil || !ping && err == nil {
-			t.Errorf("PrePing %v: got %v", ping, err)
+			t.Errorf("%+v: got %v", tt, err)
 		}
 	}
 }

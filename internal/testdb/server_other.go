@@ -28,6 +28,9 @@ func StartDurable(ctx context.Context, e Engine) (*Server, error) { return Start
 // Crash fails: no server was started.
 func (s *Server) Crash(context.Context) error { return errors.ErrUnsupported }
 
+// Restart fails: no server was started.
+func (s *Server) Restart(context.Context) error { return errors.ErrUnsupported }
+
 // Stop does nothing: no server was started.
 func (s *Server) Stop() error { return errors.ErrUnsupported }
 

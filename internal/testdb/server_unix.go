@@ -71,35 +71,70 @@ type Server struct {
 // Crash kills the server with SIGKILL, as a system does that runs out of memory, and returns when it
 // has been started again on its data and answers. What was committed before is there: only
 // [StartDurable] makes such servers.
-func (s *Server) Crash(ctx context.Context) error {
+func (s *Server) Crash(ctx context.Context) error { return s.again(ctx, syscall.SIGKILL) }
+
+// Restart ends the server in the orderly way, which does not wait for its clients, and returns when
+// it has been started again on its data and answers.
+func (s *Server) Restart(ctx context.Context) error {
+	if s.Engine == Postgres {
+		return s.again(ctx, syscall.SIGINT) // the fast shutdown: SIGTERM would wait for them
+	}
+	return s.again(ctx, syscall.SIGTERM)
+}
+
+func (s *Server) again(ctx context.Context, signal syscall.Signal) error {
 	again := filepath.Join(s.dir, "again")
 	if err := os.WriteFile(again, nil, 0o644); err != nil {
 		return err
 	}
-	if err := s.kill(); err != nil {
+	before, err := s.signal(signal)
+	if err != nil {
+		return err
+	}
+	if err := s.gone(ctx, before); err != nil {
 		return err
 	}
 	return errors.Join(waitReady(ctx, s.Engine, s.URL, s.ended), os.Remove(again))
 }
 
+// gone waits until the server is another process than the one with the number before.
+func (s *Server) gone(ctx context.Context, before string) error {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		now, err := os.ReadFile(filepath.Join(s.dir, "pid-of-server"))
+		if err == nil && len(now) > 0 && string(now) != before {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.ended:
+			return errEnded
+		case <-tick.C:
+		}
+	}
+}
+
 // Kill ends the server with SIGKILL, for good: its data goes with it.
 func (s *Server) Kill() error {
-	if err := s.kill(); err != nil {
+	if _, err := s.signal(syscall.SIGKILL); err != nil {
 		return err
 	}
 	return s.Stop()
 }
 
-func (s *Server) kill() error {
+// signal sends a signal to the server, and returns the number of its process.
+func (s *Server) signal(signal syscall.Signal) (pid string, err error) {
 	text, err := os.ReadFile(filepath.Join(s.dir, "pid-of-server"))
 	if err != nil {
-		return err
+		return "", err
 	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	n, err := strconv.Atoi(strings.TrimSpace(string(text)))
 	if err != nil {
-		return err
+		return "", err
 	}
-	return syscall.Kill(pid, syscall.SIGKILL)
+	return string(text), syscall.Kill(n, signal)
 }
 
 // StartPair starts a PostgreSQL server that keeps what was committed when it is killed, and a standby
