@@ -3,6 +3,7 @@ package tldwdb
 import (
 	"context"
 	"database/sql"
+	"time"
 
 	"github.com/tldw/tldwdb/internal/dialect"
 )
@@ -46,4 +47,9 @@ func AuditWeights() map[string]string {
 		weights[id] = string(kind.severity) + " " + string(kind.scope)
 	}
 	return weights
+}
+
+// CertificatesUntil is what the health check is told about certificates.
+func (db *DB) CertificatesUntil() (server, client time.Time) {
+	return db.certificates.Server(), db.certificates.Client()
 }

@@ -24,10 +24,10 @@ const (
 var tlsNames = map[string]string{
 	"true": TLSVerifyIdentity, "false": TLSOff, "skip-verify": TLSSkipVerify, "preferred": TLSPreferred,
 	"disabled": TLSOff, "required": TLSSkipVerify, "verify_ca": TLSVerifyCA, "verify_identity": TLSVerifyIdentity,
-	TLSVerifyCA: TLSVerifyCA, TLSVerifyIdentity: TLSVerifyIdentity,
+	TLSVerifyCA: TLSVerifyCA, TLSVerifyIdentity: TLSVerifyIdentity, "verify-full": TLSVerifyIdentity, // PostgreSQL's word
 }
 
-const acceptedTLS = "accepted are true, false, skip-verify, preferred, and MySQL's DISABLED, PREFERRED, REQUIRED, VERIFY_CA, VERIFY_IDENTITY"
+const acceptedTLS = "accepted are true, false, skip-verify, preferred, verify-full, and MySQL's DISABLED, PREFERRED, REQUIRED, VERIFY_CA, VERIFY_IDENTITY"
 
 // mysqlBools are go-sql-driver's switches.
 var mysqlBools = []string{
@@ -69,6 +69,9 @@ var (
 func mysqlParams(u *URL, _ *secrets, params []param) error {
 	var tls mysqlTLS
 	for _, p := range params {
+		if file := strings.ReplaceAll(p.key, "-", "_"); slices.Contains(mysqlFiles, file) {
+			p.key = file // the mysql program writes ssl-ca
+		}
 		if err := mysqlParam(u, &tls, p); err != nil {
 			return err
 		}

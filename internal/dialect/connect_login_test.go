@@ -19,10 +19,10 @@ import (
 // fakeServer lets in who has its password, and is away while it is told to.
 type fakeServer struct {
 	sync.Mutex // where several goroutines have to do with it
-	password string
-	gone     bool
-	attempts int
-	closed   int
+	password   string
+	gone       bool
+	attempts   int
+	closed     int
 }
 
 type fakeConn struct {

@@ -5,13 +5,17 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
+	"crypto/x509"
 	"database/sql/driver"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/go-sql-driver/mysql"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/tldw/tldwdb/internal/dburl"
@@ -87,6 +91,26 @@ func validUntil(state tls.ConnectionState) time.Time {
 		return state.PeerCertificates[0].NotAfter
 	}
 	return longest
+}
+
+// connectHint is advice for a connection that was not made.
+func connectHint(err error) string {
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		return "the server's certificate is not signed by an authority that this process knows: name the file with the right one in the URL, by sslrootcert (PostgreSQL) or ssl_ca (MySQL)"
+	}
+	if _, ok := errors.AsType[x509.HostnameError](err); ok {
+		return "the server's certificate is for another name than the URL's: write the name that is in the certificate"
+	}
+	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
+		return "the server's certificate has expired, or is not valid yet by this machine's clock: renew it on the server"
+	}
+	switch {
+	case errors.Is(err, mysql.ErrNoTLS), err != nil && strings.Contains(err.Error(), "server refused TLS connection"):
+		return "the URL requires TLS and the server has none: switch it on there; to take TLS out of the URL would send everything in plain text"
+	case LoginRefused(err):
+		return "the server refuses this user, password or client certificate: compare the secret with the server's; if it has just been changed, the place that it is read from may be behind"
+	}
+	return ""
 }
 
 // postgresTLS is every TLS configuration that pgx may use for a connection: one

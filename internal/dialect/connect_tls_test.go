@@ -5,7 +5,9 @@ import (
 	"encoding/pem"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 )
 
 // writePEM writes a certificate, and its key if there is to be one.
@@ -24,6 +26,7 @@ func TestCertificates(t *testing.T) {
 	ca := certificate(t, "our CA", nil)
 	leaf := certificate(t, "db.example", &ca)
 	caFile := writePEM(t, filepath.Join(t.TempDir(), "ca.pem"), "CERTIFICATE", ca.Certificate[0])
+	expired := 0
 	for _, raw := range []string{
 		"mysql://db.example/db?ssl_ca=" + caFile,
 		"mysql://db.example/db?ssl_mode=VERIFY_CA&ssl_ca=" + caFile,
@@ -65,5 +68,17 @@ func TestCertificates(t *testing.T) {
 		if shook == 0 || !seen.Server().Equal(leaf.Leaf.NotAfter) || !seen.Client().IsZero() {
 			t.Errorf("%s: after %d handshakes, server %v, client %v; want %v", raw, shook, seen.Server(), seen.Client(), leaf.Leaf.NotAfter)
 		}
+		if all[0] == nil || all[0].InsecureSkipVerify {
+			continue // only crypto/tls itself verifies by the clock of its configuration
+		}
+		all[0].Time = func() time.Time { return leaf.Leaf.NotAfter.Add(time.Hour) }
+		err := handshake(t, all[0], leaf)
+		if err == nil || !strings.Contains(connectHint(err), "expired") {
+			t.Errorf("%s: an expired certificate: %v (hint: %s)", raw, err, connectHint(err))
+		}
+		expired++
+	}
+	if expired != 2 {
+		t.Errorf("an expired certificate was shown %d times", expired)
 	}
 }

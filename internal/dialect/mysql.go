@@ -195,7 +195,7 @@ func (*mysqlDialect) Hint(err error) string {
 	case 1419:
 		return "the server keeps a binary log, and trusts only administrators with triggers and functions: set log_bin_trust_function_creators=1, or migrate as an administrator with Config.MigrateURL (TLDWDB_MIGRATE_URL)"
 	}
-	return ""
+	return connectHint(err)
 }
 
 func (d *mysqlDialect) Inspect(ctx context.Context, c *sql.Conn, _ string) (Facts, error) {

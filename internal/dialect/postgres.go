@@ -839,7 +839,7 @@ func (*postgres) Hint(err error) string {
 	case "57014": // query_canceled
 		return "if it was the statement timeout: '-- tldwdb: statement-timeout=30m' at the head of the file raises it"
 	}
-	return ""
+	return connectHint(err)
 }
 
 // Lock is a session-level advisory lock. Its key covers schema and table; the

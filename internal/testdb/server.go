@@ -24,6 +24,12 @@ func (e *MissingError) Error() string {
 	return fmt.Sprintf("found no %s; %s, or set %s", e.Looked, e.Get, e.Engine.URLVariable())
 }
 
+// TLSFiles are what a server with TLS is started with, in PEM form.
+type TLSFiles struct {
+	Cert, Key []byte // the server's own
+	CA        []byte // of its clients
+}
+
 // shared holds what a test process knows of its servers, found or started at first use.
 var shared = map[Engine]*sharedServer{Postgres: {}, MariaDB: {}, MySQL: {}}
 

@@ -172,6 +172,13 @@ func StartDurable(ctx context.Context, e Engine) (*Server, error) {
 	return start(ctx, instance{engine: e, durable: true})
 }
 
+// StartTLS is [Start] for a server that speaks TLS with a certificate of the caller's, and asks its
+// clients for one. Plain connections are taken as well, except of members of the PostgreSQL role
+// signs_with_cert, which the caller makes: they sign in with a certificate that names them.
+func StartTLS(ctx context.Context, e Engine, files TLSFiles) (*Server, error) {
+	return start(ctx, instance{engine: e, tls: &files})
+}
+
 func start(ctx context.Context, wanted instance) (*Server, error) {
 	var err error
 	// The port is picked before the server takes it, and another process may come between.
@@ -270,6 +277,8 @@ type instance struct {
 	password string // of the superuser and of the account
 	durable  bool   // what is committed is the system's, and no longer the process's
 
+	tls *TLSFiles // nil: plain text alone
+
 	replicates bool    // PostgreSQL: a standby may follow
 	follows    *Server // PostgreSQL: what this one is the standby of
 }
@@ -330,6 +339,17 @@ func (in *instance) postgres() (*launch, error) {
 	} {
 		l.command = append(l.command, "-c", setting)
 	}
+	if in.tls != nil {
+		const rules = "local all all scram-sha-256\n" +
+			"hostnossl all +signs_with_cert all reject\nhostssl all +signs_with_cert all cert\nhost all all all scram-sha-256\n"
+		if err := in.writeTLS(map[string]string{"hba": rules}); err != nil {
+			return nil, err
+		}
+		for _, setting := range []string{"ssl=on", "ssl_cert_file=" + in.path("cert.pem"), "ssl_key_file=" + in.path("key.pem"),
+			"ssl_ca_file=" + in.path("ca.pem"), "hba_file=" + in.path("hba")} {
+			l.command = append(l.command, "-c", setting)
+		}
+	}
 	if in.follows != nil {
 		return l, nil // its accounts are the primary's
 	}
@@ -379,6 +399,12 @@ func (in *instance) mysql() (*launch, error) {
 		url:    in.url("tldw", "tldw"),
 		admin:  in.url("admin", "tldw"),
 	}
+	if in.tls != nil {
+		if err := in.writeTLS(nil); err != nil {
+			return nil, err
+		}
+		l.command = append(l.command, "--ssl-cert="+in.path("cert.pem"), "--ssl-key="+in.path("key.pem"), "--ssl-ca="+in.path("ca.pem"))
+	}
 	if in.engine == MySQL {
 		l.command = append(l.command, "--mysqlx=0", "--skip-log-bin")
 		l.prepare = [][]string{{in.program, "--no-defaults", "--initialize-insecure", "--datadir=" + data}}
@@ -395,6 +421,18 @@ func (in *instance) mysql() (*launch, error) {
 		"--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve",
 	}}
 	return l, nil
+}
+
+// writeTLS writes the certificates, and more files beside them.
+func (in *instance) writeTLS(more map[string]string) error {
+	var errs []error
+	for name, text := range map[string][]byte{"cert.pem": in.tls.Cert, "key.pem": in.tls.Key, "ca.pem": in.tls.CA} {
+		errs = append(errs, os.WriteFile(in.path(name), text, 0o600))
+	}
+	for name, text := range more {
+		errs = append(errs, os.WriteFile(in.path(name), []byte(text), 0o600))
+	}
+	return errors.Join(errs...)
 }
 
 // handOver gives the folder to the account that is to run the server: database servers refuse to
