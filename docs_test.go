@@ -46,7 +46,7 @@ import (
 
 // The documents whose code is compiled, in the order in which their files are
 // written.
-var docFiles = []string{"README.md", "docs/guide/writing-migrations.md", "docs/runbooks/deployment.md", "docs/runbooks/rollback.md",
+var docFiles = []string{"README.md", "docs/guide/writing-migrations.md", "docs/guide/credentials.md", "docs/runbooks/rotating-credentials.md", "docs/runbooks/deployment.md", "docs/runbooks/rollback.md",
 	"docs/runbooks/half-applied.md", "docs/runbooks/pooler.md", "docs/runbooks/cluster-and-failover.md", "docs/runbooks/adopting.md"}
 
 // docBlock is one fenced block.
@@ -213,6 +213,8 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"sync"
+	"time"
 
 	"example.com/notes/migrations"
 	"github.com/jmoiron/sqlx"
@@ -225,10 +227,12 @@ var (
 	_ = migrations.FS
 	_ = errors.Is
 	_ = os.Exit
+	_ sync.Mutex
+	_ time.Time
 	_ = tldwdbcli.New
 )
 
-func _(ctx context.Context, root *cobra.Command, db *tldwdb.DB, cfg tldwdb.Config, pool *sqlx.DB, logger *slog.Logger, mux *http.ServeMux, madeByFlask bool, hash func(string) string) error {
+func _(ctx context.Context, root *cobra.Command, db *tldwdb.DB, cfg tldwdb.Config, pool *sqlx.DB, logger *slog.Logger, mux *http.ServeMux, madeByFlask bool, hash func(string) string, newToken func(context.Context) (string, error)) error {
 //line %s:%d
 %s
 return nil

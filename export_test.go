@@ -50,6 +50,6 @@ func AuditWeights() map[string]string {
 }
 
 // CertificatesUntil is what the health check is told about certificates.
-func (db *DB) CertificatesUntil() (server, client time.Time) {
+func CertificatesUntil(db *DB) (server, client time.Time) {
 	return db.certificates.Server(), db.certificates.Client()
 }

@@ -367,6 +367,25 @@ func TestRotate(t *testing.T) {
 	})
 }
 
+// TestTwoPasswords is MySQL's own way: an account has two for a while.
+func TestTwoPasswords(t *testing.T) {
+	t.Parallel()
+	forEachOf(t, []testdb.Engine{testdb.MySQL}, func(t *testing.T, tdb *testdb.Database) {
+		admin := prepareHits(t, tdb)
+		app := newAccount(t, tdb, admin, "one")
+		volume := newSecretVolume(t, "one")
+		_, r := serve(t, tdb, map[string]string{"DATABASE_URL": urlAs(t, tdb, app.role, ""), "TLDWDB_PASSWORD_FILE": volume.file()})
+		old := app.list(t, "one")
+		execIn(t, admin, "ALTER USER "+app.role+" IDENTIFIED BY 'two' RETAIN CURRENT PASSWORD")
+		r.await(t, 20)
+		volume.replace(t, "two")
+		app.drained(t, r, "one", old)
+		execIn(t, admin, "ALTER USER "+app.role+" DISCARD OLD PASSWORD")
+		r.await(t, 20)
+		r.endWell(t, admin)
+	})
+}
+
 // TestServerRestartsUnderLoad: a request that is not with the server at the instant
 // at which it goes waits until it is back.
 func TestServerRestartsUnderLoad(t *testing.T) {

@@ -155,7 +155,7 @@ func TestTLS(t *testing.T) {
 			if got := rowsOf(t, db.Pool().DB, encrypted); got != "true" && !strings.Contains(got, "TLSv1") {
 				t.Errorf("the connection is not encrypted: %q", got)
 			}
-			if until, client := db.CertificatesUntil(); !until.Equal(own.cert.NotAfter) || !client.IsZero() {
+			if until, client := tldwdb.CertificatesUntil(db); !until.Equal(own.cert.NotAfter) || !client.IsZero() {
 				t.Errorf("the certificates end %v and %v, want %v and none", until, client, own.cert.NotAfter)
 			}
 			clientCertificates(t, tdb, server, connect, authority, stranger, ca)
@@ -198,7 +198,7 @@ func clientCertificates(t *testing.T, tdb *testdb.Database, server *testdb.Serve
 			t.Error(err)
 		}
 	}()
-	if _, until := db.CertificatesUntil(); !until.Equal(first.cert.NotAfter) {
+	if _, until := tldwdb.CertificatesUntil(db); !until.Equal(first.cert.NotAfter) {
 		t.Errorf("the client's certificate ends %v, want %v", until, first.cert.NotAfter)
 	}
 	db.Pool().SetMaxIdleConns(0) // each ping connects
