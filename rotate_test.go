@@ -205,7 +205,11 @@ func (a *account) list(t *testing.T, password string) (ids []string) {
 // administrator does who wants to be sure.
 func (a *account) drained(t *testing.T, r *traffic, password string, old []string) {
 	t.Helper()
+	begun := time.Now()
 	for left := old; len(left) > 0; {
+		if time.Since(begun) > time.Minute {
+			t.Fatalf("the old sessions %v do not go", left)
+		}
 		r.await(t, 20)
 		now := a.list(t, password)
 		left = slices.DeleteFunc(left, func(id string) bool { return !slices.Contains(now, id) })
