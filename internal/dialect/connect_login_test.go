@@ -178,7 +178,6 @@ func TestLoginRefusedForGood(t *testing.T) {
 		s, _, c := newFake(true)
 		mustConnect(t, c)
 		s.password = "nobody knows"
-		start := time.Now()
 		for i, want := range []time.Duration{patience, 0, 0} {
 			before, attempts := time.Now(), s.attempts
 			if _, err := c.Connect(t.Context()); !LoginRefused(err) {
@@ -195,7 +194,7 @@ func TestLoginRefusedForGood(t *testing.T) {
 		s.password = "one"
 		mustConnect(t, c)
 		s.password = "nobody knows"
-		start = time.Now()
+		start := time.Now()
 		if _, err := c.Connect(t.Context()); !LoginRefused(err) || time.Since(start) < patience {
 			t.Errorf("after %v: %v", time.Since(start), err)
 		}
