@@ -136,7 +136,11 @@ func TestTLS(t *testing.T) {
 				}
 				return db, err
 			}
-			password := passwordOf(t, tdb.URL)
+			u, err := url.Parse(tdb.URL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			password, _ := u.User.Password()
 			for _, tt := range []struct{ host, ca, want, hint string }{
 				{"", wrong, "unknown authority", "sslrootcert"},
 				{"", "", "unknown authority", "ssl_ca"},
