@@ -34,10 +34,15 @@ func (e *PoolTimeoutError) Error() string {
 	s := e.Stats
 	text := fmt.Sprintf("no connection within %v: %d of at most %d are open, %d in use, %d idle; %d calls have waited before, %v in all",
 		e.Waited.Round(time.Millisecond), s.OpenConnections, s.MaxOpenConnections, s.InUse, s.Idle, s.WaitCount, s.WaitDuration.Round(time.Millisecond))
-	if s.MaxOpenConnections == 0 || s.InUse < s.MaxOpenConnections {
+	if !e.full() {
 		return text + "; the server did not accept a new one: " + e.Err.Error()
 	}
 	return text
+}
+
+// full reports whether the pool had given out all that it may.
+func (e *PoolTimeoutError) full() bool {
+	return e.Stats.MaxOpenConnections > 0 && e.Stats.InUse >= e.Stats.MaxOpenConnections
 }
 
 // Is makes [errors.Is] find [ErrPoolTimeout].
