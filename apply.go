@@ -347,6 +347,9 @@ func (r *run) body(ctx context.Context, j *job) error {
 // announce tells Config.Progress that statement k of a migration is next; -1 is
 // the migration as such.
 func (r *run) announce(j *job, k int) {
+	if k < 0 {
+		r.db.activity.migrates(j)
+	}
 	if r.cfg.Progress == nil {
 		return
 	}

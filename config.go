@@ -85,6 +85,11 @@ type Config struct {
 	// past a pooler, or as a user with more rights. Default: URL.
 	MigrateURL string
 
+	// MonitorURL is another road to the same database for health probes: as a user
+	// that can read the history and the catalogue, and no row of a user. Password
+	// does not serve it. Default: URL. SQLite takes none.
+	MonitorURL string
+
 	// Environment is what the database is for. Default: [Development].
 	Environment Environment
 
@@ -221,6 +226,9 @@ type Config struct {
 	// where the engine and the files allow it.
 	SingleTransaction bool
 
+	// Health is what health probes ask, how often, and who is told.
+	Health HealthOptions
+
 	// Confirm is the name of the database on which destructive calls are
 	// allowed although it is stamped as production.
 	Confirm string
@@ -232,6 +240,8 @@ type Config struct {
 	login          *dialect.Credentials // of the connections, in place of all of the above: of a scratch database
 	urlRead        fromFile             // how Open knows that URL is still what was read
 	migrateURLRead fromFile
+	monitorURLFrom string // the same of MonitorURL
+	monitorURL     dburl.URL
 	warnings       []string // what ConfigFromLookup found odd; Open logs it
 }
 
@@ -270,7 +280,7 @@ func (c Config) MarshalJSON() ([]byte, error) {
 // settings lists the fields that are not zero. Reflection keeps the list
 // complete; values that are not plain are only said to be set.
 func (c Config) settings() []slog.Attr {
-	c.URL, c.MigrateURL = redactURL(c.URL), redactURL(c.MigrateURL)
+	c.URL, c.MigrateURL, c.MonitorURL = redactURL(c.URL), redactURL(c.MigrateURL), redactURL(c.MonitorURL)
 	var list []slog.Attr
 	v := reflect.ValueOf(c)
 	for _, field := range reflect.VisibleFields(v.Type()) {
@@ -279,7 +289,7 @@ func (c Config) settings() []slog.Attr {
 			continue
 		}
 		switch value.Kind() {
-		case reflect.Func, reflect.Interface, reflect.Pointer:
+		case reflect.Func, reflect.Interface, reflect.Pointer, reflect.Struct:
 			list = append(list, slog.String(field.Name, "set"))
 		case reflect.Slice:
 			list = append(list, slog.Int(field.Name, value.Len()))
@@ -316,9 +326,9 @@ func ConfigFromEnv() (Config, error) { return ConfigFromLookup(os.LookupEnv) }
 // empty, and [Open] takes sqlite:///tldw.db. In production it is DATABASE_URL,
 // else the only one of the other two that is set; there is no default.
 //
-// DATABASE_URL_FILE, POSTGRES_URL_FILE, MYSQL_URL_FILE and
-// TLDWDB_MIGRATE_URL_FILE name files that hold the value instead.
-// These, and the file with the password that TLDWDB_PASSWORD_FILE names, are read
+// DATABASE_URL_FILE, POSTGRES_URL_FILE, MYSQL_URL_FILE,
+// TLDWDB_MIGRATE_URL_FILE and TLDWDB_MONITOR_URL_FILE name files that hold the value instead.
+// These but the last, and the file with the password that TLDWDB_PASSWORD_FILE names, are read
 // anew for every connection and followed when they change; a URL's file for
 // another user and password, and nothing else. The other fields of [Config] have a variable each:
 // TLDWDB_POOL_SIZE for PoolSize, TLDWDB_PRE_PING for the opposite of
@@ -360,15 +370,23 @@ func ConfigFromLookup(lookup func(string) (string, bool)) (Config, error) {
 		OutOfOrder:        e.flag("TLDWDB_OUT_OF_ORDER", false),
 		Strict:            e.flag("TLDWDB_STRICT", false),
 		SingleTransaction: e.flag("TLDWDB_SINGLE_TRANSACTION", false),
+		Health: HealthOptions{
+			Interval: e.duration("TLDWDB_HEALTH_INTERVAL", false),
+			Timeout:  e.duration("TLDWDB_HEALTH_TIMEOUT", false),
+			Tables:   e.list("TLDWDB_HEALTH_TABLES"),
+			Counts:   e.list("TLDWDB_HEALTH_COUNTS"),
+		},
 	}
 	cfg.URL, cfg.urlFrom = e.database(cfg.Environment)
 	cfg.MigrateURL, cfg.migrateURLFrom = e.secret("TLDWDB_MIGRATE_URL")
 	cfg.urlRead, cfg.migrateURLRead = e.fromFile(cfg.urlFrom, cfg.URL), e.fromFile(cfg.migrateURLFrom, cfg.MigrateURL)
+	cfg.MonitorURL, cfg.monitorURLFrom = e.secret("TLDWDB_MONITOR_URL")
 	cfg.warnings = e.warnings
 	// What is left to check is the same for a Config that was written in Go.
 	_, errFields := cfg.normalize()
 	_, _, errURLs := cfg.urls()
-	if err := errors.Join(append(e.errs, errFields, errURLs)...); err != nil {
+	_, errMonitor := cfg.monitor()
+	if err := errors.Join(append(e.errs, errFields, errURLs, errMonitor)...); err != nil {
 		return Config{}, fmt.Errorf("configuration: %w", err)
 	}
 	return cfg, nil
@@ -389,6 +407,11 @@ func (e *envReader) failf(format string, args ...any) {
 func (e *envReader) text(name string) string {
 	value, _ := e.lookup(name)
 	return strings.TrimSpace(value)
+}
+
+// list returns the names in a variable, with commas or blanks between them.
+func (e *envReader) list(name string) []string {
+	return strings.FieldsFunc(e.text(name), func(r rune) bool { return r == ',' || r == ' ' })
 }
 
 func (e *envReader) environment() Environment {
@@ -547,7 +570,7 @@ func (f fromFile) of(url string) string {
 // password, and keeps the names of the files that they came from.
 func (c Config) hideURLs() Config {
 	c.urlFile, c.migrateURLFile = c.urlRead.of(c.URL), c.migrateURLRead.of(c.MigrateURL)
-	c.URL, c.MigrateURL = "", ""
+	c.URL, c.MigrateURL, c.MonitorURL = "", "", ""
 	return c
 }
 
@@ -691,7 +714,33 @@ func (c Config) normalize() (Config, error) {
 	default:
 		failf("Config.Lock (TLDWDB_LOCK) is %.40q: accepted are auto, session and lease", c.Lock)
 	}
-	return c, errors.Join(errs...)
+	health, err := c.Health.normalize()
+	c.Health = health
+	return c, errors.Join(append(errs, err)...)
+}
+
+// monitor parses MonitorURL, which need not be set.
+func (c Config) monitor() (dburl.URL, error) {
+	if c.MonitorURL == "" {
+		return dburl.URL{}, nil
+	}
+	from := c.monitorURLFrom
+	if from == "" {
+		from = "Config.MonitorURL (TLDWDB_MONITOR_URL)"
+	}
+	u, err := dburl.Parse(c.MonitorURL)
+	switch {
+	case err != nil:
+		return dburl.URL{}, fmt.Errorf("%s: %w", from, err)
+	case u.Dialect == dburl.SQLite:
+		return dburl.URL{}, fmt.Errorf("%s: names a SQLite database, which has no accounts: leave it out", from)
+	case u.Dialect == dburl.MySQL && u.Database == "":
+		return dburl.URL{}, fmt.Errorf("%s: names no database: write mysql://user:password@host/database", from)
+	}
+	if database, err := dburl.Parse(c.URL); c.URL != "" && err == nil && database.Dialect != u.Dialect {
+		return dburl.URL{}, fmt.Errorf("%s: names a %s database, but Config.URL a %s one; both must lead to the same database", from, u.Dialect, database.Dialect)
+	}
+	return u, nil
 }
 
 // urls parses URL and MigrateURL, which need not be set.

@@ -16,6 +16,8 @@ type core struct {
 	dialect dialect.Dialect
 	log     *slog.Logger
 
+	activity activity
+
 	mu     sync.Mutex
 	loaded *source // nil until it was loaded without an error
 }

@@ -75,6 +75,7 @@ type DB struct {
 	retirements         []*retirement        // of the pools, for when their log-in changes
 	certificates        dialect.Certificates // of the newest connection with TLS, of whichever pool
 	close               func() error         // closes what is owned, once
+	prober              *prober
 }
 
 // Open opens the database that cfg names: a pool, with one connection made to
@@ -94,12 +95,16 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
+	if cfg.monitorURL, err = cfg.monitor(); err != nil {
+		return nil, err
+	}
 	return openURL(ctx, cfg.hideURLs(), u, migrateURL)
 }
 
 // openURL is Open with a normalized configuration and URLs that have been read.
 func openURL(ctx context.Context, cfg Config, u, migrateURL dburl.URL) (_ *DB, err error) {
 	db := &DB{cfg: cfg, dialectName: u.Dialect, native: true, url: u, migrateURL: migrateURL}
+	db.prober = newProber(db)
 	if db.core, err = newCore(cfg, u.Dialect, true); err != nil {
 		return nil, err
 	}
@@ -149,11 +154,14 @@ func Attach(ctx context.Context, pool *sqlx.DB, cfg Config) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
+	if cfg.monitorURL, err = cfg.monitor(); err != nil {
+		return nil, err
+	}
 	name, native, err := identify(ctx, pool)
 	if err != nil {
 		return nil, err
 	}
-	for _, other := range []dburl.URL{u, migrateURL} {
+	for _, other := range []dburl.URL{u, migrateURL, cfg.monitorURL} {
 		if other.Dialect != "" && other.Dialect != name {
 			return nil, fmt.Errorf("the pool is of %s, but %s is not", name, other)
 		}
@@ -163,6 +171,7 @@ func Attach(ctx context.Context, pool *sqlx.DB, cfg Config) (*DB, error) {
 	if db.core, err = newCore(cfg, name, native); err != nil {
 		return nil, err
 	}
+	db.prober = newProber(db)
 	db.close = sync.OnceValue(db.closeOwned)
 	db.useLogins()
 	db.logWarnings()
@@ -174,7 +183,7 @@ func Attach(ctx context.Context, pool *sqlx.DB, cfg Config) (*DB, error) {
 func (db *DB) Close() error { return db.close() }
 
 func (db *DB) closeOwned() error {
-	var errs []error
+	errs := []error{db.prober.close()}
 	db.watch.end()
 	for _, r := range db.retirements {
 		r.stop()
@@ -238,7 +247,7 @@ func (db *DB) logWarnings() {
 	for _, w := range db.cfg.warnings {
 		log.Warn(w)
 	}
-	for _, u := range []dburl.URL{db.url, db.migrateURL} {
+	for _, u := range []dburl.URL{db.url, db.migrateURL, db.cfg.monitorURL} {
 		if db.cfg.Environment == Production && !u.IsLocal() && !dialect.NamesTLS(u) {
 			log.Warn("the connection may be unencrypted: the URL says nothing about TLS (PostgreSQL: sslmode=verify-full, MySQL: tls=true)", "database", u)
 		}

@@ -194,6 +194,7 @@ func (r *run) options() planOptions {
 // begun only where a second one cannot do more than the first was to: another Down
 // is one step more.
 func (db *DB) migrate(ctx context.Context, req Request, wantPlan string) (*Result, error) {
+	defer db.activity.ends()
 	wait := db.newWait()
 	var before *Result
 	for {
@@ -364,6 +365,7 @@ func (r *run) look(ctx context.Context, req Request, wantPlan string) error {
 		// step more, and a plan does not fit any more.
 		return len(steps) > 0 || req.destructive() || wantPlan != "", err
 	}
+	r.db.activity.waits()
 	return r.locked(ctx, workLeft, func(ctx context.Context, hist *history) error {
 		return r.apply(ctx, req, hist, wantPlan)
 	})

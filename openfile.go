@@ -40,6 +40,14 @@ func (f *openFile) opened(path string) {
 	}
 }
 
+// knownPath is where the file is, or empty where that is not known or there is
+// none.
+func (f *openFile) knownPath() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.path
+}
+
 // check fails with [ErrFileReplaced] when there is another file now where the
 // pool's was, or none. It only looks at what the folder says: to open the file
 // otherwise than by SQLite would drop SQLite's locks.

@@ -24,6 +24,8 @@ var settingsRead = []Setting{
 	{"URL", "DATABASE_URL_FILE", "a file with DATABASE_URL"},
 	{"MigrateURL", "TLDWDB_MIGRATE_URL", "another road to the same database, for migrations"},
 	{"MigrateURL", "TLDWDB_MIGRATE_URL_FILE", "a file with TLDWDB_MIGRATE_URL"},
+	{"MonitorURL", "TLDWDB_MONITOR_URL", "another road to the same database, for health probes"},
+	{"MonitorURL", "TLDWDB_MONITOR_URL_FILE", "a file with TLDWDB_MONITOR_URL"},
 	{"Environment", "TLDWDB_ENV", "development, test or production"},
 	{"Environment", "APP_ENV", "the same, where TLDWDB_ENV is not set"},
 	{"MigrationsDir", "TLDWDB_MIGRATIONS_DIR", "the folder inside the migrations"},
@@ -51,6 +53,10 @@ var settingsRead = []Setting{
 	{"OutOfOrder", "TLDWDB_OUT_OF_ORDER", "on: apply files below the newest applied version"},
 	{"Strict", "TLDWDB_STRICT", "on: migrations that this binary does not know are an error"},
 	{"SingleTransaction", "TLDWDB_SINGLE_TRANSACTION", "on: all pending migrations in one transaction"},
+	{"Health", "TLDWDB_HEALTH_INTERVAL", "for how long a health answer is given again without asking the database"},
+	{"Health", "TLDWDB_HEALTH_TIMEOUT", "limit of one health probe"},
+	{"Health", "TLDWDB_HEALTH_TABLES", "tables that have to be there, with commas between them"},
+	{"Health", "TLDWDB_HEALTH_COUNTS", "tables whose rows a health answer counts"},
 	{"Confirm", "TLDWDB_CONFIRM", "the production database on which destructive calls are allowed, by name"},
 }
 
@@ -60,8 +66,8 @@ var settingsRead = []Setting{
 func Settings() []Setting { return slices.Clone(settingsRead) }
 
 // Effective is the configuration as [Open] uses it, with every default filled in.
-// Application and MigrateURL stay empty where they are: the one is made for each
-// process, the other is then URL. The errors are those of Open before it connects.
+// Application, MigrateURL and MonitorURL stay empty where they are: the one is made
+// for each process, the others are then URL. The errors are those of Open before it connects.
 func (c Config) Effective() (Config, error) {
 	c, err := c.normalize()
 	if err != nil {
@@ -74,6 +80,9 @@ func (c Config) Effective() (Config, error) {
 		c.URL = defaultURL
 	}
 	if _, _, err := c.urls(); err != nil {
+		return Config{}, err
+	}
+	if _, err := c.monitor(); err != nil {
 		return Config{}, err
 	}
 	return c, nil

@@ -192,12 +192,14 @@ func (w *wait) pause(ctx context.Context) error {
 // errors of [DB.Check] end it at once, but for a history table that may not be read:
 // it may be about to be made, with the right to read it.
 func (db *DB) Wait(ctx context.Context) error {
+	defer db.activity.ends()
 	wait := db.newWait()
 	for {
 		err := db.Check(ctx)
 		if err == nil || !errors.Is(err, ErrPending) && !dialect.Refused(err) || !wait.left() {
 			return err
 		}
+		db.activity.waits()
 		if wait.say() {
 			db.log.LogAttrs(ctx, slog.LevelInfo, "waiting for the migrations", slog.String("state", err.Error()))
 		}

@@ -73,6 +73,8 @@ type Dialect interface {
 	// has been inspected.
 	Condition(ctx context.Context, c *sql.Conn, f Facts) (Condition, error)
 
+	HealthQueries
+
 	// Inspect tells what is at the other end of a connection. table is the
 	// unqualified name of the history table.
 	Inspect(ctx context.Context, c *sql.Conn, table string) (Facts, error)

@@ -1,0 +1,422 @@
+package tldwdb
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/tldw/tldwdb/internal/dburl"
+	"github.com/tldw/tldwdb/internal/dialect"
+)
+
+// This file decides when the database is probed, by which connection, and what is
+// said while there is no answer. What is asked is in healthcheck.go.
+
+// reservedLifetime is the age at which the probes' own connection is replaced:
+// that the server takes no sign-in any more is to be seen soon.
+const reservedLifetime = time.Minute
+
+// saidEvery is how often the log is told again that the database is unhealthy.
+const saidEvery = time.Minute
+
+// prober asks the database how it is, once for all who want to know.
+type prober struct {
+	db    *DB
+	opts  *HealthOptions
+	runID string // names the rows of the write probes
+
+	last   atomic.Pointer[answer] // nil before the first probe
+	ctx    context.Context        //nolint:containedctx // of the probes, which belong to no caller
+	cancel context.CancelFunc
+
+	mu      sync.Mutex
+	flight  chan struct{}  // closed when the probe under way has its answer; nil if there is none
+	stuck   bool           // a probe has outlived its time, and has the connection
+	closed  bool           // no probe begins any more
+	running sync.WaitGroup // probes, and the program's own functions
+	own     *sqlx.DB       // the probes' connection; nil until it is needed, or where there can be none
+
+	// Of the probe under way alone.
+	memory probeMemory
+	settle settling
+	said   string    // what the log was told last
+	saidAt time.Time // and when
+	drift  aside[int]
+	backup aside[BackupState]
+}
+
+// answer is a Health, and the bytes that tell it.
+type answer struct {
+	health Health
+	until  time.Time // it is good for so long
+	bodies bodies
+}
+
+func newProber(db *DB) *prober {
+	p := &prober{db: db, opts: &db.cfg.Health, runID: newRunID()}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	return p
+}
+
+// answer is the current answer, from the last probe or from the next.
+func (p *prober) answer(ctx context.Context) *answer {
+	if a := p.last.Load(); a != nil && time.Now().Before(a.until) {
+		return a
+	}
+	flight := p.begin()
+	select {
+	case <-flight:
+		return p.last.Load()
+	case <-ctx.Done():
+		return p.stale(ctx)
+	}
+}
+
+// stale is the last answer for a caller who does not wait for the next.
+func (p *prober) stale(ctx context.Context) *answer {
+	var h Health
+	if last := p.last.Load(); last != nil {
+		h = last.health
+		h.Age = time.Since(h.Time)
+	} else {
+		h = p.silent(ctx.Err())
+		h.Class, h.Error = ClassOf(ctx.Err()), "there is no answer yet"
+	}
+	h.Stale = true
+	return &answer{health: h, bodies: newBodies(&h)}
+}
+
+// begin starts a probe, or joins the one under way. What it returns is closed when
+// there is an answer.
+func (p *prober) begin() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.flight != nil {
+		return p.flight
+	}
+	done := make(chan struct{})
+	if a := p.last.Load(); a != nil && time.Now().Before(a.until) { // since the caller looked
+		close(done)
+		return done
+	}
+	if p.stuck || p.closed {
+		err := context.DeadlineExceeded
+		if p.closed {
+			err = errClosed
+		}
+		p.publish(p.silent(err))
+		close(done)
+		return done
+	}
+	p.flight = done
+	p.running.Add(1)
+	go p.fly(done)
+	return done
+}
+
+// errClosed means that the DB was closed.
+var errClosed = errors.New("the database was closed by this process")
+
+// fly makes one probe, and has an answer when its time is over even if the probe
+// has none: not every driver keeps to its context.
+func (p *prober) fly(done chan struct{}) {
+	// A tenth is left for the probe to end in order.
+	ctx, cancel := context.WithTimeout(p.ctx, p.opts.Timeout-p.opts.Timeout/10)
+	result := make(chan Health, 1)
+	go func() {
+		defer p.running.Done()
+		defer cancel()
+		result <- p.probe(ctx)
+		p.mu.Lock()
+		p.stuck = false
+		p.mu.Unlock()
+	}()
+	watchdog := time.NewTimer(p.opts.Timeout)
+	defer watchdog.Stop()
+	var h Health
+	hung := false
+	select {
+	case h = <-result:
+	case <-watchdog.C:
+		h, hung = p.silent(context.DeadlineExceeded), true
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stuck = hung && len(result) == 0
+	p.flight = nil
+	p.publish(h)
+	close(done)
+}
+
+// silent is the Health of a database that has not answered at all.
+func (p *prober) silent(err error) Health {
+	c := p.failed(Check{Name: CheckConnection, Time: time.Now()}, err)
+	c.Latency = p.opts.Timeout
+	h := Health{Time: c.Time, Checks: []Check{c}, Activity: p.db.activity.now.Load()}
+	p.conclude(&h)
+	return h
+}
+
+// publish makes an answer everybody's. It is called with the mutex held.
+func (p *prober) publish(h Health) {
+	p.settle.ready(&h, p.opts)
+	p.say(&h)
+	p.last.Store(&answer{health: h, until: time.Now().Add(p.opts.Interval), bodies: newBodies(&h)})
+}
+
+// say tells the log what has changed, and from time to time what has not.
+func (p *prober) say(h *Health) {
+	worst := h.worst()
+	now := h.Status
+	if worst != nil {
+		now += " " + worst.Name + " " + string(worst.Class)
+	}
+	again := h.Status == StatusUnhealthy && time.Since(p.saidAt) > saidEvery
+	if now == p.said && !again || p.said == "" && now == StatusHealthy || p.closed {
+		if p.said == "" {
+			p.said = now
+		}
+		return
+	}
+	p.said, p.saidAt = now, time.Now()
+	level, message := slog.LevelInfo, "the database is healthy again"
+	var attrs []slog.Attr
+	if worst != nil {
+		level, message = slog.LevelWarn, "the database is unhealthy"
+		if h.Status == StatusHealthy {
+			level, message = slog.LevelInfo, "the database is healthy, with a reservation"
+		}
+		attrs = append(attrs, slog.String("check", worst.Name), slog.String("class", string(worst.Class)), slog.String("error", worst.Output))
+	}
+	p.db.log.LogAttrs(p.ctx, level, message, append(attrs, slog.Bool("ready", h.Ready))...)
+}
+
+// settling keeps a process ready through a blink of its database.
+type settling struct {
+	wasReady bool
+	failures int
+	since    time.Time // of the first of them
+}
+
+// ready sets Health.Ready.
+func (s *settling) ready(h *Health, o *HealthOptions) {
+	failed, forGood := false, false
+	for _, c := range h.Checks {
+		if c.Status == CheckFail && slices.Contains(o.Ready, c.Name) {
+			failed = true
+			forGood = forGood || c.Class == "" // what was seen, and not what could not be asked
+		}
+	}
+	if h.Activity != nil {
+		failed, forGood = true, true
+	}
+	if !failed {
+		*s = settling{wasReady: true}
+		h.Ready = true
+		return
+	}
+	if s.failures++; s.failures == 1 {
+		s.since = h.Time
+	}
+	h.Ready = s.wasReady && !forGood && s.failures < o.ReadyFailures && h.Time.Sub(s.since) < o.ReadyGrace
+	s.wasReady = h.Ready
+}
+
+// close ends the probe under way and its connection. It waits for the probe as
+// long as one may take.
+func (p *prober) close() error {
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
+	p.cancel()
+	ended := make(chan struct{})
+	go func() {
+		p.running.Wait()
+		close(ended)
+	}()
+	wait := time.NewTimer(p.opts.Timeout)
+	defer wait.Stop()
+	select {
+	case <-ended:
+	case <-wait.C:
+	}
+	p.last.Store(nil)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.own == nil {
+		return nil
+	}
+	return p.own.Close()
+}
+
+// probeConn is a connection to ask by.
+type probeConn struct {
+	*sqlx.Conn
+	monitor  bool // it is of Config.MonitorURL
+	borrowed bool // it is of the application's pool
+}
+
+// discard closes the connection for good: it is not as it was.
+func (c *probeConn) discard() {
+	_ = c.Raw(func(any) error { return driver.ErrBadConn }) // this is how database/sql is told to close it
+	_ = c.Close()                                           // sql.ErrConnDone after the line above
+}
+
+// errNoReserved means that the probes can have no connection of their own.
+var errNoReserved = errors.New("no connection beside the pool can be made")
+
+// connect gives the probe its own connection. Where that is refused, which is no
+// word about the database's health, it asks by the application's pool.
+func (p *prober) connect(ctx context.Context, h *probing) (*probeConn, error) {
+	own, err := p.reserved()
+	if err == nil {
+		var conn *sqlx.Conn
+		if conn, err = own.Connx(ctx); err == nil {
+			return &probeConn{Conn: conn, monitor: p.db.cfg.monitorURL.Dialect != ""}, nil
+		}
+		switch dialect.FaultOf(err) {
+		case dialect.FaultUnreachable, dialect.FaultTimeout, dialect.FaultCanceled:
+			return nil, err
+		}
+	}
+	if p.db.cfg.monitorURL.Dialect != "" {
+		c := p.failed(Check{Name: CheckMonitor, Time: time.Now()}, err)
+		c.Status = CheckWarn
+		h.add(c)
+	}
+	conn, poolErr := p.borrow(ctx)
+	switch {
+	case poolErr == nil:
+		return &probeConn{Conn: conn, borrowed: true}, nil
+	case errors.Is(err, errNoReserved) || p.db.cfg.monitorURL.Dialect != "":
+		return nil, poolErr
+	}
+	return nil, err // why the pool had none is the next check's business
+}
+
+// borrow takes a connection of the application's pool, and waits for one no
+// longer than a quarter of the probe's time.
+func (p *prober) borrow(ctx context.Context) (*sqlx.Conn, error) {
+	limited, cancel := context.WithTimeout(ctx, p.opts.Timeout/4)
+	defer cancel()
+	start := time.Now()
+	conn, err := p.db.pool.Connx(limited)
+	if err != nil && ctx.Err() == nil && limited.Err() != nil {
+		return nil, &PoolTimeoutError{Stats: p.db.pool.Stats(), Waited: time.Since(start), Err: err}
+	}
+	return conn, err
+}
+
+// reserved is the pool of one connection that nobody else uses.
+func (p *prober) reserved() (*sqlx.DB, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil, errClosed
+	}
+	if p.own != nil {
+		return p.own, nil
+	}
+	u := p.db.url
+	if p.db.cfg.monitorURL.Dialect != "" {
+		u = p.db.cfg.monitorURL
+	}
+	if u.Dialect == "" || u.Memory {
+		return nil, errNoReserved
+	}
+	o := p.db.connectOptions(u, dialect.ConnectOptions{})
+	o.PrePing = true
+	o.ReconnectWait = 0 // a probe says that the server is away, and does not wait for it
+	o.ConnectTimeout = min(o.ConnectTimeout, p.opts.Timeout)
+	o.BusyTimeout = p.opts.Timeout / 4 // the driver does not end this wait with the context
+	if u.Dialect == dburl.SQLite {
+		u.Params = maps.Clone(u.Params)
+		if u.Params == nil {
+			u.Params = map[string]string{}
+		}
+		delete(u.Params, "_busy_timeout") // it would go before ours
+		if u.Params["mode"] == "" {
+			u.Params["mode"] = "rw" // a file that is gone is not to be made
+		}
+	}
+	connector, err := dialect.Connector(u, o)
+	if err != nil {
+		return nil, err
+	}
+	p.own = sqlx.NewDb(sql.OpenDB(connector), p.db.pool.DriverName())
+	limitPool(p.own, 1, jitter(reservedLifetime, 0.1), 0)
+	return p.own, nil
+}
+
+// aside calls a function of the program beside the probe, which cannot be made to
+// wait for it: once at a time, and seldom.
+type aside[T any] struct {
+	mu      sync.Mutex
+	running bool
+	begun   time.Time
+	last    told[T]
+}
+
+// told is what a function of the program has said.
+type told[T any] struct {
+	value T
+	err   error
+	at    time.Time // zero: it has said nothing yet
+	took  time.Duration
+}
+
+// errNotYet means that a function of the program has not returned.
+var errNotYet = errors.New("it has not returned yet")
+
+// ask starts the function, if it is time, and waits for it until ctx ends. What it
+// returns later is for the next probe; meanwhile its last word counts, for another
+// DetailInterval.
+func (a *aside[T]) ask(ctx context.Context, p *prober, call func(context.Context) (T, error)) told[T] {
+	a.mu.Lock()
+	if !a.running && (a.last.at.IsZero() || time.Since(a.begun) >= p.opts.DetailInterval) {
+		done := make(chan struct{})
+		a.running, a.begun = true, time.Now()
+		own, cancel := context.WithTimeout(p.ctx, max(p.opts.Timeout, p.opts.DetailInterval))
+		p.running.Add(1)
+		go func() {
+			defer p.running.Done()
+			defer cancel()
+			value, err := guarded(own, call)
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			a.running, a.last = false, told[T]{value: value, err: err, at: time.Now(), took: time.Since(a.begun)}
+			close(done)
+		}()
+		a.mu.Unlock()
+		select {
+		case <-done:
+		case <-ctx.Done():
+		}
+		a.mu.Lock()
+	}
+	defer a.mu.Unlock()
+	if a.running && (a.last.at.IsZero() || time.Since(a.begun) >= p.opts.DetailInterval) {
+		return told[T]{err: errNotYet, at: a.begun, took: time.Since(a.begun)}
+	}
+	return a.last
+}
+
+// guarded calls a function of the program, and takes a panic for an error: a
+// probe must not end the process that it watches.
+func guarded[T any](ctx context.Context, call func(context.Context) (T, error)) (value T, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = errors.New("the function panicked")
+		}
+	}()
+	return call(ctx)
+}
