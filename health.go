@@ -255,7 +255,8 @@ type Check struct {
 	said string // what a stranger may read of it, where the name does not say it all
 }
 
-// The ways in which write access and counts are asked for, in [Check].Method.
+// The ways in which write access, counts and tables are asked for, in
+// [Check].Method.
 const (
 	MethodInsert   = "insert"   // a row was written into the history table and rolled back
 	MethodCommit   = "commit"   // the same, and deleted and committed: HealthOptions.DeepWrite
@@ -263,6 +264,7 @@ const (
 	MethodFlags    = "flags"    // the server's variables were read: this account may not write into the history table, or there is none yet
 	MethodExact    = "exact"    // the rows were counted
 	MethodEstimate = "estimate" // the server's statistics were read
+	MethodCatalog  = "catalog"  // whether the tables are there, and not whether they can be read: Config.MonitorURL
 )
 
 // Activity is what this process does for its schema just now.

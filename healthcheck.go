@@ -267,33 +267,29 @@ func (h *probing) nothing(ctx context.Context, conn *probeConn, query string) er
 	return errors.Join(rows.Err(), rows.Close())
 }
 
-func (h *probing) tablesInCatalog(ctx context.Context, conn *probeConn, c *Check) (_ string, err error) {
-	c.Method = "catalog"
-	rows, err := conn.Conn.Conn.QueryContext(ctx, h.db.dialect.TablesNamed(h.opts.Tables), h.db.dialect.QueryArgs()...)
+// tablesInCatalog asks whether they are there, in one question.
+func (h *probing) tablesInCatalog(ctx context.Context, conn *probeConn, c *Check) (string, error) {
+	c.Method = MethodCatalog
+	var each []string
+	for i, name := range h.opts.Tables {
+		each = append(each, fmt.Sprintf("SELECT %d AS number WHERE NOT (%s)", i, h.db.dialect.Exists(splitTable(name))))
+	}
+	rows, err := conn.Conn.Conn.QueryContext(ctx, strings.Join(each, " UNION ALL "), h.db.dialect.QueryArgs()...)
 	if err != nil {
 		return "", err
 	}
-	there := map[string]bool{}
+	var missing []string
 	for rows.Next() {
-		var schema, table, column string
-		if err := rows.Scan(&schema, &table, &column); err != nil {
+		var i int
+		if err := rows.Scan(&i); err != nil {
 			return "", errors.Join(err, rows.Close())
 		}
-		there[strings.ToLower(table)], there[strings.ToLower(schema+"."+table)] = true, true
-	}
-	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-		return "", err
-	}
-	var missing []string
-	for _, name := range h.opts.Tables {
-		if !there[strings.ToLower(name)] {
-			missing = append(missing, name+": "+string(dialect.FaultMissingTable))
-		}
+		missing = append(missing, h.opts.Tables[i]+": "+string(dialect.FaultMissingTable))
 	}
 	if c.Observed = float64(len(missing)); c.Observed > 0 {
 		c.Class = ErrorClass(dialect.FaultMissingTable)
 	}
-	return strings.Join(missing, ", "), nil
+	return strings.Join(missing, ", "), errors.Join(rows.Err(), rows.Close())
 }
 
 // probeSet is the set of the rows that write probes make and take back. No set of

@@ -23,6 +23,9 @@ type HealthQueries interface {
 	BeginProbe(limit time.Duration) []string
 	// Size is how many bytes the database has.
 	Size(ctx context.Context, c *sql.Conn) (int64, error)
+	// Exists is a condition that a table or view is there, for an account that may
+	// not read it.
+	Exists(schema, table string) string
 	// Estimate is how many rows a table has, as the server's statistics say; -1
 	// where they say nothing.
 	Estimate(ctx context.Context, c *sql.Conn, schema, table string) (int64, error)
@@ -69,6 +72,10 @@ func (s *sqlite) Size(ctx context.Context, c *sql.Conn) (size int64, err error) 
 	return size, err
 }
 
+func (s *sqlite) Exists(_, table string) string {
+	return "EXISTS (SELECT 1 FROM main.sqlite_master WHERE type IN ('table', 'view') AND name = " + s.Literal(table) + " COLLATE NOCASE)"
+}
+
 // Estimate reads what ANALYZE has left; without that, the highest row number is
 // no less than the rows.
 func (s *sqlite) Estimate(ctx context.Context, c *sql.Conn, _, table string) (int64, error) {
@@ -109,6 +116,11 @@ func (*postgres) BeginProbe(limit time.Duration) []string {
 func (p *postgres) Size(ctx context.Context, c *sql.Conn) (size int64, err error) {
 	err = hidden(queryRow(ctx, c, p, "SELECT pg_catalog.pg_database_size(pg_catalog.current_database())", &size))
 	return size, err
+}
+
+// Exists asks for a name that a statement of this session could use.
+func (p *postgres) Exists(schema, table string) string {
+	return "pg_catalog.to_regclass(" + p.Literal(p.Qualify(schema, table)) + ") IS NOT NULL"
 }
 
 // Estimate reads what VACUUM and ANALYZE have left, and the counters of the
@@ -183,13 +195,23 @@ func (d *mysqlDialect) Size(ctx context.Context, c *sql.Conn) (size int64, err e
 	return size, err
 }
 
+// Exists sees tables on which this account has any right at all; SHOW VIEW is
+// the least of them.
+func (d *mysqlDialect) Exists(schema, table string) string {
+	return "EXISTS (SELECT 1 FROM information_schema.tables WHERE table_schema = " + d.place(schema) + " AND table_name = " + d.Literal(table) + ")"
+}
+
+// place is the database that a table is in, as an expression.
+func (d *mysqlDialect) place(schema string) string {
+	if schema == "" {
+		return "database()"
+	}
+	return d.Literal(schema)
+}
+
 // Estimate asks MySQL past its cache, which is a day old by default. MariaDB has
 // no such cache.
 func (d *mysqlDialect) Estimate(ctx context.Context, c *sql.Conn, schema, table string) (int64, error) {
-	place := "database()"
-	if schema != "" {
-		place = d.Literal(schema)
-	}
 	if _, err := c.ExecContext(ctx, "SET SESSION information_schema_stats_expiry = 0"); err != nil && mysqlNumber(err) != 1193 { // unknown system variable
 		return -1, err
 	}
@@ -197,7 +219,7 @@ func (d *mysqlDialect) Estimate(ctx context.Context, c *sql.Conn, schema, table 
 		_, _ = c.ExecContext(ctx, "SET SESSION information_schema_stats_expiry = DEFAULT") // an old MySQL and MariaDB have none
 	}()
 	rows := int64(-1)
-	err := queryRow(ctx, c, d, "SELECT CAST(coalesce(max(table_rows), -1) AS signed) FROM information_schema.tables WHERE table_schema = "+place+" AND table_name = "+d.Literal(table), &rows)
+	err := queryRow(ctx, c, d, "SELECT CAST(coalesce(max(table_rows), -1) AS signed) FROM information_schema.tables WHERE table_schema = "+d.place(schema)+" AND table_name = "+d.Literal(table), &rows)
 	return rows, err
 }
 
