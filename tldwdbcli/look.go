@@ -23,6 +23,7 @@ func (a *app) lookCommands(root *cobra.Command) {
 	a.verifyCommand(root)
 	a.doctorCommand(root)
 	a.auditCommand(root)
+	a.healthCommand(root)
 	a.configCommand(root)
 	a.schemaCommand(root)
 	a.versionCommand(root)

@@ -66,6 +66,7 @@ func (l layer) find(variable string) (string, bool) {
 var groups = [][]string{
 	{"DATABASE_URL", "DATABASE_URL_FILE", "POSTGRES_URL", "POSTGRES_URL_FILE", "MYSQL_URL", "MYSQL_URL_FILE"},
 	{"TLDWDB_MIGRATE_URL", "TLDWDB_MIGRATE_URL_FILE"},
+	{"TLDWDB_MONITOR_URL", "TLDWDB_MONITOR_URL_FILE"},
 	{"TLDWDB_ENV", "APP_ENV"},
 }
 
