@@ -25,5 +25,9 @@ func (a *activity) migrates(j *job) {
 	a.now.Store(next)
 }
 
-// ends notes that the work is done, or given up.
-func (a *activity) ends() { a.now.Store(nil) }
+// settled notes that the work is done, or given up.
+func (db *DB) settled() {
+	if db.activity.now.Swap(nil) != nil {
+		db.prober.expire()
+	}
+}

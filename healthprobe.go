@@ -42,6 +42,7 @@ type prober struct {
 	flight  chan struct{}  // closed when the probe under way has its answer; nil if there is none
 	stuck   bool           // a probe has outlived its time, and has the connection
 	closed  bool           // no probe begins any more
+	late    bool           // what the probe under way will say is overtaken already
 	running sync.WaitGroup // probes, and the program's own functions
 	own     *sqlx.DB       // the probes' connection; nil until it is needed, or where there can be none
 
@@ -58,6 +59,7 @@ type prober struct {
 type answer struct {
 	health Health
 	until  time.Time // it is good for so long
+	late   bool      // something has changed since it was asked for
 	bodies bodies
 }
 
@@ -72,12 +74,16 @@ func (p *prober) answer(ctx context.Context) *answer {
 	if a := p.last.Load(); a != nil && time.Now().Before(a.until) {
 		return a
 	}
-	flight := p.begin()
-	select {
-	case <-flight:
-		return p.last.Load()
-	case <-ctx.Done():
-		return p.stale(ctx)
+	for {
+		select {
+		case <-p.begin():
+			// An answer that was overtaken is none to a caller who may know better.
+			if a := p.last.Load(); !a.late {
+				return a
+			}
+		case <-ctx.Done():
+			return p.stale(ctx)
+		}
 	}
 }
 
@@ -170,7 +176,23 @@ func (p *prober) silent(err error) Health {
 func (p *prober) publish(h Health) {
 	p.settle.ready(&h, p.opts)
 	p.say(&h)
-	p.last.Store(&answer{health: h, until: time.Now().Add(p.opts.Interval), bodies: newBodies(&h)})
+	a := &answer{health: h, bodies: newBodies(&h), late: p.late}
+	if !p.late {
+		a.until = time.Now().Add(p.opts.Interval)
+	}
+	p.late = false
+	p.last.Store(a)
+}
+
+// expire makes the next caller ask anew: this process has just changed what there
+// is to see.
+func (p *prober) expire() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.late = p.flight != nil
+	if a := p.last.Load(); a != nil {
+		p.last.Store(&answer{health: a.health, bodies: a.bodies})
+	}
 }
 
 // say tells the log what has changed, and from time to time what has not.
@@ -188,16 +210,18 @@ func (p *prober) say(h *Health) {
 		return
 	}
 	p.said, p.saidAt = now, time.Now()
-	level, message := slog.LevelInfo, "the database is healthy again"
-	var attrs []slog.Attr
-	if worst != nil {
-		level, message = slog.LevelWarn, "the database is unhealthy"
-		if h.Status == StatusHealthy {
-			level, message = slog.LevelInfo, "the database is healthy, with a reservation"
-		}
+	attrs := []slog.Attr{slog.Bool("ready", h.Ready)}
+	if worst != nil { // the words of the server are for the log; they have no credentials
 		attrs = append(attrs, slog.String("check", worst.Name), slog.String("class", string(worst.Class)), slog.String("error", worst.Output))
 	}
-	p.db.log.LogAttrs(p.ctx, level, message, append(attrs, slog.Bool("ready", h.Ready))...)
+	switch {
+	case h.Status != StatusHealthy:
+		p.db.log.LogAttrs(p.ctx, slog.LevelWarn, "the database is unhealthy", attrs...)
+	case worst != nil:
+		p.db.log.LogAttrs(p.ctx, slog.LevelWarn, "the database is healthy, with a reservation", attrs...)
+	default:
+		p.db.log.LogAttrs(p.ctx, slog.LevelInfo, "the database is healthy again", attrs...)
+	}
 }
 
 // settling keeps a process ready through a blink of its database.
@@ -249,7 +273,7 @@ func (p *prober) close() error {
 	case <-ended:
 	case <-wait.C:
 	}
-	p.last.Store(nil)
+	p.expire()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.own == nil {

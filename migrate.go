@@ -194,7 +194,7 @@ func (r *run) options() planOptions {
 // begun only where a second one cannot do more than the first was to: another Down
 // is one step more.
 func (db *DB) migrate(ctx context.Context, req Request, wantPlan string) (*Result, error) {
-	defer db.activity.ends()
+	defer db.settled()
 	wait := db.newWait()
 	var before *Result
 	for {

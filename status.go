@@ -192,7 +192,7 @@ func (w *wait) pause(ctx context.Context) error {
 // errors of [DB.Check] end it at once, but for a history table that may not be read:
 // it may be about to be made, with the right to read it.
 func (db *DB) Wait(ctx context.Context) error {
-	defer db.activity.ends()
+	defer db.settled()
 	wait := db.newWait()
 	for {
 		err := db.Check(ctx)

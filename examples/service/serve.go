@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"sync/atomic"
@@ -64,31 +63,19 @@ func (s *service) serve(ctx context.Context) (err error) {
 // site answers requests, from before the database is there.
 type site struct {
 	started time.Time
+	health  tldwdb.HealthMux          // answers probes, also before the database is open
 	db      atomic.Pointer[tldwdb.DB] // nil until the database is open
 	ready   atomic.Bool               // the migrations are done
 }
 
-func (web *site) opened(db *tldwdb.DB) { web.db.Store(db) }
+func (web *site) opened(db *tldwdb.DB) {
+	web.db.Store(db)
+	web.health.Use(db)
+}
 
 func (web *site) routes() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /health/live", tldwdb.LiveHandler())
-	mux.HandleFunc("GET /health/ready", func(w http.ResponseWriter, req *http.Request) {
-		// Not the handler of tldwdb before Up has returned: of several workers,
-		// each should say ready when its own start is over.
-		if db := web.db.Load(); db != nil && web.ready.Load() {
-			db.ReadyHandler().ServeHTTP(w, req)
-			return
-		}
-		notYet(w, web.starting())
-	})
-	mux.HandleFunc("GET /health/database", func(w http.ResponseWriter, req *http.Request) {
-		if db := web.db.Load(); db != nil {
-			db.HealthHandler().ServeHTTP(w, req)
-			return
-		}
-		notYet(w, web.starting())
-	})
+	mux.Handle("/health/", &web.health)
 	mux.HandleFunc("GET /{$}", web.page)
 	return mux
 }
@@ -99,12 +86,4 @@ func (web *site) starting() string {
 		return "connecting to the database"
 	}
 	return "bringing the schema up to date"
-}
-
-// notYet answers a probe before the database can.
-func notYet(w http.ResponseWriter, what string) {
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(http.StatusServiceUnavailable)
-	_, _ = io.WriteString(w, fmt.Sprintf("{\"status\":\"unhealthy\",\"ready\":false,\"error\":%q}\n", what)) // the client may have gone
 }
