@@ -260,6 +260,7 @@ func TestHealthBurst(t *testing.T) {
 		d := open(t, db, healthFiles, fresh, func(cfg *tldwdb.Config) {
 			cfg.Health.Interval = time.Hour
 			cfg.Health.Authorized = func(*http.Request) bool { return true }
+			cfg.Application = db.Name()
 		})
 		succeed(t, "up 0001_user, up 0002_media; 0 → 2")(d.Up(t.Context()))
 		handler := d.HealthHandler()
@@ -284,6 +285,11 @@ func TestHealthBurst(t *testing.T) {
 		all.Wait()
 		if len(times) != 1 {
 			t.Errorf("10,000 requests made %d probes: %v", len(times), times)
+		}
+		if db.Engine == testdb.Postgres {
+			if n := rowsOf(t, db.AdminDB(t), "SELECT count(*) FROM pg_stat_activity WHERE application_name = '"+db.Name()+"'"); n != "1" && n != "2" {
+				t.Errorf("%s connections are open: one is the pool's, and one the probe's", n)
+			}
 		}
 	})
 }

@@ -158,10 +158,14 @@ func (h *probing) askHistory(ctx context.Context, conn *probeConn) *history {
 		}
 	}
 	c.Status, c.Observed = CheckPass, float64(h.Pending)
-	half := 0
+	half, theirs := 0, 0
 	for _, r := range hist.rows {
-		if !r.state.done() {
+		switch {
+		case r.state.done():
+		case src.find(r.id) != nil:
 			half++
+		default: // a newer binary's: it has no part in what this one needs
+			theirs++
 		}
 	}
 	switch {
@@ -174,6 +178,9 @@ func (h *probing) askHistory(ctx context.Context, conn *probeConn) *history {
 	case h.Pending > 0:
 		c.said = fmt.Sprintf("%d migrations are pending", h.Pending)
 		c.Status, c.Output = CheckFail, fmt.Sprintf("%d pending: the database is at version %d, this binary at %d", h.Pending, h.Current, h.Head)
+	case theirs > 0:
+		c.Status, c.said = CheckWarn, "a newer binary's migration is under way, or half applied"
+		c.Output = c.said
 	case len(warnings) > 0:
 		var texts []string
 		for _, w := range warnings {
@@ -257,7 +264,7 @@ func (h *probing) tablesByReading(ctx context.Context, conn *probeConn, c *Check
 
 // nothing runs a query whose rows do not matter.
 func (h *probing) nothing(ctx context.Context, conn *probeConn, query string) error {
-	rows, err := conn.Conn.Conn.QueryContext(ctx, query, h.db.dialect.QueryArgs()...)
+	rows, err := conn.QueryContext(ctx, query, h.db.dialect.QueryArgs()...)
 	if err != nil {
 		return err
 	}
@@ -274,7 +281,7 @@ func (h *probing) tablesInCatalog(ctx context.Context, conn *probeConn, c *Check
 	for i, name := range h.opts.Tables {
 		each = append(each, fmt.Sprintf("SELECT %d AS number WHERE NOT (%s)", i, h.db.dialect.Exists(splitTable(name))))
 	}
-	rows, err := conn.Conn.Conn.QueryContext(ctx, strings.Join(each, " UNION ALL "), h.db.dialect.QueryArgs()...)
+	rows, err := conn.QueryContext(ctx, strings.Join(each, " UNION ALL "), h.db.dialect.QueryArgs()...)
 	if err != nil {
 		return "", err
 	}

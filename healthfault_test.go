@@ -242,6 +242,10 @@ func TestHealthSchema(t *testing.T) {
 			t.Errorf("an edited file: %s", h.Error)
 		}
 
+		execute(t, admin, "UPDATE tldwdb_history SET state = 'running' WHERE version = 3") // a newer binary's
+		wantHealth(t, probe(t, d), tldwdb.StatusHealthy, true, tldwdb.CheckHistory, "")
+		execute(t, admin, "UPDATE tldwdb_history SET state = 'applied' WHERE version = 3")
+
 		differences = 2
 		h = probe(t, d)
 		wantHealth(t, h, tldwdb.StatusHealthy, true, tldwdb.CheckDrift, "")
