@@ -28,7 +28,7 @@ const (
 	CheckGrowth      = "growth"       // of the database, in bytes a day, since this process began to look
 	CheckDisk        = "disk"         // SQLite: bytes free where the file is
 	CheckReplication = "replication"  // seconds behind the server that this one follows, or of the slowest that follows it
-	CheckCertificate = "certificate"  // seconds until the server's certificate ends
+	CheckCertificate = "certificate"  // seconds until a certificate of the connection ends, the server's or this side's
 	CheckDrift       = "drift"        // differences that HealthOptions.Drift found
 	CheckBackup      = "backup"       // seconds since the last good backup
 	CheckRestoreTest = "restore_test" // seconds since a backup was last restored on trial

@@ -440,7 +440,12 @@ func (h *probing) askReplication(ctx context.Context, conn *probeConn) {
 
 func (h *probing) askCertificate(ctx context.Context, conn *probeConn) {
 	start := time.Now()
-	until, err := h.db.dialect.CertificateExpiry(ctx, conn.Conn.Conn)
+	// Connections of our own have left their dates, of both sides; of others the server may tell its own.
+	until := earliest(h.db.certificates.Server(), h.db.certificates.Client())
+	var err error
+	if until.IsZero() {
+		until, err = h.db.dialect.CertificateExpiry(ctx, conn.Conn.Conn)
+	}
 	c := Check{Name: CheckCertificate, Unit: "s", Latency: time.Since(start)}
 	switch {
 	case errors.Is(err, dialect.ErrNotVisible):
@@ -449,6 +454,16 @@ func (h *probing) askCertificate(ctx context.Context, conn *probeConn) {
 	default:
 		h.add(h.left(c, time.Until(until).Seconds(), c.Unit))
 	}
+}
+
+// earliest is the first of the times that are known; zero where none is.
+func earliest(times ...time.Time) (first time.Time) {
+	for _, t := range times {
+		if !t.IsZero() && (first.IsZero() || t.Before(first)) {
+			first = t
+		}
+	}
+	return first
 }
 
 // count counts the rows of a table up to a limit, and takes the statistics' word
@@ -649,7 +664,7 @@ var checkWords = map[string]string{
 	CheckGrowth:      "the database grows faster than it should",
 	CheckDisk:        "the disk is nearly full",
 	CheckReplication: "replication is behind",
-	CheckCertificate: "the server's certificate ends soon, or has ended",
+	CheckCertificate: "a certificate of the connection ends soon, or has ended",
 	CheckDrift:       "the schema is not what it should be",
 	CheckBackup:      "the last good backup is too old, or not known",
 	CheckRestoreTest: "the last trial restore is too long ago, or not known",
