@@ -1,0 +1,428 @@
+// Package sqltap stands between database/sql and a driver, and tells what is
+// called, how long it took and how it ended. It changes nothing: a pool behaves
+// on a tapped driver as it does on the bare one.
+//
+// What a driver does not implement of database/sql/driver's optional interfaces
+// the tap answers as database/sql itself would without it: driver.ErrSkip, or
+// nothing. One type for all drivers is thereby enough, and none of them loses
+// what it can do.
+package sqltap
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"io"
+	"reflect"
+	"time"
+)
+
+// The operations.
+const (
+	Query    = "query"
+	Exec     = "exec"
+	Prepare  = "prepare"
+	Begin    = "begin"
+	Commit   = "commit"
+	Rollback = "rollback"
+	Ping     = "ping"
+)
+
+// Operations returns every operation, for labels that are made beforehand.
+func Operations() []string { return []string{Query, Exec, Prepare, Begin, Commit, Rollback, Ping} }
+
+// Call is a call of the driver that has ended.
+type Call struct {
+	Operation string
+	// Text is the SQL, with whatever stands in it; empty for what has none. It is
+	// not for logs and labels: see [Fingerprint].
+	Text string
+	Took time.Duration // for a query until its rows were closed
+	Err  error
+}
+
+// Done is told of each call, by the goroutine that made it.
+type Done func(ctx context.Context, call Call)
+
+// Wrap returns a connector whose connections tell done.
+func Wrap(c driver.Connector, done Done) driver.Connector {
+	return &connector{Connector: c, done: done}
+}
+
+type connector struct {
+	driver.Connector
+	done Done
+}
+
+// Connect opens a connection. How long that takes is not told: it is no call of
+// a connection.
+func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
+	inner, err := c.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return newConn(inner, c.done), nil
+}
+
+// Close closes the connector, if it is one to be closed.
+func (c *connector) Close() error {
+	if closer, ok := c.Connector.(io.Closer); ok {
+		return closer.Close()
+	}
+	return nil
+}
+
+// Conn is a tapped connection.
+type Conn struct {
+	driver.Conn
+	done Done
+
+	// What the driver implements; nil where it does not.
+	queryer  driver.QueryerContext
+	execer   driver.ExecerContext
+	preparer driver.ConnPrepareContext
+	beginner driver.ConnBeginTx
+	pinger   driver.Pinger
+	resetter driver.SessionResetter
+	valid    driver.Validator
+	checker  driver.NamedValueChecker
+}
+
+func newConn(inner driver.Conn, done Done) *Conn {
+	c := &Conn{Conn: inner, done: done}
+	c.queryer, _ = inner.(driver.QueryerContext)
+	c.execer, _ = inner.(driver.ExecerContext)
+	c.preparer, _ = inner.(driver.ConnPrepareContext)
+	c.beginner, _ = inner.(driver.ConnBeginTx)
+	c.pinger, _ = inner.(driver.Pinger)
+	c.resetter, _ = inner.(driver.SessionResetter)
+	c.valid, _ = inner.(driver.Validator)
+	c.checker, _ = inner.(driver.NamedValueChecker)
+	return c
+}
+
+// Raw returns the driver's own connection, for who needs its API.
+func (c *Conn) Raw() driver.Conn { return c.Conn }
+
+// tell reports a call that has ended. With ErrSkip a driver says that it wants
+// another call instead, which is then the one that counts.
+func tell(ctx context.Context, done Done, operation, text string, start time.Time, err error) {
+	if !errors.Is(err, driver.ErrSkip) {
+		done(ctx, Call{Operation: operation, Text: text, Took: time.Since(start), Err: err})
+	}
+}
+
+// QueryContext is part of [driver.QueryerContext].
+func (c *Conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	if c.queryer == nil {
+		return nil, driver.ErrSkip
+	}
+	start := time.Now()
+	inner, err := c.queryer.QueryContext(ctx, query, args)
+	return tapRows(ctx, c.done, query, start, inner, err)
+}
+
+// ExecContext is part of [driver.ExecerContext].
+func (c *Conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	if c.execer == nil {
+		return nil, driver.ErrSkip
+	}
+	start := time.Now()
+	result, err := c.execer.ExecContext(ctx, query, args)
+	tell(ctx, c.done, Exec, query, start, err)
+	return result, err
+}
+
+// Prepare is part of [driver.Conn].
+func (c *Conn) Prepare(query string) (driver.Stmt, error) {
+	return c.PrepareContext(context.Background(), query)
+}
+
+// PrepareContext is part of [driver.ConnPrepareContext].
+func (c *Conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+	start := time.Now()
+	inner, err := c.prepare(ctx, query)
+	tell(ctx, c.done, Prepare, query, start, err)
+	if err != nil {
+		return nil, err
+	}
+	s := newStmt(inner, c, query)
+	if converter, ok := inner.(driver.ColumnConverter); ok { //nolint:staticcheck // database/sql still asks for it
+		return &convertingStmt{stmt: s, ColumnConverter: converter}, nil
+	}
+	return s, nil
+}
+
+func (c *Conn) prepare(ctx context.Context, query string) (driver.Stmt, error) {
+	if c.preparer != nil {
+		return c.preparer.PrepareContext(ctx, query)
+	}
+	inner, err := c.Conn.Prepare(query)
+	if err == nil && ctx.Err() != nil {
+		return nil, errors.Join(ctx.Err(), inner.Close())
+	}
+	return inner, err
+}
+
+// Begin is part of [driver.Conn].
+func (c *Conn) Begin() (driver.Tx, error) {
+	return c.BeginTx(context.Background(), driver.TxOptions{})
+}
+
+// BeginTx is part of [driver.ConnBeginTx].
+func (c *Conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+	start := time.Now()
+	inner, err := c.begin(ctx, opts)
+	tell(ctx, c.done, Begin, "", start, err)
+	if err != nil {
+		return nil, err
+	}
+	return &tx{Tx: inner, ctx: ctx, done: c.done}, nil
+}
+
+func (c *Conn) begin(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+	if c.beginner != nil {
+		return c.beginner.BeginTx(ctx, opts)
+	}
+	if opts != (driver.TxOptions{}) {
+		return nil, errors.New("the driver knows neither isolation levels nor read-only transactions")
+	}
+	inner, err := c.Conn.Begin() //nolint:staticcheck // all that this driver has
+	if err == nil && ctx.Err() != nil {
+		return nil, errors.Join(ctx.Err(), inner.Rollback())
+	}
+	return inner, err
+}
+
+// Ping is part of [driver.Pinger].
+func (c *Conn) Ping(ctx context.Context) error {
+	if c.pinger == nil {
+		return nil
+	}
+	start := time.Now()
+	err := c.pinger.Ping(ctx)
+	tell(ctx, c.done, Ping, "", start, err)
+	return err
+}
+
+// ResetSession is part of [driver.SessionResetter].
+func (c *Conn) ResetSession(ctx context.Context) error {
+	if c.resetter == nil {
+		return nil
+	}
+	return c.resetter.ResetSession(ctx)
+}
+
+// IsValid is part of [driver.Validator].
+func (c *Conn) IsValid() bool { return c.valid == nil || c.valid.IsValid() }
+
+// CheckNamedValue is part of [driver.NamedValueChecker].
+func (c *Conn) CheckNamedValue(v *driver.NamedValue) error {
+	if c.checker == nil {
+		return driver.ErrSkip
+	}
+	return c.checker.CheckNamedValue(v)
+}
+
+// stmt is a tapped statement.
+type stmt struct {
+	driver.Stmt
+	conn    *Conn
+	query   string
+	queryer driver.StmtQueryContext
+	execer  driver.StmtExecContext
+	checker driver.NamedValueChecker
+}
+
+// convertingStmt is one of a driver that converts arguments by column. It is a
+// type of its own because database/sql does not ask the default otherwise.
+type convertingStmt struct {
+	*stmt
+	driver.ColumnConverter
+}
+
+func newStmt(inner driver.Stmt, c *Conn, query string) *stmt {
+	s := &stmt{Stmt: inner, conn: c, query: query}
+	s.queryer, _ = inner.(driver.StmtQueryContext)
+	s.execer, _ = inner.(driver.StmtExecContext)
+	s.checker, _ = inner.(driver.NamedValueChecker)
+	return s
+}
+
+// QueryContext is part of [driver.StmtQueryContext].
+func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
+	start := time.Now()
+	inner, err := s.runQuery(ctx, args)
+	return tapRows(ctx, s.conn.done, s.query, start, inner, err)
+}
+
+func (s *stmt) runQuery(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
+	if s.queryer != nil {
+		return s.queryer.QueryContext(ctx, args)
+	}
+	values, err := positional(ctx, args)
+	if err != nil {
+		return nil, err
+	}
+	return s.Stmt.Query(values) //nolint:staticcheck // all that this driver has
+}
+
+// ExecContext is part of [driver.StmtExecContext].
+func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+	start := time.Now()
+	result, err := s.runExec(ctx, args)
+	tell(ctx, s.conn.done, Exec, s.query, start, err)
+	return result, err
+}
+
+func (s *stmt) runExec(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+	if s.execer != nil {
+		return s.execer.ExecContext(ctx, args)
+	}
+	values, err := positional(ctx, args)
+	if err != nil {
+		return nil, err
+	}
+	return s.Stmt.Exec(values) //nolint:staticcheck // all that this driver has
+}
+
+// positional is what an old driver takes for arguments.
+func positional(ctx context.Context, args []driver.NamedValue) ([]driver.Value, error) {
+	values := make([]driver.Value, len(args))
+	for i, a := range args {
+		if a.Name != "" {
+			return nil, errors.New("the driver does not support named parameters")
+		}
+		values[i] = a.Value
+	}
+	return values, ctx.Err()
+}
+
+// CheckNamedValue is part of [driver.NamedValueChecker]. database/sql asks the
+// statement, and the connection only where the statement has no answer.
+func (s *stmt) CheckNamedValue(v *driver.NamedValue) error {
+	if s.checker != nil {
+		return s.checker.CheckNamedValue(v)
+	}
+	return s.conn.CheckNamedValue(v)
+}
+
+// tx is a tapped transaction.
+type tx struct {
+	driver.Tx
+	ctx  context.Context // of BeginTx: Commit and Rollback have none
+	done Done
+}
+
+// Commit is part of [driver.Tx].
+func (t *tx) Commit() error {
+	start := time.Now()
+	err := t.Tx.Commit()
+	tell(t.ctx, t.done, Commit, "", start, err)
+	return err
+}
+
+// Rollback is part of [driver.Tx].
+func (t *tx) Rollback() error {
+	start := time.Now()
+	err := t.Tx.Rollback()
+	tell(t.ctx, t.done, Rollback, "", start, err)
+	return err
+}
+
+// rows are the rows of a tapped query. A query is told when they are closed:
+// SQLite does its work, and meets its time limit, while they are read.
+type rows struct {
+	driver.Rows
+	ctx   context.Context // of the query
+	done  Done
+	query string
+	start time.Time
+	err   error // what ended the reading, other than the end
+}
+
+func tapRows(ctx context.Context, done Done, query string, start time.Time, inner driver.Rows, err error) (driver.Rows, error) {
+	if err != nil {
+		tell(ctx, done, Query, query, start, err)
+		return nil, err
+	}
+	return &rows{Rows: inner, ctx: ctx, done: done, query: query, start: start}, nil
+}
+
+// Next is part of [driver.Rows].
+func (r *rows) Next(dest []driver.Value) error {
+	err := r.Rows.Next(dest)
+	if err != nil && err != io.EOF { //nolint:errorlint // database/sql compares in the same way
+		r.err = err
+	}
+	return err
+}
+
+// Close is part of [driver.Rows].
+func (r *rows) Close() error {
+	err := r.Rows.Close()
+	if r.err == nil {
+		r.err = err
+	}
+	tell(r.ctx, r.done, Query, r.query, r.start, r.err)
+	return err
+}
+
+// HasNextResultSet is part of [driver.RowsNextResultSet].
+func (r *rows) HasNextResultSet() bool {
+	inner, ok := r.Rows.(driver.RowsNextResultSet)
+	return ok && inner.HasNextResultSet()
+}
+
+// NextResultSet is part of [driver.RowsNextResultSet].
+func (r *rows) NextResultSet() error {
+	inner, ok := r.Rows.(driver.RowsNextResultSet)
+	if !ok {
+		return io.EOF
+	}
+	err := inner.NextResultSet()
+	if err != nil && err != io.EOF { //nolint:errorlint // as above
+		r.err = err
+	}
+	return err
+}
+
+// ColumnTypeScanType is part of [driver.RowsColumnTypeScanType].
+func (r *rows) ColumnTypeScanType(index int) reflect.Type {
+	if inner, ok := r.Rows.(driver.RowsColumnTypeScanType); ok {
+		return inner.ColumnTypeScanType(index)
+	}
+	return reflect.TypeFor[any]()
+}
+
+// ColumnTypeDatabaseTypeName is part of [driver.RowsColumnTypeDatabaseTypeName].
+func (r *rows) ColumnTypeDatabaseTypeName(index int) string {
+	if inner, ok := r.Rows.(driver.RowsColumnTypeDatabaseTypeName); ok {
+		return inner.ColumnTypeDatabaseTypeName(index)
+	}
+	return ""
+}
+
+// ColumnTypeLength is part of [driver.RowsColumnTypeLength].
+func (r *rows) ColumnTypeLength(index int) (length int64, ok bool) {
+	if inner, has := r.Rows.(driver.RowsColumnTypeLength); has {
+		return inner.ColumnTypeLength(index)
+	}
+	return 0, false
+}
+
+// ColumnTypeNullable is part of [driver.RowsColumnTypeNullable].
+func (r *rows) ColumnTypeNullable(index int) (nullable, ok bool) {
+	if inner, has := r.Rows.(driver.RowsColumnTypeNullable); has {
+		return inner.ColumnTypeNullable(index)
+	}
+	return false, false
+}
+
+// ColumnTypePrecisionScale is part of [driver.RowsColumnTypePrecisionScale].
+func (r *rows) ColumnTypePrecisionScale(index int) (precision, scale int64, ok bool) {
+	if inner, has := r.Rows.(driver.RowsColumnTypePrecisionScale); has {
+		return inner.ColumnTypePrecisionScale(index)
+	}
+	return 0, 0, false
+}
