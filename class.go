@@ -15,6 +15,9 @@ type ErrorClass string
 // this package, or of any of the drivers. It is empty for nil, and "other" for what
 // it does not know. [ErrorClasses] lists the words.
 func ClassOf(err error) ErrorClass {
+	if err == nil { // asked after every query
+		return ""
+	}
 	if timeout, ok := errors.AsType[*PoolTimeoutError](err); ok && !timeout.full() {
 		return ErrorClass(dialect.FaultOf(timeout.Err)) // it was the server that did not give one
 	}
@@ -31,7 +34,32 @@ func ClassOf(err error) ErrorClass {
 			return ErrorClass(known.fault)
 		}
 	}
+	for _, own := range ownClasses {
+		for _, kind := range own.kinds {
+			if errors.Is(err, kind) {
+				return own.class
+			}
+		}
+	}
+	if _, faulty := errors.AsType[*LoadError](err); faulty {
+		return classFiles
+	}
 	return ErrorClass(dialect.FaultOf(err))
+}
+
+// classFiles is that of a [LoadError].
+const classFiles ErrorClass = "files"
+
+// ownClasses are what a migration alone can meet with.
+var ownClasses = []struct {
+	class ErrorClass
+	kinds []error
+}{
+	{"lock_lost", []error{ErrLockLost, ErrLockUnproved}},
+	{"half_applied", []error{ErrHalfApplied, ErrAmbiguous}},
+	{"history", []error{ErrChanged, ErrOutOfOrder, ErrNewer, ErrMissing, ErrPlanChanged, ErrUnknownVersion}},
+	{"pending", []error{ErrPending}},
+	{"refused", []error{ErrProtected, ErrIrreversible, ErrNoForeignHistory, ErrForeignState, ErrNotMapped, ErrSchemaDiffers}},
 }
 
 // ErrorClasses lists every word that [ClassOf] answers with.
@@ -40,5 +68,9 @@ func ErrorClasses() []ErrorClass {
 	for _, f := range dialect.Faults() {
 		all = append(all, ErrorClass(f))
 	}
+	for _, own := range ownClasses {
+		all = append(all, own.class)
+	}
+	all = append(all, classFiles)
 	return all
 }
