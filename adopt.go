@@ -80,6 +80,13 @@ type ForeignVersion struct {
 // Versions names one that has no file; and an error that lists them where
 // several histories were found. [Hint] says what to do.
 func (db *DB) Adopt(ctx context.Context, req AdoptRequest) (*Adoption, error) {
+	ctx, end := db.startRun(ctx, "adopt")
+	adoption, err := db.adopt(ctx, req)
+	end(err)
+	return adoption, err
+}
+
+func (db *DB) adopt(ctx context.Context, req AdoptRequest) (*Adoption, error) {
 	r, err := db.newRun(ctx)
 	if err != nil {
 		return newAdoption(req), err

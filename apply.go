@@ -271,7 +271,12 @@ func (r *run) transact(ctx context.Context, j *job) error {
 // exec runs open, the body of the migration, and closing.
 func (r *run) exec(ctx context.Context, j *job, open, closing []sqlscan.Statement) error {
 	if _, guarded := r.d.(dialect.ForeignKeyGuard); j.code == nil && !guarded {
-		done, err := r.execWhole(ctx, j, slices.Concat(open, j.statements, closing), len(open))
+		inner, end := ctx, nothing
+		if len(j.statements) > 0 {
+			inner, end = r.startStep(ctx, j, 0)
+		}
+		done, err := r.execWhole(inner, j, slices.Concat(open, j.statements, closing), len(open))
+		end(err)
 		return r.explain(j, done, len(open), err)
 	}
 	if done, err := r.d.ExecScript(ctx, r.conn.Conn, open, 0); err != nil {
@@ -337,7 +342,10 @@ func (r *run) body(ctx context.Context, j *job) error {
 	}
 	for k := range j.statements {
 		r.announce(j, k)
-		if _, err := r.d.ExecScript(ctx, r.conn.Conn, j.statements[k:k+1], r.sessionFor(j).StatementTimeout); err != nil {
+		inner, end := r.startStep(ctx, j, k)
+		_, err := r.d.ExecScript(inner, r.conn.Conn, j.statements[k:k+1], r.sessionFor(j).StatementTimeout)
+		end(err)
+		if err != nil {
 			return r.explain(j, k, 0, err)
 		}
 	}
@@ -479,22 +487,30 @@ func (r *run) inOne(ctx context.Context, jobs []*job, took *[]time.Duration) err
 	for i, j := range jobs {
 		start := time.Now()
 		r.announce(j, -1)
-		open := r.d.Timeouts(r.sessionFor(j))
-		if i == 0 {
-			open = r.d.Begin(r.sessionFor(j))
-		}
-		closing := slices.Concat(r.d.Reclaim(), []string{r.settle(j)})
-		if i == len(jobs)-1 {
-			closing = append(closing, "COMMIT")
-		}
-		closing = append(closing, r.d.Restore(r.session)...)
-		if err := r.exec(ctx, j, plain(append(open, r.claim(j)...)), plain(closing)); err != nil {
-			return err
-		}
-		if err := r.restoreSession(ctx, j); err != nil {
+		inner, end := r.startStep(ctx, j, -1)
+		err := r.oneOf(inner, j, i == 0, i == len(jobs)-1)
+		end(err)
+		if err != nil {
 			return err
 		}
 		*took = append(*took, time.Since(start))
 	}
 	return nil
+}
+
+// oneOf runs a migration inside the transaction of all.
+func (r *run) oneOf(ctx context.Context, j *job, first, last bool) error {
+	open := r.d.Timeouts(r.sessionFor(j))
+	if first {
+		open = r.d.Begin(r.sessionFor(j))
+	}
+	closing := slices.Concat(r.d.Reclaim(), []string{r.settle(j)})
+	if last {
+		closing = append(closing, "COMMIT")
+	}
+	closing = append(closing, r.d.Restore(r.session)...)
+	if err := r.exec(ctx, j, plain(append(open, r.claim(j)...)), plain(closing)); err != nil {
+		return err
+	}
+	return r.restoreSession(ctx, j)
 }

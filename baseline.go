@@ -106,6 +106,13 @@ func (e *SchemaError) Is(target error) bool { return target == ErrSchemaDiffers 
 // those of Baseline, those of Up for a migration that fails on the scratch
 // database, and [ErrNoScratch].
 func (db *DB) BaselineVerified(ctx context.Context, version int64, v Verification) (*Result, error) {
+	ctx, end := db.startRun(ctx, "baseline")
+	result, err := db.baselineVerified(ctx, version, v)
+	end(err)
+	return result, err
+}
+
+func (db *DB) baselineVerified(ctx context.Context, version int64, v Verification) (*Result, error) {
 	if err := db.mayBaseline(ctx, version); err != nil {
 		return &Result{}, err
 	}
@@ -113,11 +120,7 @@ func (db *DB) BaselineVerified(ctx context.Context, version int64, v Verificatio
 	if err != nil {
 		return &Result{}, ended(ctx, err)
 	}
-	r, err := db.newRun(ctx)
-	if err != nil {
-		return &Result{}, err
-	}
-	err = r.baseline(ctx, version, func(ctx context.Context) ([]Difference, error) {
+	return db.baseline(ctx, version, func(ctx context.Context, r *run) ([]Difference, error) {
 		got, err := catalog.Read(ctx, r.d, r.conn.Conn, db.comparing(v))
 		if err != nil {
 			return nil, err
@@ -129,8 +132,6 @@ func (db *DB) BaselineVerified(ctx context.Context, version int64, v Verificatio
 		return nil, withHint(&SchemaError{Version: version, Differences: list},
 			"nothing was written: baseline at the version that the database is at, leave out what is not the migrations' business (Verification.Ignore), change the database, or take it as it is (Verification.Force)")
 	})
-	r.release(ctx)
-	return r.result, ended(ctx, err)
 }
 
 // mayBaseline finds out what would be in the way before a scratch database is

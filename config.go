@@ -2,6 +2,7 @@ package tldwdb
 
 import (
 	"context"
+	"database/sql/driver"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -134,6 +135,21 @@ type Config struct {
 	// Progress is told what a run is about to do, before it does it, by the goroutine
 	// that called Up: the run goes on when it returns. Default: nobody is told.
 	Progress func(Progress)
+
+	// Observers are told what goes on: see [Observer]. Default: none.
+	Observers []*Observer
+
+	// WrapConnector puts something between database/sql and the driver of the
+	// application's pools, such as a tracing library. Its connections need a Raw or
+	// Unwrap method that returns the driver.Conn that they wrap. What it returns is
+	// also used by migrations, unless there is a MigrateURL. [Attach] ignores it.
+	// Default: nothing.
+	WrapConnector func(driver.Connector) driver.Connector
+
+	// SlowQuery is the time from which on a query of the application counts as slow:
+	// the log then has its fingerprint, in which no value stands, once a minute for
+	// each. [Attach] ignores it. Default: none is slow.
+	SlowQuery time.Duration
 
 	// PoolSize is how many connections there are at most, in use and idle.
 	// Default: 20. A SQLite database in memory always has one.
@@ -358,6 +374,7 @@ func ConfigFromLookup(lookup func(string) (string, bool)) (Config, error) {
 		ConnectTimeout: e.duration("TLDWDB_CONNECT_TIMEOUT", false),
 		ConnectWait:    e.duration("TLDWDB_CONNECT_WAIT", true),
 		ReconnectWait:  e.duration("TLDWDB_RECONNECT_WAIT", true),
+		SlowQuery:      e.duration("TLDWDB_SLOW_QUERY", false),
 
 		LockWait:          e.duration("TLDWDB_LOCK_WAIT", true),
 		Lock:              LockKind(strings.ToLower(e.text("TLDWDB_LOCK"))),
@@ -696,6 +713,7 @@ func (c Config) normalize() (Config, error) {
 		{"LockTimeout", &c.LockTimeout, defaultLockTimeout, true},
 		{"RetryBudget", &c.RetryBudget, defaultRetryBudget, true},
 		{"StatementTimeout", &c.StatementTimeout, 0, false},
+		{"SlowQuery", &c.SlowQuery, 0, false},
 	} {
 		if *d.field == 0 {
 			*d.field = d.unset

@@ -30,7 +30,11 @@ func newCore(cfg Config, dialectName string, native bool) (*core, error) {
 	if dialectName == dialect.NameSQLite && cfg.Lock == LockLease {
 		return nil, errors.New("Config.Lock (TLDWDB_LOCK) is lease: SQLite has no lease, and needs none; accepted are auto and session")
 	}
-	return &core{dialect: d, log: cfg.Logger}, nil
+	log := cfg.Logger
+	if cfg.Set != defaultSet { // several share a database, and perhaps a log
+		log = log.With(slog.String("set", cfg.Set))
+	}
+	return &core{dialect: d, log: log}, nil
 }
 
 // source loads the migration files, once: a failure is not kept, for the files

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -71,11 +72,13 @@ type DB struct {
 	file        openFile // of SQLite
 
 	login, migrateLogin *dialect.Credentials // of the road to the database, and of that for migrations
-	watch               *secretWatch         // nil where there is nothing to watch
+	secrets             *secretWatch         // nil where there is nothing to watch
 	retirements         []*retirement        // of the pools, for when their log-in changes
 	certificates        dialect.Certificates // of the newest connection with TLS, of whichever pool
 	close               func() error         // closes what is owned, once
 	prober              *prober
+	watch               *watch // nil without observers
+	queries             *queryLog
 }
 
 // Open opens the database that cfg names: a pool, with one connection made to
@@ -103,9 +106,9 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 
 // openURL is Open with a normalized configuration and URLs that have been read.
 func openURL(ctx context.Context, cfg Config, u, migrateURL dburl.URL) (_ *DB, err error) {
-	db := &DB{cfg: cfg, dialectName: u.Dialect, native: true, url: u, migrateURL: migrateURL}
+	db := &DB{cfg: cfg, dialectName: u.Dialect, native: cfg.WrapConnector == nil, url: u, migrateURL: migrateURL, watch: newWatch(&cfg), queries: newQueryLog(&cfg, u.Dialect)}
 	db.prober = newProber(db)
-	if db.core, err = newCore(cfg, u.Dialect, true); err != nil {
+	if db.core, err = newCore(cfg, u.Dialect, db.native); err != nil {
 		return nil, err
 	}
 	db.useLogins()
@@ -131,6 +134,7 @@ func openURL(ctx context.Context, cfg Config, u, migrateURL dburl.URL) (_ *DB, e
 		db.file.opened(u.Path)
 	}
 	db.watchSecrets()
+	db.opened()
 	return db, nil
 }
 
@@ -167,7 +171,7 @@ func Attach(ctx context.Context, pool *sqlx.DB, cfg Config) (*DB, error) {
 		}
 	}
 	cfg = cfg.hideURLs()
-	db := &DB{cfg: cfg, dialectName: name, native: native, url: u, migrateURL: migrateURL, pool: pool, reader: pool}
+	db := &DB{cfg: cfg, dialectName: name, native: native, url: u, migrateURL: migrateURL, pool: pool, reader: pool, watch: newWatch(&cfg)}
 	if db.core, err = newCore(cfg, name, native); err != nil {
 		return nil, err
 	}
@@ -175,6 +179,7 @@ func Attach(ctx context.Context, pool *sqlx.DB, cfg Config) (*DB, error) {
 	db.close = sync.OnceValue(db.closeOwned)
 	db.useLogins()
 	db.logWarnings()
+	db.opened()
 	return db, nil
 }
 
@@ -183,8 +188,9 @@ func Attach(ctx context.Context, pool *sqlx.DB, cfg Config) (*DB, error) {
 func (db *DB) Close() error { return db.close() }
 
 func (db *DB) closeOwned() error {
+	db.closing()
 	errs := []error{db.prober.close()}
-	db.watch.end()
+	db.secrets.end()
 	for _, r := range db.retirements {
 		r.stop()
 	}
@@ -227,7 +233,9 @@ func (db *DB) Acquire(ctx context.Context) (*sqlx.Conn, error) {
 	case err == nil:
 		return conn, nil
 	case ctx.Err() == nil && wait.Err() != nil:
-		return nil, &PoolTimeoutError{Stats: db.pool.Stats(), Waited: time.Since(start), Err: err}
+		timeout := &PoolTimeoutError{Stats: db.pool.Stats(), Waited: time.Since(start), Err: err}
+		db.watch.poolTimeout(timeout)
+		return nil, timeout
 	}
 	return nil, err
 }
@@ -283,6 +291,13 @@ func (db *DB) newPool(u dburl.URL, o dialect.ConnectOptions) (*sqlx.DB, error) {
 	connector, err := dialect.Connector(u, o)
 	if err != nil {
 		return nil, err
+	}
+	connector = db.watch.connector(connector, poolName(o))
+	if !o.Migration {
+		connector = db.tap(connector, poolName(o))
+		if cfg.WrapConnector != nil {
+			connector = cfg.WrapConnector(connector)
+		}
 	}
 	pool := sqlx.NewDb(sql.OpenDB(connector), map[string]string{
 		dburl.SQLite: "sqlite3", dburl.Postgres: "pgx", dburl.MySQL: "mysql",
@@ -344,7 +359,7 @@ func (db *DB) connect(ctx context.Context) error {
 			if !logged.IsZero() {
 				log.Info("the database server is there", "waited", time.Since(start).Round(time.Millisecond))
 			}
-			return conn.Close()
+			return errors.Join(db.lookInside(conn), conn.Close())
 		}
 		waited := time.Since(start)
 		if ctx.Err() != nil || !dialect.Unreachable(err) || db.cfg.ConnectWait < 0 {
@@ -366,6 +381,25 @@ func (db *DB) connect(ctx context.Context) error {
 		case <-timer.C:
 		}
 	}
+}
+
+// lookInside finds out whether what Config.WrapConnector wraps is seen through: a
+// boot then costs no more than without it.
+func (db *DB) lookInside(conn *sql.Conn) error {
+	if db.cfg.WrapConnector == nil {
+		return nil
+	}
+	err := conn.Raw(func(raw any) error {
+		var name string
+		if name, db.native = knownDriver(raw); name == "" {
+			return fmt.Errorf("Config.WrapConnector: its connections (%T) need a method Raw or Unwrap that returns the driver.Conn that they wrap", raw)
+		}
+		return nil
+	})
+	if err == nil && db.native {
+		db.dialect, err = dialect.New(db.dialectName, true)
+	}
+	return err
 }
 
 // openSide makes one connection outside the pool, by MigrateURL if there is
@@ -449,10 +483,16 @@ func identify(ctx context.Context, pool *sqlx.DB) (name string, native bool, err
 		"also wrapped if the wrapper's connections have a Raw or Unwrap method", pool.DriverName(), pool.Driver())
 }
 
+// transparent are the packages of wrappers that hand everything on as it is, the
+// arguments of a driver's own types included.
+var transparent = []string{"github.com/tldw/tldwdb/internal/sqltap", "github.com/XSAM/otelsql"}
+
 // knownDriver looks at the package of a driver or of one of its connections,
-// and then at what it wraps. Only what is not wrapped is native.
+// and then at what it wraps. Only what is not wrapped, or by what is transparent,
+// is native.
 func knownDriver(v any) (name string, native bool) {
-	for depth := range 8 { // wrappers of wrappers, but no circle
+	direct := true
+	for range 8 { // wrappers of wrappers, but no circle
 		t := reflect.TypeOf(v)
 		if t == nil {
 			break
@@ -462,9 +502,10 @@ func knownDriver(v any) (name string, native bool) {
 		}
 		for _, d := range drivers {
 			if t.PkgPath() == d.pkg || strings.HasSuffix(d.pkg, "/") && strings.HasPrefix(t.PkgPath(), d.pkg) {
-				return d.dialect, d.native && depth == 0
+				return d.dialect, d.native && direct
 			}
 		}
+		direct = direct && slices.Contains(transparent, t.PkgPath())
 		switch w := v.(type) {
 		case interface{ Raw() driver.Conn }:
 			v = w.Raw()

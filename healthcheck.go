@@ -40,6 +40,7 @@ const (
 type probing struct {
 	*prober
 	Health
+	unanswered error // why the database could not be asked
 }
 
 func (h *probing) add(c Check) {
@@ -52,6 +53,8 @@ func (h *probing) add(c Check) {
 // probe asks everything, in an order in which the first failure explains the rest.
 func (p *prober) probe(ctx context.Context) Health {
 	h := &probing{prober: p, Health: Health{Time: time.Now(), Activity: p.db.activity.now.Load()}}
+	ctx, end := p.db.watch.start(ctx, p.db.operation(OperationHealth))
+	defer func() { end(h.unanswered) }()
 	h.askDatabase(ctx)
 	h.askPool(ctx)
 	h.askProgram(ctx)
@@ -63,6 +66,7 @@ func (h *probing) askDatabase(ctx context.Context) {
 	conn, mode, err := h.reach(ctx)
 	if err != nil {
 		h.add(h.failed(Check{Name: CheckConnection, Latency: time.Since(h.Time)}, err))
+		h.unanswered = err
 		return
 	}
 	sound := true
@@ -146,6 +150,7 @@ func (h *probing) askHistory(ctx context.Context, conn *probeConn) *history {
 		h.add(h.failed(c, err))
 		return nil
 	}
+	h.db.tellSchema(src, hist)
 	h.Current, _ = hist.current()
 	h.Head, _ = src.head()
 	steps, warnings, wrong := decide(src, hist, Request{}, planOptions{outOfOrder: h.db.cfg.OutOfOrder, strict: h.db.cfg.Strict})

@@ -75,8 +75,12 @@ func (p *prober) answer(ctx context.Context) *answer {
 		return a
 	}
 	for {
+		flight, news := p.begin()
+		if news != nil {
+			p.db.tellHealth(*news, 0)
+		}
 		select {
-		case <-p.begin():
+		case <-flight:
 			// An answer that was overtaken is none to a caller who may know better.
 			if a := p.last.Load(); !a.late {
 				return a
@@ -102,31 +106,34 @@ func (p *prober) stale(ctx context.Context) *answer {
 }
 
 // begin starts a probe, or joins the one under way. What it returns is closed when
-// there is an answer.
-func (p *prober) begin() <-chan struct{} {
+// there is an answer; news is one that was given without a probe.
+func (p *prober) begin() (flight <-chan struct{}, news *Health) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.flight != nil {
-		return p.flight
+		return p.flight, nil
 	}
 	done := make(chan struct{})
 	if a := p.last.Load(); a != nil && time.Now().Before(a.until) { // since the caller looked
 		close(done)
-		return done
+		return done, nil
 	}
 	if p.stuck || p.closed {
 		err := context.DeadlineExceeded
 		if p.closed {
 			err = errClosed
 		}
-		p.publish(p.silent(err))
+		h := p.publish(p.silent(err))
 		close(done)
-		return done
+		if p.closed {
+			return done, nil // nobody wants to know any more
+		}
+		return done, &h
 	}
 	p.flight = done
 	p.running.Add(1)
 	go p.fly(done)
-	return done
+	return done, nil
 }
 
 // errClosed means that the DB was closed.
@@ -138,6 +145,7 @@ func (p *prober) fly(done chan struct{}) {
 	// A tenth is left for the probe to end in order.
 	ctx, cancel := context.WithTimeout(p.ctx, p.opts.Timeout-p.opts.Timeout/10)
 	result := make(chan Health, 1)
+	start := time.Now()
 	go func() {
 		defer p.running.Done()
 		defer cancel()
@@ -155,12 +163,14 @@ func (p *prober) fly(done chan struct{}) {
 	case <-watchdog.C:
 		h, hung = p.silent(context.DeadlineExceeded), true
 	}
+	took := time.Since(start)
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.stuck = hung && len(result) == 0
 	p.flight = nil
-	p.publish(h)
+	h = p.publish(h)
 	close(done)
+	p.mu.Unlock()
+	p.db.tellHealth(h, took)
 }
 
 // silent is the Health of a database that has not answered at all.
@@ -172,8 +182,9 @@ func (p *prober) silent(err error) Health {
 	return h
 }
 
-// publish makes an answer everybody's. It is called with the mutex held.
-func (p *prober) publish(h Health) {
+// publish makes an answer everybody's, and returns it. It is called with the mutex
+// held.
+func (p *prober) publish(h Health) Health {
 	p.settle.ready(&h, p.opts)
 	p.say(&h)
 	a := &answer{health: h, bodies: newBodies(&h), late: p.late}
@@ -182,6 +193,7 @@ func (p *prober) publish(h Health) {
 	}
 	p.late = false
 	p.last.Store(a)
+	return h
 }
 
 // expire makes the next caller ask anew: this process has just changed what there
@@ -376,6 +388,7 @@ func (p *prober) reserved() (*sqlx.DB, error) {
 	if err != nil {
 		return nil, err
 	}
+	connector = p.db.watch.connector(connector, PoolMonitor)
 	p.own = sqlx.NewDb(sql.OpenDB(connector), p.db.pool.DriverName())
 	limitPool(p.own, 1, jitter(reservedLifetime, 0.1), 0)
 	return p.own, nil

@@ -203,6 +203,13 @@ func (g *journalRun) from(ctx context.Context, start int) (int, error) {
 // one writes the entry for statement k and runs it.
 func (g *journalRun) one(ctx context.Context, k int) error {
 	g.announce(g.j, k)
+	ctx, end := g.startStep(ctx, g.j, k)
+	err := g.oneStatement(ctx, k)
+	end(err)
+	return err
+}
+
+func (g *journalRun) oneStatement(ctx context.Context, k int) error {
 	st, class := g.j.statements[k], g.j.classes[k]
 	text := st.Text
 	if rewriter, ok := g.d.(dialect.StatementRewriter); ok {

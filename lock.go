@@ -40,6 +40,14 @@ func detached(ctx context.Context) (context.Context, context.CancelFunc) {
 // process has done the work it returns false without the lock, so that a
 // waiter never queues for nothing.
 func (r *run) acquire(ctx context.Context, workLeft func(context.Context) (bool, error)) (bool, error) {
+	ctx, end := r.db.watch.start(ctx, r.db.operation(OperationLock))
+	got, err := r.await(ctx, workLeft)
+	end(err)
+	return got, err
+}
+
+// await is acquire without those who watch.
+func (r *run) await(ctx context.Context, workLeft func(context.Context) (bool, error)) (bool, error) {
 	start := time.Now()
 	deadline := start.Add(r.cfg.LockWait)
 	pause, lastSaid := pollFirst, time.Time{}

@@ -1,6 +1,7 @@
 package tldwdb
 
 import (
+	"cmp"
 	"context"
 	"database/sql/driver"
 	"errors"
@@ -195,6 +196,14 @@ func (r *run) options() planOptions {
 // is one step more.
 func (db *DB) migrate(ctx context.Context, req Request, wantPlan string) (*Result, error) {
 	defer db.settled()
+	ctx, end := db.startRun(ctx, string(cmp.Or(req.Goal, GoalUp)))
+	result, err := db.migrateOften(ctx, req, wantPlan)
+	end(err)
+	return result, err
+}
+
+// migrateOften is migrate without those who watch.
+func (db *DB) migrateOften(ctx context.Context, req Request, wantPlan string) (*Result, error) {
 	wait := db.newWait()
 	var before *Result
 	for {
@@ -266,7 +275,27 @@ func (db *DB) migrateOnce(ctx context.Context, req Request, wantPlan string) (*R
 		r.dirty = true // whether it may write, a session may have been told when it began
 	}
 	r.release(ctx)
+	if len(r.result.Applied) > 0 || err != nil {
+		db.lookAgain(ctx, err)
+	}
+	if err == nil && len(r.result.Applied) == 0 {
+		r.log.LogAttrs(ctx, slog.LevelInfo, "nothing to migrate", slog.Int64("version", r.result.After), slog.Duration("waited", r.result.Waited.Round(time.Millisecond)))
+	}
 	return r.result, ended(ctx, r.cutOff(err))
+}
+
+// lookAgain lets the observers know what a run has left, as far as the server
+// answers. Without an observer nobody asks.
+func (db *DB) lookAgain(ctx context.Context, err error) {
+	_, failed := errors.AsType[*MigrationError](err)
+	if err != nil && !failed || !db.watch.wants(func(o *Observer) bool { return o.Schema != nil }) {
+		return
+	}
+	ctx, cancel := detached(ctx)
+	defer cancel()
+	if _, _, err := db.readHistory(ctx); err != nil {
+		db.log.LogAttrs(ctx, slog.LevelDebug, "looking at the history after a run", slog.String("error", err.Error()))
+	}
 }
 
 // refusedWrite tells a database that takes no writes from a file that forbade
@@ -338,6 +367,7 @@ func (r *run) look(ctx context.Context, req Request, wantPlan string) error {
 		return err
 	}
 	r.seen = hist
+	r.db.tellSchema(r.src, hist)
 	r.result.Before, _ = hist.current()
 	r.result.After = r.result.Before
 	steps, warnings, err := decide(r.src, hist, req, r.options())
@@ -352,7 +382,6 @@ func (r *run) look(ctx context.Context, req Request, wantPlan string) error {
 		return errPlanChanged()
 	}
 	if len(steps) == 0 {
-		r.log.LogAttrs(ctx, slog.LevelDebug, "the schema is current", slog.Int64("version", r.result.After))
 		return nil
 	}
 	// What can be refused is refused before anybody waits for a lock.
@@ -423,6 +452,7 @@ func (r *run) underLock(ctx context.Context, workLeft func(*history) (bool, erro
 			return false, err
 		}
 		r.result.After, _ = hist.current()
+		r.db.tellSchema(r.src, hist)
 		return workLeft(hist)
 	})
 	if err != nil && !errors.Is(err, ErrLockTimeout) {
@@ -463,6 +493,7 @@ func (r *run) underLock(ctx context.Context, workLeft func(*history) (bool, erro
 		return err
 	}
 	r.result.After, _ = hist.current()
+	r.db.tellSchema(r.src, hist)
 	if left, err := workLeft(hist); err != nil || !left {
 		return err
 	}
@@ -653,13 +684,21 @@ func (r *run) applyOnce(ctx context.Context, req Request, hist *history, wantPla
 	}
 	for _, j := range jobs {
 		start := time.Now()
-		r.announce(j, -1)
-		if err := r.applyOne(ctx, j); err != nil {
+		if err := r.watchedOne(ctx, j); err != nil {
 			return r.adviseBaseline(fresh, jobs[0], err)
 		}
 		r.applied(ctx, hist, j, time.Since(start))
 	}
 	return nil
+}
+
+// watchedOne is applyOne with those who watch.
+func (r *run) watchedOne(ctx context.Context, j *job) error {
+	r.announce(j, -1)
+	ctx, end := r.startStep(ctx, j, -1)
+	err := r.applyOne(ctx, j)
+	end(err)
+	return err
 }
 
 // adviseBaseline names the way out to somebody whose history is empty while the

@@ -55,6 +55,8 @@ type job struct {
 	Lease time.Duration `json:"lease"`
 	// ByHand is the engine of a worker that does the job without tldwdb. See bench_test.go.
 	ByHand testdb.Engine `json:"by_hand"`
+	// Watched is with observers, and with a wrapper between the pool and the driver.
+	Watched bool `json:"watched"`
 	// Code is what the Go migration of version 2 does, if there is to be one.
 	Code string `json:"code"`
 }
@@ -159,7 +161,11 @@ func (j job) config() tldwdb.Config {
 	for name, text := range j.Files {
 		files[name] = &fstest.MapFile{Data: []byte(text)}
 	}
-	return tldwdb.Config{URL: j.URL, Migrations: files, GoMigrations: j.code(), Lock: j.Lock, LeaseTime: j.Lease}
+	cfg := tldwdb.Config{URL: j.URL, Migrations: files, GoMigrations: j.code(), Lock: j.Lock, LeaseTime: j.Lease}
+	if j.Watched {
+		cfg.Observers, cfg.WrapConnector = []*tldwdb.Observer{(&witness{}).observer()}, foreign
+	}
+	return cfg
 }
 
 // worker is a process that does a job.

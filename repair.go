@@ -62,11 +62,13 @@ type Finding struct {
 // migration without a row, [ErrProtected] where an applied migration of a
 // production database would be forgotten, and an error for a fix that does not
 // fit.
-func (db *DB) Repair(ctx context.Context, fixes ...Fix) ([]Finding, error) {
-	findings, err := db.findings(ctx)
+func (db *DB) Repair(ctx context.Context, fixes ...Fix) (findings []Finding, err error) {
+	findings, err = db.findings(ctx)
 	if err != nil || len(fixes) == 0 {
 		return findings, err
 	}
+	ctx, end := db.startRun(ctx, "repair")
+	defer func() { end(err) }()
 	r, err := db.newRun(ctx)
 	if err != nil {
 		return findings, err
@@ -332,12 +334,22 @@ func (r *run) moveJournal(ctx context.Context, row *row, m *migration, fix Fix) 
 // its first statement failed, and returns [ErrUnknownVersion] when no file has the
 // version. It writes nothing but the history.
 func (db *DB) Baseline(ctx context.Context, version int64) (*Result, error) {
+	ctx, end := db.startRun(ctx, "baseline")
+	result, err := db.baseline(ctx, version, nil)
+	end(err)
+	return result, err
+}
+
+func (db *DB) baseline(ctx context.Context, version int64, verify func(context.Context, *run) ([]Difference, error)) (*Result, error) {
 	r, err := db.newRun(ctx)
 	if err != nil {
 		return &Result{}, err
 	}
-	err = r.baseline(ctx, version, nil)
+	err = r.baseline(ctx, version, verify)
 	r.release(ctx)
+	if err == nil {
+		db.lookAgain(ctx, nil)
+	}
 	return r.result, ended(ctx, err)
 }
 
@@ -354,7 +366,7 @@ func (r *run) failedAtOnce(ctx context.Context, row *row) bool {
 
 // baseline writes the rows under the lock, after verify, which may be nil, has
 // found nothing, or differences that are to be accepted.
-func (r *run) baseline(ctx context.Context, version int64, verify func(context.Context) ([]Difference, error)) error {
+func (r *run) baseline(ctx context.Context, version int64, verify func(context.Context, *run) ([]Difference, error)) error {
 	if r.src.find(ID{Version: version}) == nil {
 		return fmt.Errorf("%w: version %d", ErrUnknownVersion, version)
 	}
@@ -365,7 +377,7 @@ func (r *run) baseline(ctx context.Context, version int64, verify func(context.C
 			return err
 		}
 		if verify != nil {
-			if r.result.Accepted, err = verify(ctx); err != nil {
+			if r.result.Accepted, err = verify(ctx, r); err != nil {
 				return err
 			}
 		}

@@ -62,7 +62,7 @@ func (g *journalRun) resume(ctx context.Context) (int, error) {
 	}
 	g.durable = start // the fingerprint has proved what the row does not say yet
 	g.log.LogAttrs(ctx, slog.LevelWarn, "resuming an interrupted migration", slog.String("migration", g.j.id.String()),
-		slog.Int("done", start), slog.Int("of", len(g.j.statements)))
+		slog.Int("done", start), slog.Int("statements", len(g.j.statements)))
 	return start, nil
 }
 

@@ -220,7 +220,7 @@ func (db *DB) watchSecrets() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.timer = time.AfterFunc(w.pause, w.look)
-	db.watch = w
+	db.secrets = w
 }
 
 // look is what the timer does.

@@ -169,6 +169,7 @@ func (db *DB) openScratch(ctx context.Context, rawURL string) (*scratch, error) 
 	s := &scratch{src: src, remove: func(context.Context) error { return nil }}
 	cfg := db.cfg
 	cfg.Environment, cfg.Confirm, cfg.WaitOnReadOnly = Test, "", false // it is nobody's production
+	cfg.Observers, cfg.WrapConnector, cfg.SlowQuery = nil, nil, 0      // they are the database's, and this is another one
 	cfg.warnings = nil                                                 // they were logged
 	cfg.urlFile, cfg.migrateURLFile = "", ""                           // they name another database
 	cfg.Logger = cfg.Logger.With(slog.Bool("scratch", true))

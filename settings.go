@@ -33,6 +33,7 @@ var settingsRead = []Setting{
 	{"Table", "TLDWDB_TABLE", "the name of the history table"},
 	{"Application", "TLDWDB_APPLICATION", "the name under which the server lists the connections"},
 	{"PasswordFile", "TLDWDB_PASSWORD_FILE", "a file with the password, followed when it changes"},
+	{"SlowQuery", "TLDWDB_SLOW_QUERY", "from when on a query is slow, and in the log"},
 	{"PoolSize", "TLDWDB_POOL_SIZE", "connections at most"},
 	{"PoolRecycle", "TLDWDB_POOL_RECYCLE", "age at which a connection is replaced; 0: never"},
 	{"PoolIdleTime", "TLDWDB_POOL_IDLE_TIME", "how long a connection stays open unused; 0: for as long as it is not replaced"},

@@ -32,7 +32,7 @@ func TestSettingsAreComplete(t *testing.T) {
 	if !maps.Equal(read, listed) {
 		t.Errorf("variables that are read:\n%v\nlisted:\n%v", slices.Sorted(maps.Keys(read)), slices.Sorted(maps.Keys(listed)))
 	}
-	for _, noVariable := range []string{"Migrations", "GoMigrations", "Password", "Logger", "Progress"} {
+	for _, noVariable := range []string{"Migrations", "GoMigrations", "Password", "Logger", "Progress", "Observers", "WrapConnector"} {
 		fields[noVariable] = true
 	}
 	have := map[string]bool{}

@@ -129,6 +129,9 @@ func (db *DB) readHistory(ctx context.Context) (*source, *history, error) {
 	}
 	defer r.release(ctx)
 	hist, err := r.store.readDetails(ctx, r.conn)
+	if err == nil {
+		db.tellSchema(r.src, hist)
+	}
 	return r.src, hist, ended(ctx, err)
 }
 

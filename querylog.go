@@ -1,0 +1,139 @@
+package tldwdb
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tldw/tldwdb/internal/dialect"
+	"github.com/tldw/tldwdb/internal/sqlscan"
+	"github.com/tldw/tldwdb/internal/sqltap"
+)
+
+// This file tells the log what is unusual about the application's queries: those
+// that are slow, and a rise of the share that fails. Both say which query it is
+// by its fingerprint, in which no value stands, and neither floods the log when
+// everything is slow or fails at once.
+
+const (
+	slowEvery = time.Minute // how often a fingerprint is told
+	slowKinds = 500         // fingerprints that are remembered
+
+	// A rise is told when in one window at least so many calls, and such a share of
+	// them, have failed, and the share is so many times the usual one.
+	riseWindow = 10 * time.Second
+	riseLeast  = 20
+	riseShare  = 0.05
+	riseFactor = 4
+
+	// usualWeight is what one window counts in the usual share, and usualCalls how
+	// many calls it needs to count: a share of next to nothing says nothing.
+	usualWeight = 0.2
+	usualCalls  = 200
+)
+
+// queryLog remembers what it needs to know what is unusual. Its methods are safe
+// for use by several goroutines at once.
+type queryLog struct {
+	log     *slog.Logger
+	dialect sqlscan.Dialect
+	limit   time.Duration // above which a query is slow
+	now     func() time.Time
+
+	calls atomic.Int64
+
+	mu   sync.Mutex
+	slow map[string]*slowQuery
+
+	began   time.Time // of the window
+	before  int64     // calls before the window
+	failed  int64
+	classes map[ErrorClass]int
+	last    sqltap.Call // that failed
+	usual   float64     // share of calls that fail
+	high    bool        // and it has been told
+}
+
+// slowQuery is a fingerprint that was slow.
+type slowQuery struct {
+	told  time.Time
+	since int // slow ones since then
+}
+
+func newQueryLog(cfg *Config, name string) *queryLog {
+	d := map[string]sqlscan.Dialect{dialect.NameSQLite: sqlscan.SQLite, dialect.NamePostgres: sqlscan.Postgres, dialect.NameMySQL: sqlscan.MySQL}[name]
+	return &queryLog{log: cfg.Logger, dialect: d, limit: cfg.SlowQuery, now: time.Now, slow: map[string]*slowQuery{}, classes: map[ErrorClass]int{}}
+}
+
+// see looks at a call. That nothing is unusual about it costs an addition.
+func (q *queryLog) see(ctx context.Context, call sqltap.Call, info QueryInfo) {
+	q.calls.Add(1)
+	if info.Slow {
+		q.seeSlow(ctx, call, info)
+	}
+	if info.Class != "" && info.Class != ErrorClass(dialect.FaultCanceled) { // that the client gave up is no fault of the query
+		q.seeFailed(ctx, call, info)
+	}
+}
+
+func (q *queryLog) seeSlow(ctx context.Context, call sqltap.Call, info QueryInfo) {
+	fingerprint := sqltap.Fingerprint(q.dialect, call.Text)
+	key := call.Operation + " " + fingerprint
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	now := q.now()
+	s := q.slow[key]
+	if s == nil {
+		if len(q.slow) >= slowKinds {
+			clear(q.slow) // a program that makes its SQL anew each time
+		}
+		s = &slowQuery{}
+		q.slow[key] = s
+	}
+	s.since++
+	if !s.told.IsZero() && now.Sub(s.told) < slowEvery {
+		return
+	}
+	q.log.LogAttrs(ctx, slog.LevelWarn, "slow query", slog.String("pool", info.Pool), slog.String("operation", call.Operation), slog.String("fingerprint", fingerprint),
+		slog.Duration("took", call.Took.Round(time.Microsecond)), slog.Duration("limit", q.limit), slog.Int("times", s.since), slog.String("class", string(info.Class)))
+	s.told, s.since = now, 0
+}
+
+func (q *queryLog) seeFailed(ctx context.Context, call sqltap.Call, info QueryInfo) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if now := q.now(); now.Sub(q.began) >= riseWindow {
+		q.judge(ctx)
+		q.began, q.before, q.failed = now, q.calls.Load()-1, 0 // this call belongs to the new window
+		clear(q.classes)
+	}
+	q.failed++
+	q.classes[info.Class]++
+	q.last = call
+}
+
+// judge looks at a window that has ended. It may have lasted for longer than
+// riseWindow, since only a failure ends it: nobody waits for one with a timer.
+func (q *queryLog) judge(ctx context.Context) {
+	calls := q.calls.Load() - q.before - 1
+	share := float64(q.failed) / float64(max(calls, 1))
+	limit := max(riseShare, riseFactor*q.usual)
+	switch {
+	case q.high && share < limit:
+		q.high = false
+		q.log.LogAttrs(ctx, slog.LevelInfo, "no more queries fail than usual", slog.Float64("share", share), slog.Float64("usual", q.usual))
+	case !q.high && q.failed >= riseLeast && share >= limit:
+		q.high = true
+		most := slices.MaxFunc(slices.Sorted(maps.Keys(q.classes)), func(a, b ErrorClass) int { return cmp.Compare(q.classes[a], q.classes[b]) })
+		q.log.LogAttrs(ctx, slog.LevelWarn, "more queries fail than usual", slog.Int64("failed", q.failed), slog.Int64("calls", calls),
+			slog.Float64("share", share), slog.Float64("usual", q.usual), slog.String("class", string(most)), slog.String("operation", q.last.Operation),
+			slog.String("fingerprint", sqltap.Fingerprint(q.dialect, q.last.Text)))
+	case !q.high && calls >= usualCalls:
+		q.usual += usualWeight * (share - q.usual)
+	}
+}
