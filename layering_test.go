@@ -74,7 +74,7 @@ func list(t *testing.T, args ...string) map[string]pkg {
 
 // above names what stands on the root package: all else of the module is below it.
 func above(path string) bool {
-	for _, p := range []string{"cmd", "examples", "tldwdbcli", "tldwdbtest", "tldwdbmetrics"} {
+	for _, p := range []string{"cmd", "examples", "tldwdbcli", "tldwdbtest", "tldwdbmetrics", "tldwdbotel"} {
 		if path == module+"/"+p || strings.HasPrefix(path, module+"/"+p+"/") {
 			return true
 		}
@@ -138,6 +138,36 @@ func TestTheRootLinksOnlyWhatIsListed(t *testing.T) {
 		if linked[p.Module.Path] == "" {
 			t.Errorf("the root links %s of %s, which is not listed here", path, p.Module.Path)
 		}
+	}
+}
+
+// Who wants one way of watching does not get the other, and who wants none gets
+// neither.
+func TestOnlyWhoWatchesLinksTheLibrariesForIt(t *testing.T) {
+	t.Parallel()
+	packages := list(t, "-deps", "./...")
+	links := func(path, library string) bool {
+		if _, ok := packages[path]; !ok {
+			t.Fatalf("there is no package %s", path)
+		}
+		return slices.ContainsFunc(packages[path].Deps, func(d string) bool {
+			return packages[d].Module != nil && strings.HasPrefix(packages[d].Module.Path, library)
+		})
+	}
+	const prometheus, otel, otelsql = "github.com/prometheus/", "go.opentelemetry.io/", "github.com/XSAM/otelsql"
+	for path, allowed := range map[string][]string{
+		module: nil, module + "/tldwdbcli": nil, module + "/cmd/tldwdb": nil, module + "/examples/service": nil, module + "/examples/wrapped": nil,
+		module + "/tldwdbmetrics": {prometheus}, module + "/tldwdbotel": {otel, otelsql},
+	} {
+		for _, library := range []string{prometheus, otel, otelsql} {
+			if is, want := links(path, library), slices.Contains(allowed, library); is != want {
+				t.Errorf("%s links %s: %v, want %v", path, library, is, want)
+			}
+		}
+	}
+	// The SDK is the program's choice.
+	if links(module+"/tldwdbotel", "go.opentelemetry.io/otel/sdk") {
+		t.Error("tldwdbotel links OpenTelemetry's SDK")
 	}
 }
 
