@@ -46,7 +46,7 @@ import (
 
 // The documents whose code is compiled, in the order in which their files are
 // written.
-var docFiles = []string{"README.md", "docs/guide/writing-migrations.md", "docs/guide/health.md", "docs/guide/credentials.md", "docs/runbooks/rotating-credentials.md", "docs/runbooks/deployment.md", "docs/runbooks/rollback.md",
+var docFiles = []string{"README.md", "docs/guide/writing-migrations.md", "docs/guide/health.md", "docs/guide/observability.md", "docs/guide/credentials.md", "docs/runbooks/rotating-credentials.md", "docs/runbooks/deployment.md", "docs/runbooks/rollback.md",
 	"docs/runbooks/half-applied.md", "docs/runbooks/pooler.md", "docs/runbooks/cluster-and-failover.md", "docs/runbooks/adopting.md"}
 
 // docBlock is one fenced block.
@@ -218,9 +218,12 @@ import (
 
 	"example.com/notes/migrations"
 	"github.com/jmoiron/sqlx"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 	"github.com/tldw/tldwdb"
 	"github.com/tldw/tldwdb/tldwdbcli"
+	"github.com/tldw/tldwdb/tldwdbmetrics"
+	"github.com/tldw/tldwdb/tldwdbotel"
 )
 
 var (
@@ -230,6 +233,9 @@ var (
 	_ sync.Mutex
 	_ time.Time
 	_ = tldwdbcli.New
+	_ = prometheus.NewRegistry
+	_ = tldwdbmetrics.New
+	_ = tldwdbotel.Observe
 )
 
 func _(ctx context.Context, root *cobra.Command, db *tldwdb.DB, cfg tldwdb.Config, pool *sqlx.DB, logger *slog.Logger, mux *http.ServeMux, madeByFlask bool, hash func(string) string, newToken func(context.Context) (string, error)) error {
