@@ -166,8 +166,6 @@ func (m *Metrics) refresh(db *tldwdb.DB) {
 	}
 	go func() {
 		defer m.asking.Store(false)
-		ctx, cancel := context.WithTimeout(context.Background(), healthTimeout)
-		defer cancel()
-		db.Health(ctx) // which tells its observers
+		db.Health(context.Background()) // which ends by itself, and tells its observers
 	}()
 }

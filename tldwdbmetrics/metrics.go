@@ -40,10 +40,7 @@ type Options struct {
 	Exemplar func(context.Context) prometheus.Labels
 }
 
-const (
-	defaultHealthAge = 10 * time.Second
-	healthTimeout    = 10 * time.Second // above whatever db.Health allows itself
-)
+const defaultHealthAge = 10 * time.Second
 
 // The buckets of OpenTelemetry's db.client.operation.duration, and some that reach
 // from a round trip to a long migration.
