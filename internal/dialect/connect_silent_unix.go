@@ -24,11 +24,12 @@ func silent(conn net.Conn) bool {
 		return errors.Is(err, errors.ErrUnsupported)
 	}
 	nothing := false
-	err = raw.Read(func(fd uintptr) bool {
+	// Not raw.Read, which would wait for its turn: behind a large write pgx leaves a
+	// goroutine in the midst of a read, until the next answer comes.
+	err = raw.Control(func(fd uintptr) {
 		var one [1]byte
 		_, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 		nothing = err == syscall.EAGAIN || err == syscall.EWOULDBLOCK || err == syscall.EINTR
-		return true
 	})
 	return nothing && err == nil
 }

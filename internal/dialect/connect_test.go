@@ -687,3 +687,31 @@ func TestPostgresQueryModes(t *testing.T) {
 		t.Errorf("a mode in the URL: %d prepared statements", n)
 	}
 }
+
+// TestPostgresAfterALargeWrite: pgx reads in the background while a write takes long,
+// and its goroutine is in the midst of a read when the connection is used next.
+func TestPostgresAfterALargeWrite(t *testing.T) {
+	t.Parallel()
+	pool, c, err := connect(t, server(t, "TLDWDB_TEST_POSTGRES_URL"), ConnectOptions{PrePing: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool.SetMaxOpenConns(1)
+	var n int
+	if err := c.QueryRowContext(t.Context(), "SELECT length($1)", strings.Repeat("x", 64<<20)).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again := make(chan error, 1)
+	go func() { again <- pool.QueryRowContext(t.Context(), "SELECT 1").Scan(&n) }()
+	select {
+	case err = <-again:
+	case <-time.After(time.Minute):
+		t.Fatal("the connection cannot be used again")
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
