@@ -20,6 +20,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -688,30 +689,84 @@ func TestPostgresQueryModes(t *testing.T) {
 	}
 }
 
-// TestPostgresAfterALargeWrite: pgx reads in the background while a write takes long,
-// and its goroutine is in the midst of a read when the connection is used next.
-func TestPostgresAfterALargeWrite(t *testing.T) {
+// TestSilent: the look at a socket sees an end and a farewell, and does not wait for a
+// read that is under way: behind a long write pgx leaves a goroutine in one.
+func TestSilent(t *testing.T) {
 	t.Parallel()
-	pool, c, err := connect(t, server(t, "TLDWDB_TEST_POSTGRES_URL"), ConnectOptions{PrePing: true})
+	if runtime.GOOS == "windows" {
+		t.Skip("there is no look at a socket")
+	}
+	var lc net.ListenConfig
+	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	pool.SetMaxOpenConns(1)
-	var n int
-	if err := c.QueryRowContext(t.Context(), "SELECT length($1)", strings.Repeat("x", 64<<20)).Scan(&n); err != nil {
+	defer func() { _ = l.Close() }() // nothing depends on it
+	dial := func() (near, far net.Conn) {
+		t.Helper()
+		if near, err = counted((&net.Dialer{}).DialContext)(t.Context(), "tcp", l.Addr().String()); err != nil {
+			t.Fatal(err)
+		}
+		if far, err = l.Accept(); err != nil {
+			t.Fatal(err)
+		}
+		return near, far
+	}
+	becomes := func(conn net.Conn, want bool) bool {
+		for begun := time.Now(); time.Since(begun) < time.Minute; {
+			if silent(conn) == want {
+				return true
+			}
+		}
+		return false
+	}
+	near, far := dial()
+	if !silent(near) {
+		t.Error("a connection on which nothing was said is not silent")
+	}
+	looked := make(chan bool, 1)
+	read := make(chan struct{}, 2)
+	go func() {
+		for range 2 {
+			_, _ = near.Read(make([]byte, 1)) // the second one ends with the connection
+			read <- struct{}{}
+		}
+	}()
+	if _, err := far.Write([]byte{1}); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Close(); err != nil {
-		t.Fatal(err)
-	}
-	again := make(chan error, 1)
-	go func() { again <- pool.QueryRowContext(t.Context(), "SELECT 1").Scan(&n) }()
+	<-read
+	go func() {
+		for range 10000 { // in the course of which the second read begins
+			silent(near)
+		}
+		looked <- silent(near)
+	}()
 	select {
-	case err = <-again:
+	case quiet := <-looked:
+		if !quiet {
+			t.Error("not silent during a read")
+		}
 	case <-time.After(time.Minute):
-		t.Fatal("the connection cannot be used again")
+		t.Error("the look waits for the read")
 	}
-	if err != nil {
-		t.Error(err)
+	if err := far.Close(); err != nil {
+		t.Fatal(err)
+	}
+	<-read
+	if !becomes(near, false) {
+		t.Error("the end is not seen")
+	}
+	other, farewell := dial()
+	if _, err := farewell.Write([]byte("E")); err != nil {
+		t.Fatal(err)
+	}
+	if !becomes(other, false) {
+		t.Error("a farewell is not seen")
+	}
+	for _, c := range []net.Conn{near, other, farewell} {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
