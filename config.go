@@ -169,8 +169,8 @@ type Config struct {
 	PoolTimeout time.Duration
 
 	// DisablePrePing leaves out the test that a connection from the pool still
-	// works. PostgreSQL connections are tested by a round trip after a second
-	// unused, MySQL connections by a look at the socket.
+	// works: by a look at the socket, and on PostgreSQL by a round trip after a
+	// second unused.
 	DisablePrePing bool
 
 	// BusyTimeout is how long SQLite waits for a lock of another connection.

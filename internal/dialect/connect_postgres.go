@@ -48,9 +48,13 @@ func postgresConnector(u dburl.URL, o ConnectOptions) (driver.Connector, error) 
 		stdlib.OptionShouldPing(func(_ context.Context, p stdlib.ShouldPingParams) bool {
 			// A server that shuts down says so and hangs up. A statement sent after that is
 			// lost, and nobody may send it again who does not know what it does; so the
-			// socket is looked at before each use, and a round trip made only where there
-			// is reason to, or after a while in which the other end may have vanished.
-			return o.PrePing && (idle(p) > pingAfter || !silent(p.Conn.PgConn().Conn()))
+			// socket is looked at before use, and a round trip made only where there is
+			// reason to, or after a while in which the other end may have vanished.
+			if !o.PrePing {
+				return false
+			}
+			unused := idle(p)
+			return unused > pingAfter || unused > lookAfter && !silent(p.Conn.PgConn().Conn())
 		}),
 	}
 	if _, chosen := u.Param("default_query_exec_mode"); chosen || cfg.DefaultQueryExecMode != pgx.QueryExecModeCacheStatement {
@@ -102,6 +106,11 @@ func (c *poolerConnector) Connect(ctx context.Context) (driver.Conn, error) {
 
 // pingAfter is how long a connection may lie unused before it is tested.
 const pingAfter = time.Second
+
+// lookAfter is how long a connection may lie unused before its socket is looked at:
+// in a pool that is busy without a pause the look would cost some percent of the
+// smallest query, and find nothing.
+const lookAfter = 5 * time.Millisecond
 
 // connectedAt is the key in a connection's custom data for the time of its
 // making.

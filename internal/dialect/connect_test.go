@@ -565,11 +565,12 @@ func TestPostgresPrePing(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := c.Raw(func(raw any) error {
+			// As if it had been made an hour ago, or just long enough to be looked at.
+			age := time.Hour
 			if !tt.aged {
-				return nil
+				age = 2 * lookAfter
 			}
-			// As if it had been made an hour ago.
-			raw.(*stdlib.Conn).Conn().PgConn().CustomData()[connectedAt] = time.Now().Add(-time.Hour)
+			raw.(*stdlib.Conn).Conn().PgConn().CustomData()[connectedAt] = time.Now().Add(-age)
 			return nil
 		}); err != nil {
 			t.Fatal(err)
