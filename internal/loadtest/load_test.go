@@ -1,6 +1,3 @@
-// Package loadtest puts a service's load on a pool of tldwdb's, disturbs it, and
-// counts every write: `make load` for as long as is asked for and with a table at
-// the end, go test for a moment.
 package loadtest
 
 import (
