@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -167,6 +168,20 @@ func TestHealthServerAway(t *testing.T) {
 			wantHealth(t, h, tldwdb.StatusHealthy, true, "", "")
 		}
 	})
+}
+
+// A connection that the server has ended meanwhile is no news.
+func TestHealthConnectionEnded(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t, testdb.Postgres)
+	d := open(t, db, healthFiles, fresh, func(cfg *tldwdb.Config) { cfg.Application = db.Name() })
+	succeed(t, healthySchema)(d.Up(t.Context()))
+	admin := db.AdminDB(t)
+	for range 5 {
+		wantHealth(t, probe(t, d), tldwdb.StatusHealthy, true, "", "")
+		rowsOf(t, admin, "SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity WHERE application_name = '"+db.Name()+"'")
+	}
+	wantHealth(t, probe(t, d), tldwdb.StatusHealthy, true, "", "")
 }
 
 // A driver that does not keep to its context holds up nobody.
@@ -536,7 +551,7 @@ func TestHealthStandby(t *testing.T) {
 type deafConnector struct {
 	wrapped
 	held, release chan struct{}
-	once          sync.Once
+	asked         atomic.Bool
 }
 
 func (c *deafConnector) Connect(ctx context.Context) (driver.Conn, error) {
@@ -550,9 +565,9 @@ type deafConn struct {
 }
 
 func (c deafConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
-	c.c.once.Do(func() {
+	if !c.c.asked.Swap(true) {
 		close(c.c.held)
 		<-c.c.release
-	})
+	}
 	return c.wrappedConn.QueryContext(ctx, query, args)
 }

@@ -109,8 +109,7 @@ func (d detailBody) MarshalJSON() ([]byte, error) {
 		b.WriteByte('}')
 		return b.Bytes(), nil
 	}
-	h.Checks = nil
-	return json.Marshal(struct {
+	return json.Marshal(struct { // the outer members hide those of the same name
 		plain
 		Checks  *int `json:"checks,omitempty"`
 		Current *int `json:"current,omitempty"`
