@@ -92,28 +92,26 @@ func (h *probing) askDatabase(ctx context.Context) {
 	}
 }
 
-// reach gets a connection, and an answer by it. A connection that the server has
-// closed meanwhile is no news: it is tried once more with another.
-func (h *probing) reach(ctx context.Context) (conn *probeConn, mode dialect.Mode, err error) {
-	for range 2 {
-		start := time.Now()
-		if conn, err = h.connect(ctx, h); err != nil {
-			return nil, mode, err
-		}
-		had := time.Since(start)
-		start = time.Now()
-		mode, err = h.db.dialect.Alive(ctx, conn.Conn.Conn)
-		if err == nil {
-			h.add(h.measured(Check{Name: CheckConnection, Latency: had}, milliseconds(had), "ms"))
-			h.add(h.measured(Check{Name: CheckRoundTrip, Latency: time.Since(start)}, milliseconds(time.Since(start)), "ms"))
-			return conn, mode, nil
-		}
-		conn.discard()
-		if dialect.FaultOf(err) != dialect.FaultUnreachable {
-			break
-		}
+// reach gets a connection, and an answer by it. One that the server has closed
+// meanwhile is found out when it is taken out of the pool: the probes' own is
+// always tested.
+func (h *probing) reach(ctx context.Context) (*probeConn, dialect.Mode, error) {
+	start := time.Now()
+	conn, err := h.connect(ctx, h)
+	if err != nil {
+		return nil, dialect.Mode{}, err
 	}
-	return nil, mode, err
+	had := time.Since(start)
+	start = time.Now()
+	mode, err := h.db.dialect.Alive(ctx, conn.Conn.Conn)
+	if err != nil {
+		conn.discard()
+		return nil, mode, err
+	}
+	took := time.Since(start)
+	h.add(h.measured(Check{Name: CheckConnection, Latency: had}, milliseconds(had), "ms"))
+	h.add(h.measured(Check{Name: CheckRoundTrip, Latency: took}, milliseconds(took), "ms"))
+	return conn, mode, nil
 }
 
 func (h *probing) sameFile(ctx context.Context, conn *probeConn) bool {
