@@ -375,7 +375,9 @@ func (h *probing) inTransaction(ctx context.Context, conn *probeConn, list []str
 	if _, err = h.db.dialect.ExecScript(ctx, conn.Conn.Conn, plain(list), 0); err == nil {
 		return true, nil
 	}
-	_, rollbackErr := conn.ExecContext(ctx, "ROLLBACK")
+	cleaning, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.opts.Timeout/10)
+	defer cancel()
+	_, rollbackErr := conn.ExecContext(cleaning, "ROLLBACK")
 	return rollbackErr == nil || strings.Contains(rollbackErr.Error(), "no transaction is active"), err // SQLite ends some by itself
 }
 

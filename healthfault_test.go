@@ -437,6 +437,24 @@ func TestHealthMonitor(t *testing.T) {
 	})
 }
 
+// A database in memory is its only connection, which a probe that fails must not
+// take away.
+func TestHealthInMemory(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t, testdb.SQLite)
+	d := open(t, db, healthFiles, fresh, func(cfg *tldwdb.Config) { cfg.URL = "sqlite://" })
+	succeed(t, healthySchema)(d.Up(t.Context()))
+	wantHealth(t, probe(t, d), tldwdb.StatusHealthy, true, "", "")
+	execute(t, d.Pool().DB, "PRAGMA query_only = ON")
+	wantHealth(t, probe(t, d), tldwdb.StatusUnhealthy, true, tldwdb.CheckWriteAccess, "read_only")
+	execute(t, d.Pool().DB, "PRAGMA query_only = OFF")
+	h := probe(t, d)
+	wantHealth(t, h, tldwdb.StatusHealthy, true, "", "")
+	if h.Counts["app_user"] != 2 {
+		t.Errorf("the rows are gone:\n%s", shown(h))
+	}
+}
+
 // Another one writes.
 func TestHealthLocked(t *testing.T) {
 	t.Parallel()

@@ -298,11 +298,15 @@ func (p *prober) close() error {
 type probeConn struct {
 	*sqlx.Conn
 	monitor  bool // it is of Config.MonitorURL
-	borrowed bool // it is of the application's pool
+	precious bool // it may be all that there is of a database in memory
 }
 
 // discard closes the connection for good: it is not as it was.
 func (c *probeConn) discard() {
+	if c.precious {
+		_ = c.Close()
+		return
+	}
 	_ = c.Raw(func(any) error { return driver.ErrBadConn }) // this is how database/sql is told to close it
 	_ = c.Close()                                           // sql.ErrConnDone after the line above
 }
@@ -332,7 +336,7 @@ func (p *prober) connect(ctx context.Context, h *probing) (*probeConn, error) {
 	conn, poolErr := p.borrow(ctx)
 	switch {
 	case poolErr == nil:
-		return &probeConn{Conn: conn, borrowed: true}, nil
+		return &probeConn{Conn: conn, precious: p.db.dialectName == dialect.NameSQLite}, nil
 	case errors.Is(err, errNoReserved) || p.db.cfg.monitorURL.Dialect != "":
 		return nil, poolErr
 	}
