@@ -143,6 +143,9 @@ func (r *run) restoreSession(ctx context.Context, j *job) error {
 	if !ok || !j.touchesSession() && j.directives.LockTimeout == 0 {
 		return nil
 	}
+	if r.tables != nil {
+		r.tables.Forget() // what a file made, and where it went, says nothing of the next
+	}
 	ctx, cancel := detached(ctx)
 	defer cancel()
 	// A temporary table may have been made before a USE or after it.

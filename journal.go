@@ -66,11 +66,21 @@ type journalRun struct {
 	// or -1; before is what the catalogue said before it began.
 	again  int
 	before string
+	// lasting is the statement that changes rows and has an intent of its own,
+	// because no rollback takes back what it writes; -1 when the last one was none.
+	lasting int
+}
+
+func (r *run) newJournalRun(j *job) *journalRun {
+	return &journalRun{run: r, j: j, again: -1, lasting: -1}
 }
 
 // journal runs or resumes a migration statement by statement.
 func (r *run) journal(ctx context.Context, j *job) error {
-	g := &journalRun{run: r, j: j, again: -1}
+	g := r.newJournalRun(j)
+	if engine, ok := r.d.(dialect.LastingRows); ok && r.tables == nil {
+		r.tables = engine.Lasting()
+	}
 	if j.row != nil {
 		if err := g.takeOver(ctx); err != nil {
 			return err
@@ -221,6 +231,10 @@ func (g *journalRun) oneStatement(ctx context.Context, k int) error {
 		g.log.LogAttrs(ctx, slog.LevelWarn, "LOCK TABLES is left out under a lease", slog.String("migration", g.j.id.String()), slog.Int("statement", k+1))
 		return nil
 	}
+	lasting, err := g.lasts(ctx, k)
+	if err != nil {
+		return err
+	}
 	engine, switches := g.d.(dialect.AutocommitSwitch)
 	if class == dialect.ClassSession || class == dialect.ClassTemporary {
 		if switches && engine.OutsideTransaction(st) {
@@ -234,7 +248,7 @@ func (g *journalRun) oneStatement(ctx context.Context, k int) error {
 	if class == dialect.ClassData && g.d.TransactionalDDL() && g.d.MayHide(st) {
 		return g.watched(ctx, k)
 	}
-	together := class == dialect.ClassData || class == dialect.ClassSchema && g.d.TransactionalDDL()
+	together := class == dialect.ClassData && !lasting || class == dialect.ClassSchema && g.d.TransactionalDDL()
 	if together {
 		entry := g.entry(k+1, g.literal(intent{Prefix: prefixHash(g.j.statements, k+1), Hidden: g.hidden}))
 		if err := g.together(ctx, entry, st); err != nil {
@@ -259,7 +273,6 @@ func (g *journalRun) oneStatement(ctx context.Context, k int) error {
 		return err
 	}
 	g.begun = true
-	var err error
 	switch {
 	case class == dialect.ClassAlone && switches:
 		err = g.autocommitted(ctx, engine, text)
@@ -289,6 +302,25 @@ func (g *journalRun) oneStatement(ctx context.Context, k int) error {
 	return nil
 }
 
+// lasts reports whether statement k writes rows that no rollback takes back: its
+// entry in the transaction would be no proof of anything. Such a statement has an
+// intent of its own, and nothing else in its transaction.
+func (g *journalRun) lasts(ctx context.Context, k int) (bool, error) {
+	g.lasting = -1
+	if g.tables == nil {
+		return false, nil
+	}
+	if class := g.j.classes[k]; class != dialect.ClassData {
+		g.tables.Note(g.j.statements[k], class)
+		return false, nil
+	}
+	lasts, err := g.tables.Takes(ctx, g.conn.Conn, g.j.statements[k])
+	if lasts {
+		g.lasting = k
+	}
+	return lasts, err
+}
+
 // unseen reports whether nothing in a catalogue tells later that statement k, which
 // commits by itself, ran. Behind the last one the end of the account follows at once,
 // but what is opaque leaves something to say of the session.
@@ -296,6 +328,8 @@ func (g *journalRun) unseen(k int) bool {
 	switch g.j.classes[k] {
 	case dialect.ClassOpaque:
 		return true
+	case dialect.ClassData:
+		return k == g.lasting
 	case dialect.ClassSchema, dialect.ClassAlone:
 		return k < len(g.j.statements)-1 && g.d.Fingerprint(g.j.statements[k]) == ""
 	}
@@ -623,7 +657,13 @@ func (g *journalRun) failed(ctx context.Context, k int, cause error) error {
 	err := g.j.fail(g.d, k, cause)
 	ctx, cancel := detached(ctx)
 	defer cancel()
-	g.rollback(ctx)
+	stayed, readErr := g.undo(ctx, k, cause)
+	if stayed && !g.inTemporary(0, k) { // such a table goes with the session
+		return g.torn(ctx, k, cause)
+	}
+	if readErr != nil {
+		return err
+	}
 	done, readErr := g.where(ctx)
 	if readErr != nil || !g.begun {
 		return err // the connection is gone, or there is no row: nothing to record
@@ -634,6 +674,42 @@ func (g *journalRun) failed(ctx context.Context, k int, cause error) error {
 	}
 	g.record(ctx, g.store.owned(g.store.fail(g.j.id, done, g.literal(intent{Prefix: prefixHash(g.j.statements, done), Hidden: g.hidden}), cause.Error())))
 	return err
+}
+
+// undo rolls back what is open behind statement k, which failed. stayed says that
+// rows stayed all the same.
+func (g *journalRun) undo(ctx context.Context, k int, cause error) (stayed bool, err error) {
+	g.rollback(ctx)
+	if g.tables == nil {
+		return false, nil
+	}
+	if k == g.lasting && g.tables.Hidden(cause) {
+		return true, nil
+	}
+	return g.tables.Stayed(ctx, g.conn.Conn)
+}
+
+// inTemporary reports whether rows that stayed are to be taken for those of a temporary
+// table that one of the statements from start to k has made.
+func (g *journalRun) inTemporary(start, k int) bool {
+	return k != g.lasting && slices.Contains(g.j.classes[start:max(start, min(k, len(g.j.classes)))], dialect.ClassTemporary)
+}
+
+// torn ends a run of which a part is rolled back, and another part is in a table
+// without transactions. Where the statement that wrote there could be told from its
+// text it has an intent, and that stays. Otherwise, behind a function that writes there, the doubt
+// is about the first statement that was rolled back.
+func (g *journalRun) torn(ctx context.Context, k int, cause error) error {
+	ctx, cancel := detached(ctx)
+	defer cancel()
+	done, err := g.where(ctx)
+	if err == nil && done < len(g.j.statements) {
+		g.record(ctx, g.entry(done, g.literal(intent{Prefix: prefixHash(g.j.statements, done), Next: textHash(g.j.statements[done]), Hidden: g.hidden})))
+		g.begun = true
+		g.record(ctx, g.store.owned(g.store.note(g.j.id, cause.Error())))
+	}
+	return g.j.fail(g.d, k, withHint(fmt.Errorf("a part of its rows is in a table without transactions, and stays: %w", cause),
+		"look, take out what stayed, and call DB.Repair with Fix{Migration: ID{Version: %d}, Kind: FixRetry}; or complete it by hand and call it with FixDone", g.j.id.Version))
 }
 
 // runGo runs a Go migration as one step. Its rows are in one transaction with

@@ -164,6 +164,7 @@ type run struct {
 	seen       *history          // the first look, without the lock
 	dirty      bool              // conn is not as it came from the pool
 	before     map[string]string // the session's settings as they were
+	tables     *dialect.Lasting  // those without transactions; nil where all have them
 }
 
 // newRun takes a connection from the application's pool.

@@ -177,7 +177,7 @@ func (r *run) unfinished(ctx context.Context, row *row) (Finding, error) {
 		f.Automatic = false
 		say("the first %d statements have been run, and the file has other ones now", row.done)
 	}
-	g := &journalRun{run: r, j: j, again: -1}
+	g := r.newJournalRun(j)
 	if why := g.stranded(min(row.done, len(j.statements))); why != "" {
 		f.Automatic = false
 		say("%s", why)
@@ -223,7 +223,7 @@ func (r *run) compareFingerprints(ctx context.Context, f *Finding, j *job, st sq
 		f.Evidence = append(f.Evidence, "the server cannot tell whether it took effect")
 		return nil
 	}
-	g := &journalRun{run: r, j: j, again: -1}
+	g := r.newJournalRun(j)
 	now, err := g.fingerprint(ctx, expression)
 	if err != nil {
 		return err

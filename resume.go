@@ -266,13 +266,23 @@ func (g *journalRun) line(k int) string { return fmt.Sprintf("line %d", g.j.stat
 // and returns where to go on. failed is the number of statements when it was the
 // end of the account.
 func (g *journalRun) rewind(ctx context.Context, failed int, cause error) (int, error) {
-	g.rollback(ctx)
+	stayed, err := g.undo(ctx, failed, cause)
+	if err != nil {
+		return 0, err
+	}
 	if g.d.TransactionalDDL() {
 		return failed, nil // what is done is committed, and the session is as the file left it
 	}
 	start, err := g.where(ctx)
 	if err != nil {
 		return 0, err
+	}
+	if stayed && !g.inTemporary(start, failed) { // one made since would be made again
+		if !g.inTemporary(0, failed) {
+			return 0, g.torn(ctx, failed, cause)
+		}
+		return 0, g.failed(ctx, failed, withHint(fmt.Errorf("it cannot be tried again, because rows of a temporary table stay when it is rolled back: %w", cause),
+			"run the migration again when the table is free, or raise the file's lock-timeout"))
 	}
 	lost, again, stale := g.overwritten(start, failed)
 	if reader, name, is := g.needed(lost, again, start); is {

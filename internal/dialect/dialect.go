@@ -320,6 +320,13 @@ type Repeater interface {
 	HasRun(st sqlscan.Statement, err error) bool
 }
 
+// LastingRows is implemented by an engine some of whose tables take part in no
+// transaction.
+type LastingRows interface {
+	// Lasting knows these tables, for one connection.
+	Lasting() *Lasting
+}
+
 // New returns the dialect with the given name. native says that the pool uses
 // the driver that this package imports for it, so that the driver's own API can
 // be used.
