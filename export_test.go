@@ -12,6 +12,9 @@ import (
 // as a pooler in transaction mode makes it.
 func PretendSharedLock(db *DB) { db.dialect = sharedLockDialect{db.dialect} }
 
+// UntilBeat is how long the next sign of life has time.
+var UntilBeat = untilBeat
+
 type sharedLockDialect struct{ dialect.Dialect }
 
 func (d sharedLockDialect) Lock(f dialect.Facts, table string) dialect.Lock {

@@ -154,6 +154,7 @@ func (r *run) crowded(ctx context.Context, err error) error {
 // keep proves a lease, and gives signs of life for it, on a connection of their
 // own, until the heartbeat is stopped. The context that it returns ends when the lease is lost.
 func (r *run) keep(ctx context.Context, l lease) (context.Context, *heartbeat, error) {
+	taken := time.Now()
 	limited, cancelProof := context.WithTimeout(ctx, min(cleanupTime, r.cfg.LeaseTime))
 	defer cancelProof()
 	second, done, err := r.secondConnection(limited)
@@ -168,8 +169,14 @@ func (r *run) keep(ctx context.Context, l lease) (context.Context, *heartbeat, e
 	}
 	kept, cancel := context.WithCancelCause(ctx)
 	h := &heartbeat{run: r, lease: l, second: second, done: done, last: time.Now(), lost: cancel, ending: make(chan struct{}), ended: make(chan struct{})}
-	go h.beat(kept)
+	go h.beat(kept, untilBeat(taken, time.Now(), r.cfg.LeaseTime))
 	return kept, h, nil
+}
+
+// untilBeat is how long the next sign of life has time: a second connection that was
+// long in coming has used up some of the term.
+func untilBeat(last, now time.Time, term time.Duration) time.Duration {
+	return max(0, last.Add(term/beatsPerTerm).Sub(now))
 }
 
 // grace gives a statement that the holder before had on its way the time to show
@@ -232,20 +239,21 @@ func (h *heartbeat) stop(ctx context.Context, err error) error {
 	return err
 }
 
-func (h *heartbeat) beat(ctx context.Context) {
+func (h *heartbeat) beat(ctx context.Context, first time.Duration) {
 	defer close(h.ended)
-	ticker := time.NewTicker(h.cfg.LeaseTime / beatsPerTerm)
-	defer ticker.Stop()
+	timer := time.NewTimer(first)
+	defer timer.Stop()
 	for {
 		select {
 		case <-h.ending:
 			return
 		case <-ctx.Done():
 			return
-		case <-ticker.C:
+		case <-timer.C:
 		}
 		sent := time.Now()
 		held, err := h.once(ctx)
+		timer.Reset(untilBeat(sent, time.Now(), h.cfg.LeaseTime))
 		switch {
 		case ctx.Err() != nil:
 			if err != nil {

@@ -189,6 +189,44 @@ func TestLeaseUnsettled(t *testing.T) {
 	})
 }
 
+// TestLeaseUnsettledInherited: whoever leaves such a lease before he knows more leaves
+// the doubt with it, also to one who can see his session.
+func TestLeaseUnsettledInherited(t *testing.T) {
+	t.Parallel()
+	forEachMySQL(t, func(t *testing.T, tdb *testdb.Database) {
+		f := files{"1_a.up.sql": "CREATE TABLE a (id integer);\nCREATE TABLE b (id integer);"}
+		dieLeased(t, tdb, f, "CREATE TABLE b", true)
+		execute(t, tdb.AdminDB(t), "DROP TABLE b") // as it is while the server is at it
+		lapse(t, tdb, "server = 'another:3306'")
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		book := &logbook{watched: func(line string) {
+			if strings.Contains(line, "cannot be seen from here") {
+				cancel()
+			}
+		}}
+		if _, err := open(t, tdb, f, leased, func(cfg *tldwdb.Config) { cfg.Logger = book.logger() }).Up(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("in its grace: %v", err)
+		}
+		lapse(t, tdb, "session = session")
+		if _, err := open(t, tdb, f, leased, func(cfg *tldwdb.Config) { cfg.LeaseTime = time.Second }).Up(t.Context()); !errors.Is(err, tldwdb.ErrAmbiguous) {
+			t.Errorf("behind it: %v", err)
+		}
+	})
+}
+
+// TestUntilBeat: a second connection that was long in coming leaves less time for the
+// first sign of life, and none at all makes it come at once.
+func TestUntilBeat(t *testing.T) {
+	t.Parallel()
+	taken := time.Now()
+	for passed, want := range map[time.Duration]time.Duration{0: 5 * time.Second, 2 * time.Second: 3 * time.Second, 5 * time.Second: 0, 14 * time.Second: 0} {
+		if got := tldwdb.UntilBeat(taken, taken.Add(passed), 15*time.Second); got != want {
+			t.Errorf("%s after it was taken: %s, want %s", passed, got, want)
+		}
+	}
+}
+
 // TestLeaseWithoutFence: a row that somebody has deleted is made again, with a
 // token that nobody had.
 func TestLeaseWithoutFence(t *testing.T) {

@@ -465,7 +465,7 @@ func (r *run) underLock(ctx context.Context, workLeft func(*history) (bool, erro
 	r.result.Locked = true
 	settled := true
 	defer func() {
-		if !settled {
+		if !settled || err != nil && r.inDoubt() && !errors.Is(err, ErrAmbiguous) { // which the journal remembers
 			return // who comes next has to be as careful: the lease runs out
 		}
 		if unlockErr := r.unlock(ctx); unlockErr != nil {

@@ -68,6 +68,7 @@ type leaseHolder struct {
 	peer    string
 	owner   string  // empty: given back
 	busy    bool    // it has not expired
+	heir    bool    // it was unsettled itself: its number is written negative
 	age     float64 // milliseconds since it was taken
 }
 
@@ -189,6 +190,9 @@ func (l *Lease) endSilent(ctx context.Context, c *sql.Conn) error {
 func (l *Lease) read(ctx context.Context, q Queryer, lock string) (h leaseHolder, err error) {
 	err = QueryRow(ctx, q, fmt.Sprintf("SELECT token, owner, session, server, peer, owner <> '' AND expires_at > %s, %s FROM %s WHERE id = %d %s",
 		l.d.Now(), l.d.ElapsedMS("taken_at"), l.table, leaseBeat, lock), l.d.QueryArgs(), &h.token, &h.owner, &h.session, &h.server, &h.peer, &h.busy, &h.age)
+	if h.session < 0 {
+		h.session, h.heir = -h.session, true
+	}
 	return h, err
 }
 
@@ -279,12 +283,16 @@ func (l *Lease) raise(ctx context.Context, c *sql.Conn) (token int64, known bool
 			return 0, false, err
 		}
 	}
+	known = known && !beat.heir // it died before it could find out what the one before it left
 	var fence int64
 	if err := QueryRow(ctx, c, fmt.Sprintf("SELECT token FROM %s WHERE id = %d FOR UPDATE NOWAIT", l.table, leaseFence), l.d.QueryArgs(), &fence); err != nil {
 		return 0, false, err
 	}
 	token = max(fence, beat.token) + 1
 	session, server, peer := l.d.leaseSession(l.f)
+	if !known {
+		session = "-" + session
+	}
 	_, err = c.ExecContext(ctx, fmt.Sprintf("UPDATE %s SET token = %d, owner = %s, session = %s, server = %s, peer = %s, taken_at = %s, expires_at = %s WHERE id IN (%d, %d)",
 		l.table, token, l.d.Literal(l.owner), session, server, peer, l.d.Now(), l.d.leaseEnd(l.term), leaseFence, leaseBeat))
 	if err != nil {
@@ -296,7 +304,8 @@ func (l *Lease) raise(ctx context.Context, c *sql.Conn) (token int64, known bool
 // Unsettled reports whether the lease was taken from a holder that had not given
 // it back, and whose session can neither be seen nor ended from here. A statement
 // that commits by itself, such as DDL on MySQL, may then still be on its way, or
-// at work: the fence holds no such statement back.
+// at work: the fence holds no such statement back. Whoever takes it from a holder
+// of whom that is true, and who did not give it back, inherits it.
 func (l *Lease) Unsettled() bool { return l.unsettled }
 
 // settle ends the session of a holder that has not given the lease back: where
@@ -445,7 +454,7 @@ func (l *Lease) Excludes(ctx context.Context, second *sql.Conn) (bool, error) {
 
 // Abandon ends our own session and gives the lease back. Where that session
 // cannot be found, as behind a pooler, the lease is left to run out: the server
-// may still be at work for us.
+// may still be at work for us. So is one that is [Lease.Unsettled].
 func (l *Lease) Abandon(ctx context.Context, second *sql.Conn) error {
 	h, err := l.read(ctx, second, "")
 	if err != nil || h.token != l.token || h.session == 0 {
@@ -459,6 +468,9 @@ func (l *Lease) Abandon(ctx context.Context, second *sql.Conn) error {
 		if gone, err = l.settle(ctx, second, h); err != nil {
 			return err
 		}
+	}
+	if l.unsettled {
+		return nil
 	}
 	_, err = l.write(ctx, second, l.back())
 	return err

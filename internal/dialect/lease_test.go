@@ -208,6 +208,33 @@ func TestLeaseTakenOver(t *testing.T) {
 	})
 }
 
+// A holder that is taken for dead before it has found out what its unseen predecessor
+// left behind leaves that to its own successor.
+func TestLeaseUnsettledInherited(t *testing.T) {
+	t.Parallel()
+	forEachLeaser(t, func(t *testing.T, db *testdb.Database, pool *sql.DB) {
+		a, b, c, d := contend(t, pool, db.Engine, "a"), contend(t, pool, db.Engine, "b"), contend(t, pool, db.Engine, "c"), contend(t, pool, db.Engine, "d")
+		a.try(t, true)
+		exec(t, pool, "UPDATE "+leaseTable+" SET session = 0, server = 'another:3306' WHERE id = 2")
+		lapse(t, pool, a)
+		b.try(t, true)
+		lapse(t, pool, b)
+		c.try(t, true)
+		if a.Unsettled() || !b.Unsettled() || !c.Unsettled() {
+			t.Errorf("unsettled: a %v, b %v, c %v", a.Unsettled(), b.Unsettled(), c.Unsettled())
+		}
+		if err := b.conn.PingContext(t.Context()); err == nil {
+			t.Error("the session of b was not ended")
+		}
+		got, err := c.Unlock(t.Context(), c.conn)
+		held(t, "Unlock", true, got, err)
+		d.try(t, true)
+		if d.Unsettled() {
+			t.Error("d has doubts about what was given back")
+		}
+	})
+}
+
 // What an old holder is in the middle of must be over before the lease changes
 // hands. The heartbeat goes on meanwhile.
 func TestLeaseWaitsForTheFence(t *testing.T) {
