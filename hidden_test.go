@@ -95,7 +95,8 @@ func TestCountsOfTheJournal(t *testing.T) {
 	t.Parallel()
 	for _, engine := range []testdb.Engine{testdb.MariaDB, testdb.MySQL} {
 		tdb := testdb.New(t, engine)
-		for _, text := range []string{"INSERT INTO t VALUES (ROW_COUNT());", "SELECT FOUND_ROWS() INTO @n;", "GET DIAGNOSTICS @n = ROW_COUNT;"} {
+		for _, text := range []string{"INSERT INTO t VALUES (ROW_COUNT());", "SELECT FOUND_ROWS() INTO @n;", "GET DIAGNOSTICS @n = ROW_COUNT;",
+			"FLUSH TABLES WITH READ LOCK;", "FLUSH NO_WRITE_TO_BINLOG TABLES t WITH READ LOCK;", "FLUSH TABLES t FOR EXPORT;"} {
 			_, err := open(t, tdb, files{"1_a.up.sql": "DELETE FROM t;\n" + text}).Up(t.Context())
 			var load *tldwdb.LoadError
 			if !errors.As(err, &load) || load.Problems[0].Line != 2 || !strings.Contains(err.Error(), "journal") {

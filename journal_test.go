@@ -771,6 +771,7 @@ func TestValuesOfASession(t *testing.T) {
 		{"not used again", "INSERT INTO parent (name) VALUES ('a');\nSET @p = LAST_INSERT_ID();\nINSERT INTO child (parent, n) VALUES (@p, 1);\n", "INSERT INTO child (parent, n) VALUES (1, 2);\n", "", "1|2\n2|1"},
 		{"set anew", "SET @k = (SELECT COUNT(*) FROM parent);\n", "SET @k = (SELECT COUNT(*) + 1 FROM parent);\nINSERT INTO child (parent, n) VALUES (1, @k);\n", "", "1|2"},
 		{"fixed", "SET @k = 5, @old = @@sql_mode, sql_mode = REPLACE(@@sql_mode, 'ANSI', '');\n", "SET sql_mode = @old;\nINSERT INTO child (parent, n) VALUES (1, @k);\n", "", "1|5"},
+		{"handler", "HANDLER parent OPEN AS h;\n", "HANDLER h READ FIRST;\nHANDLER h CLOSE;\nINSERT INTO child (parent, n) VALUES (1, 8);\n", "", "1|8"},
 		{"fixed and prepared", "SET @s = 'INSERT INTO child (parent, n) VALUES (1, 6)';\nPREPARE s FROM @s;\n", "EXECUTE s;\n", "", "1|6"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

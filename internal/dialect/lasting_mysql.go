@@ -95,7 +95,8 @@ func (l *Lasting) mentioned(h head) bool {
 	return false
 }
 
-// Takes reports whether a statement of [ClassData] may write into such a table. It
+// Takes reports whether a statement of [ClassData] may write into such a table, or
+// into a file, which a second run would find there already. It
 // sees the table that is named, a view on it, and the triggers of the table that is
 // named; not what a function does, or a trigger in another database.
 func (l *Lasting) Takes(ctx context.Context, c *sql.Conn, st sqlscan.Statement) (bool, error) {
@@ -109,7 +110,13 @@ func (l *Lasting) Takes(ctx context.Context, c *sql.Conn, st sqlscan.Statement) 
 			}
 			return l.known[strings.ToLower(into.schema)][strings.ToLower(into.object)], nil
 		}
-	case "UPDATE", "DELETE", "WITH", "LOAD", "ANALYZE":
+	case "SELECT", "TABLE", "VALUES":
+		return l.writesFile(st), nil
+	case "WITH":
+		if l.writesFile(st) {
+			return true, nil
+		}
+	case "UPDATE", "DELETE", "LOAD", "ANALYZE":
 	default:
 		return false, nil
 	}
@@ -119,6 +126,14 @@ func (l *Lasting) Takes(ctx context.Context, c *sql.Conn, st sqlscan.Statement) 
 		return false, err
 	}
 	return l.mentioned(h), nil
+}
+
+// writesFile reports whether a query ends with INTO OUTFILE or INTO DUMPFILE.
+func (l *Lasting) writesFile(st sqlscan.Statement) bool {
+	if text := strings.ToUpper(st.Text); !strings.Contains(text, "OUTFILE") && !strings.Contains(text, "DUMPFILE") {
+		return false
+	}
+	return slices.ContainsFunc([]string{"OUTFILE", "DUMPFILE"}, func(where string) bool { return codeOf(st, l.d.ScanOptions()).says("INTO", where) })
 }
 
 // databases are those that the tables of a statement are qualified with.

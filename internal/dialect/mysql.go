@@ -322,7 +322,7 @@ func (d *mysqlDialect) Class(st sqlscan.Statement) Class {
 			return d.account(st)
 		}
 		return ClassSession
-	case "USE", "LOCK", "UNLOCK", "PREPARE", "DEALLOCATE":
+	case "USE", "LOCK", "UNLOCK", "PREPARE", "DEALLOCATE", "HANDLER":
 		return ClassSession
 	case "CREATE", "DROP":
 		switch {
@@ -347,7 +347,7 @@ func (d *mysqlDialect) Class(st sqlscan.Statement) Class {
 		return ClassData // MariaDB's ANALYZE UPDATE changes rows; LOAD DATA
 	case "GRANT", "REVOKE", "FLUSH", "OPTIMIZE", "REPAIR", "CHECK", "CACHE", "RESET", "STOP", "CHANGE":
 		return ClassRepeatable
-	case "INSERT", "REPLACE", "UPDATE", "DELETE", "SELECT", "WITH", "VALUES", "TABLE", "HANDLER", "SHOW", "DESCRIBE", "DESC", "EXPLAIN", "HELP", "(", "SIGNAL":
+	case "INSERT", "REPLACE", "UPDATE", "DELETE", "SELECT", "WITH", "VALUES", "TABLE", "SHOW", "DESCRIBE", "DESC", "EXPLAIN", "HELP", "(", "SIGNAL":
 		return ClassData
 	}
 	// CALL, EXECUTE, DO, MariaDB's IF, LOOP and the like outside of routines, and
@@ -397,6 +397,9 @@ func (d *mysqlDialect) Refuse(st sqlscan.Statement) string {
 	if st.Verb == "GET" {
 		return "GET DIAGNOSTICS sees the journal's own statement here; put both into one routine"
 	}
+	if st.Verb == "FLUSH" {
+		return refuseFlush(codeOf(st, d.ScanOptions()))
+	}
 	if d.Class(st) != ClassData {
 		return ""
 	}
@@ -406,6 +409,18 @@ func (d *mysqlDialect) Refuse(st sqlscan.Statement) string {
 			name := h.word(i)
 			return name + "() would tell of the journal's own statement here; write SET @n = " + name + "() behind the statement that it is about, and use @n"
 		}
+	}
+	return ""
+}
+
+// refuseFlush knows the forms that lock. The history table cannot be among the locked
+// ones, as with LOCK TABLES: it is to be written.
+func refuseFlush(h head) string {
+	switch {
+	case h.says("WITH", "READ", "LOCK"):
+		return "FLUSH TABLES WITH READ LOCK keeps the journal from being written; LOCK TABLES does not"
+	case h.says("FOR", "EXPORT"):
+		return "FLUSH TABLES FOR EXPORT keeps the journal from being written; copy the files outside of a migration"
 	}
 	return ""
 }

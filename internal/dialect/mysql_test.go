@@ -355,3 +355,31 @@ func TestMySQLHasRun(t *testing.T) {
 		}
 	}
 }
+
+// TestMySQLRefusesLocks: what locks the history table against its own session is not
+// taken, and a FLUSH that does not lock is.
+func TestMySQLRefusesLocks(t *testing.T) {
+	t.Parallel()
+	d := &mysqlDialect{}
+	for text, refused := range map[string]bool{"FLUSH TABLES": false, "FLUSH TABLES a, b": false, "FLUSH TABLES WITH READ LOCK": true, "FLUSH LOCAL TABLES a, b WITH READ LOCK": true,
+		"flush table a for export": true, "SET STATEMENT max_statement_time=1 FOR FLUSH TABLES a FOR EXPORT": true, "LOCK TABLES a READ": false} {
+		if got := d.Refuse(one(t, d, text)); (got != "") != refused {
+			t.Errorf("%s: %q", text, got)
+		}
+	}
+}
+
+// TestWritesFile: a file that a query writes on the server stays, and is in the way
+// of the next one.
+func TestWritesFile(t *testing.T) {
+	t.Parallel()
+	d := &mysqlDialect{}
+	for text, want := range map[string]bool{
+		"SELECT * FROM t INTO OUTFILE '/a'": true, "select a into dumpfile '/a' from t": true, "WITH a AS (SELECT 1) SELECT * FROM a INTO OUTFILE '/a'": true, "TABLE t INTO OUTFILE '/a'": true,
+		"SELECT 'INTO OUTFILE'": false, "SELECT outfile INTO @a FROM t": false, "SELECT 1": false,
+	} {
+		if got, err := d.Lasting().Takes(t.Context(), nil, one(t, d, text)); err != nil || got != want {
+			t.Errorf("%s: %v, %v", text, got, err)
+		}
+	}
+}

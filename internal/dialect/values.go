@@ -209,6 +209,8 @@ func (d *mysqlDialect) Values(st sqlscan.Statement) Values {
 		// A text that names variables may set them when it is executed.
 		v.Fixed = v.Fixed && !slices.ContainsFunc(h.tokens, func(t sqlscan.Token) bool { return t.Kind == sqlscan.String && strings.Contains(t.Text, "@") })
 		return v
+	case "HANDLER":
+		return handler(h, v)
 	case "DEALLOCATE":
 		return Values{Ends: []string{prepared(h, 2)}, Fixed: true}
 	case "EXECUTE":
@@ -296,6 +298,24 @@ func readsServer(h head) bool {
 func prepared(h head, i int) string {
 	n, _, _ := h.nameAt(h.skip(i, "PREPARE"))
 	return "PREPARE " + strings.ToLower(n.object)
+}
+
+// handler is what HANDLER t OPEN AS h, READ and CLOSE do with the session: what is
+// open has the alias, if there is one.
+func handler(h head, v Values) Values {
+	n, next, _ := h.nameAt(1)
+	switch h.word(next) {
+	case "OPEN":
+		if alias := h.name(h.skip(next+1, "AS")); alias != "" {
+			n.object = alias
+		}
+		v.Writes = append(v.Writes, "HANDLER "+strings.ToLower(n.object))
+	case "CLOSE":
+		return Values{Ends: []string{"HANDLER " + strings.ToLower(n.object)}, Fixed: true}
+	default:
+		v.Reads = append(v.Reads, "HANDLER "+strings.ToLower(n.object))
+	}
+	return v
 }
 
 // behindSet is the statement for which MariaDB's SET STATEMENT … FOR sets
