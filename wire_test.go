@@ -133,13 +133,14 @@ func TestPostgresAppliesInOneRoundTrip(t *testing.T) {
 }
 
 // MySQL and MariaDB take one statement at a time: its journal entry and itself,
-// and for each migration the end of its account.
+// and for each migration the end of its account. A run that writes rows asks once
+// which tables have no transactions.
 func TestMySQLAppliesInTwoRoundTripsPerStatement(t *testing.T) {
 	t.Parallel()
 	for _, e := range []testdb.Engine{testdb.MariaDB, testdb.MySQL} {
 		t.Run(string(e), func(t *testing.T) {
 			t.Parallel()
-			cost := func(migrations, statements int) int { return migrations * (2*statements + 2) }
+			cost := func(migrations, statements int) int { return migrations*(2*statements+2) + min(1, statements-1) }
 			constant := trips(t, e, 1, 1) - cost(1, 1)
 			for _, c := range []struct{ migrations, statements int }{{1, 50}, {5, 1}, {20, 1}, {5, 10}} {
 				if got, want := trips(t, e, c.migrations, c.statements), constant+cost(c.migrations, c.statements); got != want {
