@@ -124,7 +124,9 @@ func TestDiesInStatement(t *testing.T) {
 	t.Parallel()
 	setup := "CREATE TABLE log (what varchar(20));\nCREATE TABLE t (id integer NOT NULL PRIMARY KEY, v integer, KEY t_v (v));\nINSERT INTO t VALUES (1, 1);\n" +
 		"CREATE TABLE same_a (id integer, x integer);\nCREATE TABLE same_b (id integer, x integer);\nINSERT INTO same_a VALUES (1, 1);\n" +
-		"CREATE PROCEDURE p() BEGIN INSERT INTO log VALUES ('called'); COMMIT; END;\nCREATE VIEW w AS SELECT id FROM t;\n"
+		"CREATE PROCEDURE p() BEGIN INSERT INTO log VALUES ('called'); COMMIT; END;\nCREATE VIEW w AS SELECT id FROM t;\n" +
+		"CREATE FUNCTION fn() RETURNS integer DETERMINISTIC RETURN 7;\nCREATE EVENT ev ON SCHEDULE EVERY 1 YEAR DISABLE DO DELETE FROM t;\n" +
+		"CREATE TRIGGER u AFTER UPDATE ON t FOR EACH ROW INSERT INTO log VALUES (concat('updated to ', NEW.v));\nCREATE TRIGGER d AFTER DELETE ON t FOR EACH ROW INSERT INTO log VALUES ('deleted');\n"
 	for _, c := range []struct{ name, statement string }{
 		{"create table", "CREATE TABLE made (id integer)"},
 		{"create table if not exists", "CREATE TABLE IF NOT EXISTS made (id integer)"},
@@ -150,7 +152,21 @@ func TestDiesInStatement(t *testing.T) {
 		{"drop procedure", "DROP PROCEDURE p"},
 		{"create function", "CREATE FUNCTION f() RETURNS integer DETERMINISTIC RETURN 7"},
 		{"create trigger", "CREATE TRIGGER g BEFORE INSERT ON t FOR EACH ROW SET NEW.v = 1"},
-		{"create event", "CREATE EVENT e ON SCHEDULE EVERY 1 YEAR DO DELETE FROM t"},
+		{"create event", "CREATE EVENT e ON SCHEDULE EVERY 1 YEAR DISABLE DO DELETE FROM t"},
+		{"create table like", "CREATE TABLE made LIKE t"},
+		{"alter view", "ALTER VIEW w AS SELECT v FROM t"},
+		{"rename view", "RENAME TABLE w TO renamed"},
+		{"alter procedure", "ALTER PROCEDURE p COMMENT 'new'"},
+		{"drop function", "DROP FUNCTION fn"},
+		{"drop trigger", "DROP TRIGGER u"},
+		{"alter event", "ALTER EVENT ev ON SCHEDULE EVERY 2 YEAR"},
+		{"rename event", "ALTER EVENT ev RENAME TO renamed"},
+		{"drop event", "DROP EVENT ev"},
+		{"grant", "GRANT SELECT ON t TO CURRENT_USER()"},
+		{"revoke", "REVOKE SELECT ON t FROM CURRENT_USER()"},
+		{"replace", "REPLACE INTO t VALUES (1, 9)"},
+		{"update of two tables", "UPDATE t, same_a SET t.v = t.v + 1, same_a.x = same_a.x + 1 WHERE t.id = same_a.id"},
+		{"delete from two tables", "DELETE t, same_a FROM t JOIN same_a ON t.id = same_a.id"},
 		{"insert", "INSERT INTO t VALUES (2, 2)"},
 		{"update", "UPDATE t SET v = v + 1"},
 		{"set", "SET @x = 7"},
@@ -165,6 +181,12 @@ func TestDiesInStatement(t *testing.T) {
 					f := files{"1_setup.up.sql": setup, "2_it.up.sql": "INSERT INTO log VALUES ('before');\n" + c.statement + ";\nINSERT INTO log VALUES ('after');\n"}
 					if c.name == "lock tables" {
 						f["2_it.up.sql"] += "UNLOCK TABLES;\n"
+					}
+					if c.name == "revoke" {
+						f["2_it.up.sql"] = "GRANT SELECT ON t TO CURRENT_USER();\n" + f["2_it.up.sql"]
+					}
+					if c.name == "grant" || c.name == "revoke" {
+						mayGrant(t, engine)
 					}
 					undisturbed := testdb.New(t, engine)
 					if _, err := open(t, undisturbed, f).Up(t.Context()); err != nil {
@@ -215,6 +237,17 @@ func TestDiesInStatement(t *testing.T) {
 			}
 		})
 	}
+}
+
+// mayGrant skips a test where the account that it runs as may not pass its rights on.
+func mayGrant(t *testing.T, engine testdb.Engine) {
+	t.Helper()
+	admin := testdb.New(t, engine).AdminDB(t)
+	execute(t, admin, "CREATE TABLE t (id integer)")
+	if _, err := admin.ExecContext(t.Context(), "GRANT SELECT ON t TO CURRENT_USER()"); err != nil {
+		t.Skipf("the test account of %s may not: %v", engine, err)
+	}
+	execute(t, admin, "REVOKE SELECT ON t FROM CURRENT_USER()")
 }
 
 // TestCutElsewhere: a file that goes to another database resumes there, and
