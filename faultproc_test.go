@@ -88,44 +88,58 @@ func (m *matrix) killed(t *testing.T) {
 // crowd starts several workers at the same instant, and kills one of them at a
 // moment that the seed decides. The others do not notice.
 func (m *matrix) crowd(t *testing.T) {
-	const name = "one of a crowd"
 	for _, seed := range seeds(t, 2) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
-			tdb := m.prepare(t)
 			r := random(m.engine, seed)
 			size := 2 + r.IntN(3)
-			victim := r.IntN(size)
-			doomed := make(chan *worker, 1)
-			// Waiters send a few messages each beside those of the one that works.
-			f := faultdb.Fault{At: 1 + r.IntN(m.messages[faultdb.Client]*(size+1)/2), Call: func() { (<-doomed).kill() }}
-			proxy, through := faultdb.Through(t, tdb.URL, f)
-			workers, release := startWorkers(t, size, m.job(through))
-			doomed <- workers[victim]
-			release()
-			var all sync.WaitGroup
-			for i, w := range workers {
-				if i == victim {
-					continue
+			// Waiters send a few messages each beside those of the one that works. How many
+			// that are nobody knows before: who waits for longer looks more often.
+			sent := m.messages[faultdb.Client] * (size + 1) / 2
+			for range 10 {
+				happened, count := m.oneOf(t, size, r.IntN(size), 1+r.IntN(sent))
+				if happened {
+					return
 				}
-				all.Go(func() {
-					r := w.report(t)
-					if strings.Contains(r.Error, tldwdb.ErrAmbiguous.Error()) {
-						return // of a statement in which the other one died: boot counts it
-					}
-					if r.Error != "" || !r.Ready || r.Result.After != m.way.goal {
-						t.Errorf("a worker beside the one that was killed: %q %+v", r.Error, r.Result)
-					}
-				})
+				sent = count
 			}
-			all.Wait()
-			if !proxy.Happened() {
-				m.results.add(name, m.label(), missed)
-				return
-			}
-			m.boot(t, name, tdb, &tldwdb.Result{}, errors.New("killed"))
+			t.Error("all were done before the message at which one was to be killed, ten times")
 		})
 	}
+}
+
+// oneOf starts as many workers, and kills the victim at the n-th message that they
+// send. It reports whether it came to that, and how many they sent.
+func (m *matrix) oneOf(t *testing.T, size, victim, n int) (happened bool, sent int) {
+	t.Helper()
+	tdb := m.prepare(t)
+	doomed := make(chan *worker, 1)
+	proxy, through := faultdb.Through(t, tdb.URL, faultdb.Fault{At: n, Call: func() { (<-doomed).kill() }})
+	workers, release := startWorkers(t, size, m.job(through))
+	doomed <- workers[victim]
+	release()
+	var all sync.WaitGroup
+	for i, w := range workers {
+		if i == victim {
+			continue
+		}
+		all.Go(func() {
+			r := w.report(t)
+			if strings.Contains(r.Error, tldwdb.ErrAmbiguous.Error()) {
+				return // of a statement in which the other one died: boot counts it
+			}
+			if r.Error != "" || !r.Ready || r.Result.After != m.way.goal {
+				t.Errorf("a worker beside the one that was killed: %q %+v", r.Error, r.Result)
+			}
+		})
+	}
+	all.Wait()
+	if !proxy.Happened() {
+		sent, _ = proxy.Messages()
+		return false, sent
+	}
+	m.boot(t, "one of a crowd", tdb, &tldwdb.Result{}, errors.New("killed"))
+	return true, 0
 }
 
 // asleep starts a worker and stops it at its n-th message. It goes on when wake is
