@@ -28,6 +28,7 @@ func TestLastingRows(t *testing.T) {
 		{"view", "CREATE TABLE base (what varchar(10)) ENGINE=MyISAM;\nCREATE VIEW between_them AS SELECT what FROM base;\nCREATE VIEW way AS SELECT what FROM between_them", "", ""},
 		{"trigger", "CREATE TABLE base (what varchar(10)) ENGINE=MyISAM;\nCREATE TABLE way (what varchar(10));\nCREATE TRIGGER g AFTER INSERT ON way FOR EACH ROW INSERT INTO base VALUES (NEW.what)", "", ""},
 		{"another database", "CREATE TABLE way (what varchar(10)) ENGINE=MyISAM", "CREATE DATABASE IF NOT EXISTS %_2;\nUSE %_2", "INSERT INTO `%`.`way` VALUES ('once')"},
+		{"under LOCK TABLES", "CREATE TABLE way (what varchar(10)) ENGINE=MyISAM;\nCREATE TABLE other (what varchar(10)) ENGINE=MyISAM", "LOCK TABLES way WRITE, log WRITE;\nALTER TABLE way DISABLE KEYS", ""},
 		{"update", "CREATE TABLE way (what varchar(10)) ENGINE=MyISAM;\nINSERT INTO way VALUES ('')", "", "UPDATE log, %.way SET way.what = concat('once', way.what) WHERE log.what = 'x'"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -485,7 +485,7 @@ func (s *scripter) unknown(j *job) []string {
 // journal writes a migration statement by statement, with the entries that let a
 // run go on where the script stopped.
 func (s *scripter) journal(j *job) {
-	g := s.run.newJournalRun(j)
+	g := s.newJournalRun(j)
 	s.set(s.d.Timeouts(s.sessionFor(j)))
 	if j.row == nil {
 		s.own(s.unknown(j)...)
