@@ -3,8 +3,10 @@ package loadtest
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -13,10 +15,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-sql-driver/mysql"
 	"github.com/jmoiron/sqlx"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/tldw/tldwdb"
 	"github.com/tldw/tldwdb/internal/testdb"
+	"github.com/tldw/tldwdb/tldwdbmetrics"
 )
 
 // loadVariable says how long each scenario lasts; without it each lasts a moment.
@@ -76,26 +81,35 @@ type bench struct {
 	table    *report
 }
 
-// steady compares the pool, metrics and probes on, with one of the driver's alone,
-// in turns.
+// steady compares the pool, with metrics and probes and without, with one of the
+// driver's alone, in turns.
 func steady(t *testing.T, b *bench) {
-	const turns = 4
+	const turns = 8
 	ours, bare := testdb.New(t, b.engine), testdb.New(t, b.engine)
-	db := b.open(t, ours)
+	metrics := tldwdbmetrics.New(tldwdbmetrics.Options{})
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(metrics)
+	db := b.open(t, ours, func(cfg *tldwdb.Config) { *cfg = metrics.Observe(*cfg) })
+	plain := b.open(t, testdb.New(t, b.engine))
 	alone := b.bare(t, bare)
-	with, without := newLedger(b.engine, "tldwdb"), newLedger(b.engine, "driver alone")
+	with, unwatched, without := newLedger(b.engine, "tldwdb, watched"), newLedger(b.engine, "tldwdb"), newLedger(b.engine, "driver alone")
 	prepare(t, alone)
 	watched, stop := context.WithCancel(t.Context())
-	done := b.watch(watched, db)
+	done := b.watch(watched, db, registry)
 	for range turns {
 		without.load(t.Context(), b.length/turns, callers, without.transfer(alone))
+		unwatched.load(t.Context(), b.length/turns, callers, unwatched.transfer(plain.Pool().DB))
 		with.load(t.Context(), b.length/turns, callers, with.transfer(db.Pool().DB))
 	}
 	stop()
-	<-done
+	if err := <-done; err != nil {
+		t.Errorf("a scrape failed: %v", err)
+	}
 	without.check(t, alone)
+	unwatched.check(t, plain.Pool().DB)
 	with.check(t, db.Pool().DB)
 	b.table.add(b, without)
+	b.table.add(b, unwatched)
 	b.table.add(b, with)
 	if len(with.failures) > 0 {
 		t.Errorf("%d of the requests failed: %v", len(with.failures), with.failures[0])
@@ -245,17 +259,31 @@ func (b *bench) open(t *testing.T, tdb *testdb.Database, edits ...func(*tldwdb.C
 	return db
 }
 
-// bare makes a pool of the driver's alone, with the settings of ours.
+// bare makes a pool of the driver's alone, with the settings of ours that count.
 func (b *bench) bare(t *testing.T, tdb *testdb.Database) *sql.DB {
 	t.Helper()
 	var (
 		pool *sql.DB
 		err  error
 	)
-	if b.engine == testdb.SQLite {
+	switch b.engine {
+	case testdb.SQLite:
 		pool, err = sql.Open("sqlite3", "file:"+tdb.Path()+"?_journal_mode=WAL&_synchronous=NORMAL&_busy_timeout=5000&_foreign_keys=on&_txlock=immediate")
-	} else {
-		pool, err = testdb.Open(b.engine, tdb.URL)
+	case testdb.Postgres:
+		pool, err = sql.Open("pgx", tdb.URL)
+	default:
+		var u *url.URL
+		if u, err = url.Parse(tdb.URL); err != nil {
+			t.Fatal("the URL of the database cannot be parsed")
+		}
+		cfg := mysql.NewConfig()
+		cfg.User, cfg.Net, cfg.Addr, cfg.DBName = u.User.Username(), "tcp", u.Host, strings.TrimPrefix(u.Path, "/")
+		cfg.Passwd, _ = u.User.Password()
+		cfg.InterpolateParams = true
+		var connector driver.Connector
+		if connector, err = mysql.NewConnector(cfg); err == nil {
+			pool = sql.OpenDB(connector)
+		}
 	}
 	if err != nil {
 		t.Fatal(err)
