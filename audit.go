@@ -58,7 +58,8 @@ const (
 // AuditOptions say what an audit compares with.
 type AuditOptions struct {
 	// As is the account's duty. With [DutyMigrator] the account of
-	// Config.MigrateURL is looked at, where that is set; otherwise it is the pool's.
+	// Config.MigrateURL is looked at, with [DutyMonitor] that of Config.MonitorURL,
+	// where that is set; otherwise it is the pool's.
 	// Default: [DutyApplication].
 	As Duty
 }
@@ -157,15 +158,20 @@ func (db *DB) Audit(ctx context.Context, opts AuditOptions) (_ *AuditReport, err
 
 // auditConnection is one of the account that has the duty.
 func (db *DB) auditConnection(ctx context.Context, as Duty) (conn *sqlx.Conn, done func() error, err error) {
-	if as != DutyMigrator || db.migrateURL.Dialect == "" {
+	var side *sqlx.DB
+	switch {
+	case as == DutyMigrator && db.migrateURL.Dialect != "":
+		side, err = db.openSide(ctx)
+	case as == DutyMonitor && db.cfg.monitorURL.Dialect != "":
+		side, err = db.openMonitor(ctx)
+	default:
 		if conn, err = db.Acquire(ctx); err != nil {
 			return nil, nil, err
 		}
 		return conn, conn.Close, nil
 	}
-	side, err := db.openSide(ctx)
 	if err != nil {
-		return nil, nil, fmt.Errorf("connecting to the migration URL: %w", err)
+		return nil, nil, fmt.Errorf("connecting as the %s: %w", as, err)
 	}
 	if conn, err = side.Connx(ctx); err != nil {
 		return nil, nil, errors.Join(err, side.Close())

@@ -256,6 +256,8 @@ type Config struct {
 	login          *dialect.Credentials // of the connections, in place of all of the above: of a scratch database
 	urlRead        fromFile             // how Open knows that URL is still what was read
 	migrateURLRead fromFile
+	monitorURLRead fromFile
+	monitorURLFile string
 	monitorURLFrom string // the same of MonitorURL
 	monitorURL     dburl.URL
 	warnings       []string // what ConfigFromLookup found odd; Open logs it
@@ -344,7 +346,7 @@ func ConfigFromEnv() (Config, error) { return ConfigFromLookup(os.LookupEnv) }
 //
 // DATABASE_URL_FILE, POSTGRES_URL_FILE, MYSQL_URL_FILE,
 // TLDWDB_MIGRATE_URL_FILE and TLDWDB_MONITOR_URL_FILE name files that hold the value instead.
-// These but the last, and the file with the password that TLDWDB_PASSWORD_FILE names, are read
+// These, and the file with the password that TLDWDB_PASSWORD_FILE names, are read
 // anew for every connection and followed when they change; a URL's file for
 // another user and password, and nothing else. The other fields of [Config] have a variable each:
 // TLDWDB_POOL_SIZE for PoolSize, TLDWDB_PRE_PING for the opposite of
@@ -398,6 +400,7 @@ func ConfigFromLookup(lookup func(string) (string, bool)) (Config, error) {
 	cfg.MigrateURL, cfg.migrateURLFrom = e.secret("TLDWDB_MIGRATE_URL")
 	cfg.urlRead, cfg.migrateURLRead = e.fromFile(cfg.urlFrom, cfg.URL), e.fromFile(cfg.migrateURLFrom, cfg.MigrateURL)
 	cfg.MonitorURL, cfg.monitorURLFrom = e.secret("TLDWDB_MONITOR_URL")
+	cfg.monitorURLRead = e.fromFile(cfg.monitorURLFrom, cfg.MonitorURL)
 	cfg.warnings = e.warnings
 	// What is left to check is the same for a Config that was written in Go.
 	_, errFields := cfg.normalize()
@@ -586,7 +589,7 @@ func (f fromFile) of(url string) string {
 // hideURLs takes the URLs out, which from here on exist as what cannot show a
 // password, and keeps the names of the files that they came from.
 func (c Config) hideURLs() Config {
-	c.urlFile, c.migrateURLFile = c.urlRead.of(c.URL), c.migrateURLRead.of(c.MigrateURL)
+	c.urlFile, c.migrateURLFile, c.monitorURLFile = c.urlRead.of(c.URL), c.migrateURLRead.of(c.MigrateURL), c.monitorURLRead.of(c.MonitorURL)
 	c.URL, c.MigrateURL, c.MonitorURL = "", "", ""
 	return c
 }

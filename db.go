@@ -72,6 +72,7 @@ type DB struct {
 	file        openFile // of SQLite
 
 	login, migrateLogin *dialect.Credentials // of the road to the database, and of that for migrations
+	monitorLogin        *dialect.Credentials // of that for health probes
 	secrets             *secretWatch         // nil where there is nothing to watch
 	retirements         []*retirement        // of the pools, for when their log-in changes
 	certificates        dialect.Certificates // of the newest connection with TLS, of whichever pool
@@ -418,6 +419,32 @@ func (db *DB) openSide(ctx context.Context) (*sqlx.DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", u, err)
 	}
+	return db.connected(ctx, u, side)
+}
+
+// openMonitor is openSide for the account of MonitorURL, which has to be set.
+func (db *DB) openMonitor(ctx context.Context) (*sqlx.DB, error) {
+	u := db.cfg.monitorURL
+	connector, err := dialect.Connector(u, db.monitorOptions(u))
+	if err != nil {
+		return nil, fmt.Errorf("connect to %s: %w", u, err)
+	}
+	side := sqlx.NewDb(sql.OpenDB(connector), db.pool.DriverName())
+	limitPool(side, 1, 0, 0)
+	return db.connected(ctx, u, side)
+}
+
+// monitorOptions are those of a connection for health probes.
+func (db *DB) monitorOptions(u dburl.URL) dialect.ConnectOptions {
+	o := db.connectOptions(u, dialect.ConnectOptions{})
+	if db.cfg.monitorURL.Dialect != "" {
+		o.Credentials = db.monitorLogin
+	}
+	return o
+}
+
+// connected makes the first connection of a pool, or closes it.
+func (db *DB) connected(ctx context.Context, u dburl.URL, side *sqlx.DB) (*sqlx.DB, error) {
 	conn, err := side.Conn(ctx)
 	if err == nil {
 		err = conn.Close()

@@ -277,6 +277,17 @@ func monitorWorks(t *testing.T, r *dutyRoles, f files) {
 	if h := db.Health(t.Context()); h.Status != "healthy" {
 		t.Errorf("%+v", h)
 	}
+	// As a service has it: the application's account for requests, this one for probes.
+	service := open(t, r.as(t, tldwdb.DutyApplication), f, func(cfg *tldwdb.Config) {
+		cfg.MonitorURL, cfg.Health.Tables, cfg.Health.Counts = monitor.URL, []string{"person"}, []string{"person"}
+	})
+	h := service.Health(t.Context())
+	if c := h.Check(tldwdb.CheckCount); h.Status != tldwdb.StatusHealthy || h.Check(tldwdb.CheckMonitor) != nil || c == nil || c.Method != tldwdb.MethodEstimate {
+		t.Errorf("by way of MonitorURL: %+v", h)
+	}
+	if report, err := service.Audit(t.Context(), tldwdb.AuditOptions{As: tldwdb.DutyMonitor}); err != nil || !strings.Contains(report.Account, r.account(tldwdb.DutyMonitor)) {
+		t.Errorf("the audit of the monitor: %+v, %v", report, err)
+	}
 	pool := db.Pool().DB
 	// What health asks: whether tables are there, how large, about how many rows, and
 	// how far a replica is behind.

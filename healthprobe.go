@@ -373,7 +373,7 @@ func (p *prober) reserved() (*sqlx.DB, error) {
 	if u.Dialect == "" || u.Memory {
 		return nil, errNoReserved
 	}
-	o := p.db.connectOptions(u, dialect.ConnectOptions{})
+	o := p.db.monitorOptions(u)
 	o.PrePing = true
 	o.ReconnectWait = 0 // a probe says that the server is away, and does not wait for it
 	o.ConnectTimeout = min(o.ConnectTimeout, p.opts.Timeout)

@@ -31,7 +31,8 @@ func FreshSecret(ctx context.Context) bool { return dialect.WhyAsked(ctx) != dia
 // secret is good while the old one still is.
 //
 // When the new secret is refused, or the server is away, the error says so and the
-// old connections stay. With Config.MigrateURL that road is proved too. SQLite has
+// old connections stay. The roads of Config.MigrateURL and Config.MonitorURL are proved
+// too, where they are set. SQLite has
 // no log-in, and Rotate does nothing there. It fails on a pool given to [Attach],
 // which is its owner's to rotate.
 func (db *DB) Rotate(ctx context.Context) error {
@@ -41,9 +42,12 @@ func (db *DB) Rotate(ctx context.Context) error {
 	if len(db.owned) == 0 {
 		return errors.New("rotate: the pool was given to Attach, and is its owner's")
 	}
-	err := db.prove(ctx, db.url, dialect.ConnectOptions{})
+	err := db.prove(ctx, db.url, db.connectOptions(db.url, dialect.ConnectOptions{}))
 	if db.migrateURL.Dialect != "" {
-		err = errors.Join(err, db.prove(ctx, db.migrateURL, dialect.ConnectOptions{Migration: true}))
+		err = errors.Join(err, db.prove(ctx, db.migrateURL, db.connectOptions(db.migrateURL, dialect.ConnectOptions{Migration: true})))
+	}
+	if u := db.cfg.monitorURL; u.Dialect != "" {
+		err = errors.Join(err, db.prove(ctx, u, db.monitorOptions(u)))
 	}
 	return err
 }
@@ -51,7 +55,7 @@ func (db *DB) Rotate(ctx context.Context) error {
 // prove signs in with what is to be in force from now on. That it works is what
 // retires the older connections of the road.
 func (db *DB) prove(ctx context.Context, u dburl.URL, o dialect.ConnectOptions) error {
-	connector, err := dialect.Connector(u, db.connectOptions(u, o))
+	connector, err := dialect.Connector(u, o)
 	if err != nil {
 		return fmt.Errorf("rotate %s: %w", u, err)
 	}
@@ -172,9 +176,10 @@ func (s *loginSource) readURL() (dburl.URL, error) {
 // useLogins sets up what connections of each road sign in with.
 func (db *DB) useLogins() {
 	if db.cfg.login != nil {
-		db.login, db.migrateLogin = db.cfg.login, db.cfg.login
+		db.login, db.migrateLogin, db.monitorLogin = db.cfg.login, db.cfg.login, db.cfg.login
 		return
 	}
+	db.monitorLogin = (&loginSource{url: db.cfg.monitorURL, urlFrom: db.cfg.monitorURLFrom, urlFile: db.cfg.monitorURLFile, log: db.log}).credentials(db.cfg.ConnectTimeout)
 	db.login = (&loginSource{url: db.url, urlFrom: db.cfg.urlFrom, urlFile: db.cfg.urlFile,
 		password: db.cfg.Password, file: db.cfg.PasswordFile, log: db.log}).credentials(db.cfg.ConnectTimeout)
 	if db.migrateURL.Dialect == "" {
@@ -234,7 +239,7 @@ func (w *secretWatch) look() {
 	if w.db.login.Pending(w.ctx) {
 		ctx, cancel := context.WithTimeout(w.ctx, w.db.cfg.ConnectTimeout)
 		defer cancel()
-		if err := w.db.prove(ctx, w.db.url, dialect.ConnectOptions{}); err != nil && w.ctx.Err() == nil {
+		if err := w.db.prove(ctx, w.db.url, w.db.connectOptions(w.db.url, dialect.ConnectOptions{})); err != nil && w.ctx.Err() == nil {
 			w.pause = min(2*w.pause, lookRarely)
 			next = w.pause
 			w.db.log.Warn("a new secret does not work yet: connections with the old one stay", "error", err, "next", next)
