@@ -61,19 +61,20 @@ GRANT USAGE ON SCHEMA public TO notes_monitor;
 -- GRANT pg_read_all_stats TO notes_monitor;
 
 -- Backup: reads all rows, also those that row-level security hides, and writes
--- nothing. The role that reads everything is there since PostgreSQL 14.
+-- nothing. PostgreSQL's own pg_read_all_data would be too much: it reads every
+-- database of the server that lets PUBLIC connect, and the verifiers of all passwords.
 ALTER ROLE notes_backup BYPASSRLS CONNECTION LIMIT 5;
 ALTER ROLE notes_backup IN DATABASE notes SET default_transaction_read_only = on;
+GRANT USAGE ON SCHEMA public TO notes_backup;
+GRANT SELECT ON ALL TABLES IN SCHEMA public TO notes_backup;
+GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO notes_backup;
+ALTER DEFAULT PRIVILEGES FOR ROLE notes_owner IN SCHEMA public GRANT SELECT ON TABLES TO notes_backup;
+ALTER DEFAULT PRIVILEGES FOR ROLE notes_owner IN SCHEMA public GRANT SELECT ON SEQUENCES TO notes_backup;
 DO $$
 BEGIN
-    IF current_setting('server_version_num')::integer >= 140000 THEN
-        GRANT pg_read_all_data TO notes_backup;
-    ELSE
-        GRANT USAGE ON SCHEMA public TO notes_backup;
-        GRANT SELECT ON ALL TABLES IN SCHEMA public TO notes_backup;
-        GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO notes_backup;
-        ALTER DEFAULT PRIVILEGES FOR ROLE notes_owner IN SCHEMA public GRANT SELECT ON TABLES TO notes_backup;
-        ALTER DEFAULT PRIVILEGES FOR ROLE notes_owner IN SCHEMA public GRANT SELECT ON SEQUENCES TO notes_backup;
+    IF to_regrole('pg_read_all_data') IS NOT NULL THEN -- there since PostgreSQL 14; an older copy of this file gave it
+        SET LOCAL client_min_messages = error;
+        REVOKE pg_read_all_data FROM notes_backup;
     END IF;
 END
 $$;

@@ -23,10 +23,10 @@ const pgRelations = `relations AS (SELECT c.oid, c.relowner, c.relacl, c.relname
 
 const pgSchemas = `schemas AS (SELECT oid, nspname, nspowner, nspacl FROM pg_catalog.pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema')`
 
-// pgAllowed are the server's own roles that a duty may have.
+// pgAllowed are the server's own roles that a duty may have. A backup has none:
+// pg_read_all_data reads other databases too, and the verifiers of passwords.
 var pgAllowed = map[string][]string{
 	DutyMonitor: {"pg_monitor", "pg_read_all_settings", "pg_read_all_stats", "pg_stat_scan_tables"},
-	DutyBackup:  {"pg_read_all_data"},
 }
 
 var pgOutsiders = []string{DutyApplication, DutyMonitor, DutyBackup} // whoever does not migrate
