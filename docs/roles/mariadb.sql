@@ -32,8 +32,9 @@ GRANT SHOW VIEW ON notes.* TO 'notes_monitor'@'10.%';
 GRANT REPLICA MONITOR ON *.* TO 'notes_monitor'@'10.%';
 -- GRANT PROCESS ON *.* TO 'notes_monitor'@'10.%';
 
--- Backup: reads all that a dump has in it, and writes nothing. Without the last
--- right the dump is well and has no routines.
+-- Backup: reads all that a dump has in it, and writes no row. It could make triggers
+-- and events, or drop them: who may not, does not see them, and leaves them out without
+-- a word. Without the last right the dump is well and has no routines.
 GRANT SELECT, SHOW VIEW, TRIGGER, EVENT, LOCK TABLES ON notes.* TO 'notes_backup'@'10.%';
 GRANT SELECT ON mysql.proc TO 'notes_backup'@'10.%';
 
