@@ -137,6 +137,7 @@ func (m *Metrics) prepare() {
 	for _, class := range tldwdb.ErrorClasses() {
 		m.queryErrors.WithLabelValues(string(class))
 		m.connects.WithLabelValues(resultError, string(class))
+		m.faults.WithLabelValues(tldwdb.OperationRun, string(class))
 	}
 	for _, kind := range operationKinds {
 		m.running.WithLabelValues(kind)

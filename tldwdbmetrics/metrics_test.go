@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -389,6 +390,38 @@ func TestNames(t *testing.T) {
 	}
 	if b.String() != string(want) {
 		t.Errorf("the metrics are\n%s\nand not those of %s (write it with -update)", &b, golden)
+	}
+}
+
+// TestIncreases: a series that an alert wants to see increase is there before it
+// does. To Prometheus one that begins at 1 has not increased.
+func TestIncreases(t *testing.T) {
+	t.Parallel()
+	rules, err := os.ReadFile(filepath.Join("..", "docs", "monitoring", "alerts.yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := values(t, tldwdbmetrics.New(never))
+	asked := regexp.MustCompile(`increase\((\w+)(?:\{([^}]*)\})?\[`).FindAllStringSubmatch(string(rules), -1)
+	if len(asked) == 0 {
+		t.Fatal("no alert asks for an increase")
+	}
+	for _, m := range asked {
+		if strings.Contains(m[2], `operation="backup"`) {
+			continue // an operation of the versions to come
+		}
+		found := false
+		for key := range there {
+			name, labels, _ := strings.Cut(key, "{")
+			all := name == m[1]
+			for _, l := range regexp.MustCompile(`\w+="[^"]*"`).FindAllString(m[2], -1) {
+				all = all && strings.Contains(labels, l)
+			}
+			found = found || all
+		}
+		if !found {
+			t.Errorf("no series of %s{%s} is there at the start", m[1], m[2])
+		}
 	}
 }
 
