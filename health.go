@@ -289,8 +289,8 @@ const (
 )
 
 // Health is the answer to "can this database serve this binary?". Its fields
-// but for Checks and Counts may be shown to anybody: they name no address,
-// account, table, file or statement, and quote nobody.
+// but for Checks and Counts name no address, account, table, file or statement, and
+// quote nobody. [DB.HealthHandler] keeps the versions from strangers as well.
 type Health struct {
 	Status      string           `json:"status"`             // healthy or unhealthy: unhealthy when a check fails
 	Degraded    bool             `json:"degraded"`           // a check warns

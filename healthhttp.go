@@ -169,8 +169,9 @@ func draftBody(h *Health, authorized bool) draft {
 
 // HealthHandler answers with [Health] as JSON, or as application/health+json to
 // whom prefers that: 200 when healthy, also with a reservation, and 503 otherwise.
-// A request that Config.Health.Authorized does not let in gets status, connection,
-// tables, write_access and the kind of the failure, and no more.
+// A request that Config.Health.Authorized does not let in gets neither checks nor
+// counts nor versions of the schema; the kind of a failure it does get, and while
+// this process migrates how far that is.
 //
 // While the answer is good nothing is asked and nothing is made: it costs what
 // writing the same bytes costs.

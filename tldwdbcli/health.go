@@ -71,7 +71,7 @@ func (a *app) healthCommand(root *cobra.Command) {
 Asks what /health/database of a service asks: whether the database answers, the
 schema is current, tables are there (TLDWDB_HEALTH_TABLES), a row can be written
 (and is rolled back), how many rows there are (TLDWDB_HEALTH_COUNTS), size, disk,
-replication, the server's certificate. Ends with exit code 0 when every check
+replication, certificates. Ends with exit code 0 when every check
 passes or only warns, and with 3 when one fails.`,
 		example: `
 tldwdb health

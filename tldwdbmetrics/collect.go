@@ -45,7 +45,7 @@ var observed = []struct {
 	{tldwdb.CheckSize, describe("tldwdb_database_size_bytes", "Size of the database."), asItIs},
 	{tldwdb.CheckDisk, describe("tldwdb_disk_free_bytes", "Free space where the file of a SQLite database is."), asItIs},
 	{tldwdb.CheckReplication, describe("tldwdb_replication_lag_seconds", "How far the replica is behind, or the slowest of them."), asItIs},
-	{tldwdb.CheckCertificate, describe("tldwdb_certificate_expiry_timestamp_seconds", "When the certificate of the server ends."),
+	{tldwdb.CheckCertificate, describe("tldwdb_certificate_expiry_timestamp_seconds", "When a certificate of the connections ends, the server's or this side's."),
 		func(left float64, c *tldwdb.Check, _ *healthAnswer) float64 {
 			return math.Round(seconds(c.Time) + left)
 		}},
