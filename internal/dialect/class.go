@@ -83,6 +83,15 @@ func FaultOf(err error) Fault {
 	return FaultOther
 }
 
+// Refused reports whether a server says that the account lacks a right. MySQL and
+// MariaDB say so too of a table that is not there, to an account without a right
+// on the whole database.
+func Refused(err error) bool {
+	refused := false
+	walk(err, func(err error) { refused = refused || serverFault(err) == FaultPermission })
+	return refused
+}
+
 // serverFault reads the code that a server, or SQLite, gave to one error.
 func serverFault(err error) Fault {
 	//nolint:errorlint // walk visits each error of the tree by itself
@@ -154,7 +163,7 @@ func postgresFault(code, text string) Fault {
 var mysqlFaults = map[Fault][]uint16{
 	FaultTooMany:         {1040, 1203, 1226},
 	FaultUnreachable:     {1053, 1077, 1079, 1080, 1152, 1158, 1159, 1160, 1161, 1184, 1927, 3032, 4031, 9001},
-	FaultAuth:            {1045, 1130, 1129, 1251, 1275, 1524, 1698, 1820, 1862, 3118, 4151},
+	FaultAuth:            append([]uint16{1129, 1130, 1251, 1275, 1524}, refusedMySQL...),
 	FaultTLS:             {3159},
 	FaultPermission:      {1044, 1142, 1143, 1227, 1290, 1370, 1410, 1419},
 	FaultMissingDatabase: {1008, 1049},

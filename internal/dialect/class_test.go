@@ -90,6 +90,7 @@ func TestFaultOf(t *testing.T) {
 		{my(1040, "08004", "Too many connections"), FaultTooMany},
 		{my(1226, "42000", "has exceeded the 'max_user_connections' resource"), FaultTooMany},
 		{my(1045, "28000", "Access denied"), FaultAuth},
+		{my(3955, "HY000", "Access denied, account is blocked"), FaultAuth},
 		{my(1044, "42000", "Access denied to database"), FaultPermission},
 		{my(1142, "42000", "SELECT command denied"), FaultPermission},
 		{my(1049, "42000", "Unknown database"), FaultMissingDatabase},
@@ -184,6 +185,25 @@ func TestFaultOfSQLite(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("junk", open(ConnectOptions{}, nil).PingContext(t.Context()), FaultStorage)
+}
+
+// One list says what a refusal is, to whoever asks for the class or for the answer.
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	for _, number := range refusedMySQL {
+		if err := fmt.Errorf("open: %w", &mysql.MySQLError{Number: number}); !LoginRefused(err) || FaultOf(err) != FaultAuth || Refused(err) {
+			t.Errorf("error %d is %q", number, FaultOf(err))
+		}
+	}
+	for _, err := range []error{&mysql.MySQLError{Number: 1142}, &mysql.MySQLError{Number: 1044}, &pgconn.PgError{Code: "42501"}} {
+		if err := fmt.Errorf("look: %w", err); !Refused(err) || LoginRefused(err) {
+			t.Errorf("%v is no refusal", err)
+		}
+	}
+	// The system refuses the socket: the account has nothing to do with it.
+	if socket := (&net.OpError{Op: "dial", Net: "unix", Err: os.NewSyscallError("connect", syscall.EACCES)}); Refused(socket) || Refused(nil) {
+		t.Error("no server has said that")
+	}
 }
 
 // What a server that is not there really looks like, through each driver.
