@@ -122,6 +122,26 @@ func TestHealth(t *testing.T) {
 	})
 }
 
+// Whoever asks what is pending gets one number, also where files and database
+// disagree and a migration is half applied beside that.
+func TestHealthPendingIsOneNumber(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t, testdb.SQLite)
+	succeed(t, "up 0001_user, up 0002_media; 0 → 2")(open(t, db, healthFiles).Up(t.Context()))
+	execute(t, db.AdminDB(t), "UPDATE tldwdb_history SET state = 'running' WHERE version = 2")
+	var told tldwdb.SchemaInfo
+	d := open(t, db, healthFiles.with(files{"1_user.up.sql": "CREATE TABLE other (id int);\n", "3_more.up.sql": "CREATE TABLE more (id int);\n"}), fresh, func(cfg *tldwdb.Config) {
+		cfg.Observers = []*tldwdb.Observer{{Schema: func(s tldwdb.SchemaInfo) { told = s }}}
+	})
+	status, err := d.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h := probe(t, d); status.Pending != 2 || h.Pending != 2 || told.Pending != 2 {
+		t.Errorf("pending are %d by Status, %d by Health, %d by the observer; want 2", status.Pending, h.Pending, told.Pending)
+	}
+}
+
 // What is behind a count is told: large tables are estimated.
 func TestHealthEstimates(t *testing.T) {
 	t.Parallel()

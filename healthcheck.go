@@ -151,15 +151,9 @@ func (h *probing) askHistory(ctx context.Context, conn *probeConn) *history {
 	h.db.tellSchema(src, hist)
 	h.Current, _ = hist.current()
 	h.Head, _ = src.head()
-	steps, warnings, wrong := decide(src, hist, Request{}, planOptions{outOfOrder: h.db.cfg.OutOfOrder, strict: h.db.cfg.Strict})
-	h.Pending = len(steps)
-	if wrong != nil {
-		for _, m := range src.migrations {
-			if r := hist.find(m.id); r == nil || !r.state.done() || m.id.Repeatable && r.checksum != m.checksum() {
-				h.Pending++
-			}
-		}
-	}
+	var warnings []Disagreement
+	var wrong error
+	h.Pending, warnings, wrong = h.db.pending(src, hist)
 	c.Status, c.Observed = CheckPass, float64(h.Pending)
 	half, theirs := 0, 0
 	for _, r := range hist.rows {

@@ -350,7 +350,8 @@ func (db *DB) tellSchema(src *source, hist *history) {
 	if !db.watch.wants(func(o *Observer) bool { return o.Schema != nil }) {
 		return
 	}
-	info := SchemaInfo{Set: db.cfg.Set, Lock: hist.lock.kind, Pending: db.pending(src, hist)}
+	info := SchemaInfo{Set: db.cfg.Set, Lock: hist.lock.kind}
+	info.Pending, _, _ = db.pending(src, hist)
 	if !slices.Contains([]string{"", dialect.LockSession, dialect.LockLease, dialect.LockFile}, info.Lock) {
 		info.Lock = string(dialect.FaultOther) // a later version's, perhaps: it is to be a label, and anybody may write the table
 	}
@@ -371,19 +372,4 @@ func (db *DB) tellSchema(src *source, hist *history) {
 			o.Schema(info)
 		}
 	})
-}
-
-// pending is how many steps Up would take, or has to take once files and database
-// agree again.
-func (db *DB) pending(src *source, hist *history) (n int) {
-	steps, _, wrong := decide(src, hist, Request{}, planOptions{outOfOrder: db.cfg.OutOfOrder, strict: db.cfg.Strict})
-	if wrong == nil {
-		return len(steps)
-	}
-	for _, m := range src.migrations {
-		if state := describe(m, hist.find(m.id)).State; state == StatePending || state == StateChanged {
-			n++
-		}
-	}
-	return n
 }

@@ -80,16 +80,24 @@ func (db *DB) status(ctx context.Context) (*Status, error, error) {
 		}
 	}
 	slices.SortStableFunc(s.Migrations, func(a, b MigrationStatus) int { return compareIDs(a.Migration, b.Migration) })
-	steps, _, wrong := decide(src, hist, Request{}, planOptions{outOfOrder: db.cfg.OutOfOrder, strict: db.cfg.Strict})
-	s.Pending = len(steps)
-	if wrong != nil {
-		for _, m := range s.Migrations {
-			if m.State == StatePending || m.State == StateChanged {
-				s.Pending++
-			}
+	var wrong error
+	s.Pending, _, wrong = db.pending(src, hist)
+	return s, wrong, nil
+}
+
+// pending is how many steps Up would take, or has to take once files and database
+// agree again; and what is odd about the history, or wrong.
+func (db *DB) pending(src *source, hist *history) (n int, warnings []Disagreement, wrong error) {
+	steps, warnings, wrong := decide(src, hist, Request{}, planOptions{outOfOrder: db.cfg.OutOfOrder, strict: db.cfg.Strict})
+	if wrong == nil {
+		return len(steps), warnings, nil
+	}
+	for _, m := range src.migrations {
+		if r := hist.find(m.id); r == nil || !r.state.done() || m.id.Repeatable && r.checksum != m.checksum() {
+			n++
 		}
 	}
-	return s, wrong, nil
+	return n, warnings, wrong
 }
 
 // describe says where one migration stands. Either of m and r may be nil.
