@@ -553,12 +553,17 @@ func TestHealthStandby(t *testing.T) {
 	if c := h.Check(tldwdb.CheckWriteAccess); !strings.Contains(c.Output, "standby") {
 		t.Errorf("what is said of a standby: %+v", c)
 	}
-	if c := h.Check(tldwdb.CheckReplication); c == nil || c.Unit != "s" {
-		t.Errorf("how far it is behind: %+v", c)
+	behind := func(is bool) func(tldwdb.Health) bool {
+		return func(h tldwdb.Health) bool {
+			c := h.Check(tldwdb.CheckReplication)
+			return c != nil && c.Unit == "s" && (c.Observed > 0) == is
+		}
 	}
+	until(t, d, behind(false))
 	if err := p.primary.Kill(); err != nil {
 		t.Fatal(err)
 	}
+	until(t, d, behind(true)) // it has all that it has got, and gets nothing any more
 	p.promote(t)
 	p.Move(t, p.standby.URL)
 	until(t, d, func(h tldwdb.Health) bool { return h.Status == tldwdb.StatusHealthy && h.WriteAccess })

@@ -136,11 +136,12 @@ func (p *postgres) Estimate(ctx context.Context, c *sql.Conn, schema, table stri
 }
 
 // Replication of a standby is how old the newest transaction is that it has
-// replayed, unless it has replayed all that it has received.
+// replayed, unless it has replayed all that it has received, and receives: one that
+// has lost its primary has nothing left to replay and is behind all the same.
 func (p *postgres) Replication(ctx context.Context, c *sql.Conn) (time.Duration, error) {
 	var seconds sql.NullFloat64
 	err := queryRow(ctx, c, p, "SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN"+
-		" CASE WHEN pg_catalog.pg_last_wal_receive_lsn() = pg_catalog.pg_last_wal_replay_lsn() THEN 0"+
+		" CASE WHEN pg_catalog.pg_last_wal_receive_lsn() = pg_catalog.pg_last_wal_replay_lsn() AND EXISTS (SELECT FROM pg_catalog.pg_stat_wal_receiver) THEN 0"+
 		" ELSE extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.pg_last_xact_replay_timestamp())::float8 END"+
 		" ELSE (SELECT max(extract(epoch FROM coalesce(replay_lag, interval '0')))::float8 FROM pg_catalog.pg_stat_replication WHERE state IS NOT NULL) END", &seconds)
 	if err != nil {
