@@ -45,6 +45,7 @@ type prober struct {
 	late    bool           // what the probe under way will say is overtaken already
 	running sync.WaitGroup // probes, and the program's own functions
 	own     *sqlx.DB       // the probes' connection; nil until it is needed, or where there can be none
+	retired *retirement    // of own, when its log-in changes; nil where it has one of its own
 
 	// Of the probe under way alone.
 	memory probeMemory
@@ -291,6 +292,9 @@ func (p *prober) close() error {
 	if p.own == nil {
 		return nil
 	}
+	if p.retired != nil {
+		p.retired.stop()
+	}
 	return p.own.Close()
 }
 
@@ -394,7 +398,11 @@ func (p *prober) reserved() (*sqlx.DB, error) {
 	}
 	connector = p.db.watch.connector(connector, PoolMonitor)
 	p.own = sqlx.NewDb(sql.OpenDB(connector), p.db.pool.DriverName())
-	limitPool(p.own, 1, jitter(reservedLifetime, 0.1), 0)
+	lifetime := jitter(reservedLifetime, 0.1)
+	limitPool(p.own, 1, lifetime, 0)
+	if o.Credentials != nil { // the application's pool tells the log of it
+		p.retired = newRetirement(p.own, o.Credentials, lifetime, slog.New(slog.DiscardHandler))
+	}
 	return p.own, nil
 }
 
