@@ -17,7 +17,6 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 	"github.com/jmoiron/sqlx"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/tldw/tldwdb"
 	"github.com/tldw/tldwdb/internal/testdb"
@@ -86,24 +85,14 @@ type bench struct {
 func steady(t *testing.T, b *bench) {
 	const turns = 8
 	ours, bare := testdb.New(t, b.engine), testdb.New(t, b.engine)
-	metrics := tldwdbmetrics.New(tldwdbmetrics.Options{})
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(metrics)
-	db := b.open(t, ours, func(cfg *tldwdb.Config) { *cfg = metrics.Observe(*cfg) })
-	plain := b.open(t, testdb.New(t, b.engine))
+	db, plain := b.open(t, ours), b.connect(t, tldwdb.Config{URL: testdb.New(t, b.engine).URL, PoolSize: pooled})
 	alone := b.bare(t, bare)
 	with, unwatched, without := newLedger(b.engine, "tldwdb, watched"), newLedger(b.engine, "tldwdb"), newLedger(b.engine, "driver alone")
 	prepare(t, alone)
-	watched, stop := context.WithCancel(t.Context())
-	done := b.watch(watched, db, registry)
 	for range turns {
 		without.load(t.Context(), b.length/turns, callers, without.transfer(alone))
 		unwatched.load(t.Context(), b.length/turns, callers, unwatched.transfer(plain.Pool().DB))
 		with.load(t.Context(), b.length/turns, callers, with.transfer(db.Pool().DB))
-	}
-	stop()
-	if err := <-done; err != nil {
-		t.Errorf("a scrape failed: %v", err)
 	}
 	without.check(t, alone)
 	unwatched.check(t, plain.Pool().DB)
@@ -239,13 +228,22 @@ func restart(t *testing.T, b *bench) {
 	idle(t, db)
 }
 
-// open makes the pool of a service.
+// open makes the pool of a service, with its metrics.
 func (b *bench) open(t *testing.T, tdb *testdb.Database, edits ...func(*tldwdb.Config)) *tldwdb.DB {
 	t.Helper()
 	cfg := tldwdb.Config{URL: tdb.URL, PoolSize: pooled}
 	for _, edit := range edits {
 		edit(&cfg)
 	}
+	metrics := tldwdbmetrics.New(tldwdbmetrics.Options{})
+	db := b.connect(t, metrics.Observe(cfg))
+	b.watch(t, db, metrics)
+	return db
+}
+
+// connect makes a pool, and the tables.
+func (b *bench) connect(t *testing.T, cfg tldwdb.Config) *tldwdb.DB {
+	t.Helper()
 	db, err := tldwdb.Open(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
