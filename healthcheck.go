@@ -662,12 +662,15 @@ var checkWords = map[string]string{
 	CheckSize:        "the database is larger than it should be",
 	CheckGrowth:      "the database grows faster than it should",
 	CheckDisk:        "the disk is nearly full",
-	CheckReplication: "replication is behind",
+	CheckReplication: "replication is behind, or not known",
 	CheckCertificate: "a certificate of the connection ends soon, or has ended",
 	CheckDrift:       "the schema is not what it should be",
-	CheckBackup:      "the last good backup is too old, or not known",
-	CheckRestoreTest: "the last trial restore is too long ago, or not known",
+	CheckBackup:      "the last good backup is too old, or there was none",
+	CheckRestoreTest: "the last trial restore is too long ago, or there was none",
 }
+
+// figures are the checks whose words are about what was observed.
+var figures = []string{CheckSize, CheckCertificate, CheckDrift, CheckBackup, CheckRestoreTest}
 
 // publicError is what a stranger may read of a check.
 func publicError(c *Check) string {
@@ -680,6 +683,8 @@ func publicError(c *Check) string {
 		return "a write has to wait"
 	case c.Name == CheckWriteAccess && c.Class == ErrorClass(dialect.FaultDiskFull):
 		return "the database has no room to write"
+	case c.Class != "" && slices.Contains(figures, c.Name): // nothing is known of the figure
+		return "the health check " + c.Name + " could not be made"
 	}
 	return checkWords[c.Name]
 }

@@ -101,6 +101,17 @@ func TestHealthWords(t *testing.T) {
 	}
 }
 
+// What could not be asked is not said to be bad.
+func TestHealthWordsOfAFailure(t *testing.T) {
+	t.Parallel()
+	for _, name := range figures {
+		seen, unknown := publicError(&Check{Name: name}), publicError(&Check{Name: name, Class: "timeout"})
+		if unknown == seen || !strings.Contains(unknown, "could not be made") {
+			t.Errorf("%s: %q, and %q when it could not be asked", name, seen, unknown)
+		}
+	}
+}
+
 // nowhere is a response that is thrown away.
 type nowhere struct{ header http.Header }
 
