@@ -7,6 +7,8 @@ import (
 	"errors"
 	"net"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -371,6 +373,12 @@ func TestHealthRightsRevoked(t *testing.T) {
 
 		// A process that connects for the first time after the password has changed.
 		late := open(t, db, healthFiles, fresh, as)
+		// The same, where a refusal is waited out: the file may bring the new one.
+		file := filepath.Join(t.TempDir(), "password")
+		if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		patient := open(t, db, healthFiles, fresh, as, func(cfg *tldwdb.Config) { cfg.PasswordFile = file })
 		if isMySQL(db) {
 			execute(t, admin, "ALTER USER "+role+" IDENTIFIED BY 'y'")
 		} else {
@@ -378,6 +386,7 @@ func TestHealthRightsRevoked(t *testing.T) {
 		}
 		// The pool's own connections go on, so that the probe can ask by them.
 		wantHealth(t, probe(t, late), tldwdb.StatusHealthy, true, "", "")
+		wantHealth(t, probe(t, patient), tldwdb.StatusHealthy, true, "", "")
 	})
 }
 

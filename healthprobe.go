@@ -324,7 +324,7 @@ func (p *prober) connect(ctx context.Context, h *probing) (*probeConn, error) {
 	own, err := p.reserved()
 	if err == nil {
 		var conn *sqlx.Conn
-		if conn, err = own.Connx(ctx); err == nil {
+		if conn, err = own.Connx(dialect.Once(ctx)); err == nil {
 			return &probeConn{Conn: conn, monitor: p.db.cfg.monitorURL.Dialect != ""}, nil
 		}
 		switch dialect.FaultOf(err) {

@@ -30,7 +30,7 @@ type againConnector struct {
 type onceKey struct{}
 
 // Once marks a context for connections that are not to wait for a server that is
-// away, because whoever asks wants to know just that.
+// away, or refuses the log-in, because whoever asks wants to know just that.
 func Once(ctx context.Context) context.Context { return context.WithValue(ctx, onceKey{}, true) }
 
 // The pauses between attempts to reach a server that was there.

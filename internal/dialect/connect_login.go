@@ -210,18 +210,22 @@ func (c *Credentials) replaced(v version) bool {
 
 // patience returns the log-in that worked last, if another than v, and until when
 // a refusal is to be waited out. Before the first success that is not at all:
-// a wrong password must be told at once.
-func (c *Credentials) patience(v version) (good version, until time.Time) {
+// a wrong password must be told at once. Who makes one attempt has no patience, and
+// does not use up that of others.
+func (c *Credentials) patience(v version, once bool) (good version, until time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.good.number == 0 {
 		return version{}, time.Time{}
 	}
-	if c.refused.IsZero() {
-		c.refused = time.Now()
-	}
 	if c.good.number != v.number {
 		good = c.good
+	}
+	if once {
+		return good, time.Time{}
+	}
+	if c.refused.IsZero() {
+		c.refused = time.Now()
 	}
 	return good, c.refused.Add(c.wait)
 }
@@ -371,19 +375,28 @@ func (c *loginConnector) signIn(ctx context.Context, v version, replace bool) (d
 // struggle deals with the refusal of v.
 func (c *loginConnector) struggle(ctx context.Context, v version, refusal error) (driver.Conn, version, error) {
 	creds := c.credentials
+	once := ctx.Value(onceKey{}) != nil
 	select {
 	case creds.struggles <- struct{}{}:
 		defer func() { <-creds.struggles }()
-	case <-ctx.Done():
-		return nil, v, fmt.Errorf("%w while the log-in was refused: %w", context.Cause(ctx), refusal)
+	default:
+		if once { // somebody else deals with it
+			return nil, v, refusal
+		}
+		select {
+		case creds.struggles <- struct{}{}:
+			defer func() { <-creds.struggles }()
+		case <-ctx.Done():
+			return nil, v, fmt.Errorf("%w while the log-in was refused: %w", context.Cause(ctx), refusal)
+		}
 	}
-	_, until := creds.patience(v)
+	_, until := creds.patience(v, once)
 	for pause := firstLoginPause; ; pause = min(2*pause, longestLoginPause) {
 		next, err := creds.current(ctx, AskRefused)
 		if err != nil {
 			return nil, v, fmt.Errorf("asking for the password anew: %w", errors.Join(err, refusal))
 		}
-		good, _ := creds.patience(next)
+		good, _ := creds.patience(next, once)
 		for _, candidate := range []version{next, good} {
 			// What has just been refused is tried again after a pause only.
 			if candidate.number == 0 || candidate.number == v.number && pause == firstLoginPause {
