@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -165,6 +166,9 @@ func TestHealthEstimates(t *testing.T) {
 	})
 }
 
+// clock is the time of an answer.
+var clock = regexp.MustCompile(`"time":"[^"]*"`)
+
 // A stranger learns whether the database is well, and nothing that helps to
 // attack it. Whoever is let in sees all.
 func TestHealthHandlers(t *testing.T) {
@@ -181,7 +185,7 @@ func TestHealthHandlers(t *testing.T) {
 					all += ask(t, mux, "GET", path, "Accept", accept).Body.String()
 				}
 			}
-			return all
+			return clock.ReplaceAllString(all, "") // any of the figures below may be in it
 		}
 		hidden := func(all string) {
 			t.Helper()
