@@ -168,6 +168,8 @@ func (m *Metrics) opened(db *tldwdb.DB) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.db = db
+	m.schema.Store(nil) // of one that was open before, and may have been another database
+	m.health.Store(nil)
 	m.pools = []prometheus.Collector{collectors.NewDBStatsCollector(db.Pool().DB, tldwdb.PoolApplication)}
 	if db.Reader() != db.Pool() {
 		m.pools = append(m.pools, collectors.NewDBStatsCollector(db.Reader().DB, tldwdb.PoolReader))

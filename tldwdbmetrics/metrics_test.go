@@ -210,6 +210,27 @@ func TestFailedConnectionsAreCounted(t *testing.T) {
 	}
 }
 
+// TestReopened: what was known of a database that was closed is not told of the next.
+func TestReopened(t *testing.T) {
+	t.Parallel()
+	m := tldwdbmetrics.New(never)
+	first := open(t, m, tldwdb.Config{URL: testdb.New(t, testdb.SQLite).URL, Migrations: notes})
+	if _, err := first.Up(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	first.Health(t.Context())
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	open(t, m, tldwdb.Config{URL: testdb.New(t, testdb.SQLite).URL, Migrations: notes})
+	got := values(t, m)
+	for _, key := range []string{`tldwdb_migrations{state="pending"}`, "tldwdb_health_ready"} {
+		if v, ok := got[key]; ok {
+			t.Errorf("of a database that nobody has asked %s is %v", key, v)
+		}
+	}
+}
+
 // TestFailedRunsAreCounted by their kind.
 func TestFailedRunsAreCounted(t *testing.T) {
 	t.Parallel()
