@@ -297,7 +297,9 @@ func (db *DB) newPool(u dburl.URL, o dialect.ConnectOptions) (*sqlx.DB, error) {
 	if !o.Migration {
 		connector = db.tap(connector, poolName(o))
 		if cfg.WrapConnector != nil {
-			connector = cfg.WrapConnector(connector)
+			if connector = cfg.WrapConnector(connector); connector == nil {
+				return nil, errors.New("Config.WrapConnector returned nil")
+			}
 		}
 	}
 	pool := sqlx.NewDb(sql.OpenDB(connector), map[string]string{

@@ -345,6 +345,10 @@ func TestWrappedPool(t *testing.T) {
 		if _, err := tldwdb.Open(ctx, configFor(tdb, library, func(cfg *tldwdb.Config) { cfg.WrapConnector = opaque })); err == nil || !strings.Contains(err.Error(), "Config.WrapConnector") {
 			t.Errorf("a wrapper that cannot be seen through: %v", err)
 		}
+		none := func(driver.Connector) driver.Connector { return nil }
+		if _, err := tldwdb.Open(ctx, configFor(tdb, library, func(cfg *tldwdb.Config) { cfg.WrapConnector = none })); err == nil || !strings.Contains(err.Error(), "Config.WrapConnector") {
+			t.Errorf("a wrapper that gives nothing back: %v", err)
+		}
 	})
 }
 
