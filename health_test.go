@@ -2,6 +2,8 @@ package tldwdb_test
 
 import (
 	"context"
+	"database/sql"
+	"database/sql/driver"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -9,8 +11,12 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/mattn/go-sqlite3"
 
 	"github.com/tldw/tldwdb"
 	"github.com/tldw/tldwdb/internal/testdb"
@@ -499,4 +505,54 @@ func TestHealthAfterClose(t *testing.T) {
 			t.Errorf("a closed database is\n%s", shown(h))
 		}
 	})
+}
+
+// faulty is a driver whose connections panic when they are asked something, once
+// they are told to.
+type faulty struct {
+	driver.Connector
+	on *atomic.Bool
+}
+
+func (f faulty) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := f.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return faultyConn{conn.(*sqlite3.SQLiteConn), f.on}, nil
+}
+
+type faultyConn struct {
+	*sqlite3.SQLiteConn
+	on *atomic.Bool
+}
+
+func (c faultyConn) Raw() driver.Conn { return c.SQLiteConn }
+
+func (c faultyConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	if c.on.Load() {
+		panic("a fault of the driver")
+	}
+	return c.SQLiteConn.QueryContext(ctx, query, args)
+}
+
+// Whoever asks for the health must not be able to end the process by it.
+func TestHealthDriverPanics(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t, testdb.SQLite)
+	var on atomic.Bool
+	pool := sqlx.NewDb(sql.OpenDB(faulty{connectorFor(t, db), &on}), "sqlite3")
+	defer func() { _ = pool.Close() }()
+	cfg := configFor(db, healthFiles, fresh)
+	cfg.URL = ""
+	d, err := tldwdb.Attach(t.Context(), pool, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = d.Close() }()
+	succeed(t, healthySchema)(d.Up(t.Context()))
+	on.Store(true)
+	wantHealth(t, probe(t, d), tldwdb.StatusUnhealthy, false, tldwdb.CheckConnection, "other")
+	on.Store(false)
+	wantHealth(t, probe(t, d), tldwdb.StatusHealthy, true, "", "")
 }

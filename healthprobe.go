@@ -1,10 +1,12 @@
 package tldwdb
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -150,7 +152,7 @@ func (p *prober) fly(done chan struct{}) {
 	go func() {
 		defer p.running.Done()
 		defer cancel()
-		result <- p.probe(ctx)
+		result <- p.guardedProbe(ctx)
 		p.mu.Lock()
 		p.stuck = false
 		p.mu.Unlock()
@@ -172,6 +174,17 @@ func (p *prober) fly(done chan struct{}) {
 	close(done)
 	p.mu.Unlock()
 	p.db.tellHealth(h, took)
+}
+
+// guardedProbe takes a panic of a driver, or of what wraps it, for a database that
+// does not answer: whoever may ask for the health could end the process otherwise.
+func (p *prober) guardedProbe(ctx context.Context) (h Health) {
+	defer func() {
+		if r := recover(); r != nil {
+			h = p.silent(fmt.Errorf("the probe panicked: %v", r))
+		}
+	}()
+	return p.probe(ctx)
 }
 
 // silent is the Health of a database that has not answered at all.
@@ -225,7 +238,7 @@ func (p *prober) say(h *Health) {
 	p.said, p.saidAt = now, time.Now()
 	attrs := []slog.Attr{slog.Bool("ready", h.Ready)}
 	if worst != nil { // the words of the server are for the log; they have no credentials
-		attrs = append(attrs, slog.String("check", worst.Name), slog.String("class", string(worst.Class)), slog.String("error", worst.Output))
+		attrs = append(attrs, slog.String("check", worst.Name), slog.String("class", string(worst.Class)), slog.String("error", cmp.Or(worst.Output, publicError(worst))))
 	}
 	switch {
 	case h.Status != StatusHealthy:
