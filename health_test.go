@@ -507,6 +507,19 @@ func TestHealthAfterClose(t *testing.T) {
 	})
 }
 
+// A disk fills within seconds: it is looked at each time, and the details are not.
+func TestHealthDiskIsNoDetail(t *testing.T) {
+	t.Parallel()
+	d := open(t, testdb.New(t, testdb.SQLite), healthFiles, fresh, func(cfg *tldwdb.Config) { cfg.Health.DetailInterval = time.Hour })
+	succeed(t, healthySchema)(d.Up(t.Context()))
+	first, second := probe(t, d), probe(t, d)
+	for name, again := range map[string]bool{tldwdb.CheckDisk: true, tldwdb.CheckSize: false} {
+		if a, b := first.Check(name), second.Check(name); a == nil || b == nil || b.Time.After(a.Time) != again {
+			t.Errorf("%s: first %+v, then %+v", name, a, b)
+		}
+	}
+}
+
 // faulty is a driver whose connections panic when they are asked something, once
 // they are told to.
 type faulty struct {

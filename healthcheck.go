@@ -87,6 +87,7 @@ func (h *probing) askDatabase(ctx context.Context) {
 	}
 	h.askTables(ctx, conn, hist)
 	sound = h.askWrite(ctx, conn, mode)
+	h.askDisk()
 	if sound {
 		h.askDetails(ctx, conn)
 	}
@@ -416,6 +417,10 @@ func (h *probing) askSize(ctx context.Context, conn *probeConn) {
 	if first := m.sizes[0]; time.Since(first.at) >= growthAfter {
 		h.add(h.measured(Check{Name: CheckGrowth}, float64(bytes-first.bytes)*day/time.Since(first.at).Seconds(), "bytes/day"))
 	}
+}
+
+// askDisk is no detail: a disk fills within seconds, and the question costs nothing.
+func (h *probing) askDisk() {
 	if file := h.db.file.knownPath(); file != "" {
 		start := time.Now()
 		if free, err := diskfree.At(filepath.Dir(file)); err == nil {
