@@ -383,3 +383,16 @@ func TestWritesFile(t *testing.T) {
 		}
 	}
 }
+
+// TestMySQLBrokenTrigger: the hint for a server whose cache has a broken trigger.
+func TestMySQLBrokenTrigger(t *testing.T) {
+	t.Parallel()
+	d := &mysqlDialect{}
+	err := &mysql.MySQLError{Number: 1064, Message: "Trigger 'audit' has an error in its body: 'You have an error in your SQL syntax'"}
+	if hint := d.Hint(err); !strings.Contains(hint, "FLUSH TABLES") {
+		t.Errorf("the hint is %q", hint)
+	}
+	if hint := d.Hint(&mysql.MySQLError{Number: 1064, Message: "You have an error in your SQL syntax"}); strings.Contains(hint, "FLUSH") {
+		t.Errorf("of any other error: %q", hint)
+	}
+}
