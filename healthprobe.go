@@ -78,9 +78,9 @@ func (p *prober) answer(ctx context.Context) *answer {
 		return a
 	}
 	for {
-		flight, news := p.begin()
-		if news != nil {
-			p.db.tellHealth(*news, 0)
+		flight, tell := p.begin()
+		if tell != nil {
+			tell()
 		}
 		select {
 		case <-flight:
@@ -109,8 +109,8 @@ func (p *prober) stale(ctx context.Context) *answer {
 }
 
 // begin starts a probe, or joins the one under way. What it returns is closed when
-// there is an answer; news is one that was given without a probe.
-func (p *prober) begin() (flight <-chan struct{}, news *Health) {
+// there is an answer; tell is to be called if one was given without a probe.
+func (p *prober) begin() (flight <-chan struct{}, tell func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.flight != nil {
@@ -126,12 +126,12 @@ func (p *prober) begin() (flight <-chan struct{}, news *Health) {
 		if p.closed {
 			err = errClosed
 		}
-		h := p.publish(p.silent(err))
+		h, say := p.publish(p.silent(err))
 		close(done)
 		if p.closed {
 			return done, nil // nobody wants to know any more
 		}
-		return done, &h
+		return done, func() { say(); p.db.tellHealth(h, 0) }
 	}
 	p.flight = done
 	p.running.Add(1)
@@ -170,9 +170,10 @@ func (p *prober) fly(done chan struct{}) {
 	p.mu.Lock()
 	p.stuck = hung && len(result) == 0
 	p.flight = nil
-	h = p.publish(h)
+	h, say := p.publish(h)
 	close(done)
 	p.mu.Unlock()
+	say()
 	p.db.tellHealth(h, took)
 }
 
@@ -197,17 +198,17 @@ func (p *prober) silent(err error) Health {
 }
 
 // publish makes an answer everybody's, and returns it. It is called with the mutex
-// held.
-func (p *prober) publish(h Health) Health {
+// held; say is to be called without it, for nobody knows how long a log takes.
+func (p *prober) publish(h Health) (_ Health, say func()) {
 	p.settle.ready(&h, p.opts)
-	p.say(&h)
+	say = p.news(&h)
 	a := &answer{health: h, bodies: newBodies(&h), late: p.late}
 	if !p.late {
 		a.until = time.Now().Add(p.opts.Interval)
 	}
 	p.late = false
 	p.last.Store(a)
-	return h
+	return h, say
 }
 
 // expire makes the next caller ask anew: this process has just changed what there
@@ -221,8 +222,9 @@ func (p *prober) expire() {
 	}
 }
 
-// say tells the log what has changed, and from time to time what has not.
-func (p *prober) say(h *Health) {
+// news tells the log what has changed, and from time to time what has not, when
+// what it returns is called.
+func (p *prober) news(h *Health) (say func()) {
 	worst := h.worst()
 	now := h.Status
 	if worst != nil {
@@ -233,21 +235,21 @@ func (p *prober) say(h *Health) {
 		if p.said == "" {
 			p.said = now
 		}
-		return
+		return func() {}
 	}
 	p.said, p.saidAt = now, time.Now()
 	attrs := []slog.Attr{slog.Bool("ready", h.Ready)}
 	if worst != nil { // the words of the server are for the log; they have no credentials
 		attrs = append(attrs, slog.String("check", worst.Name), slog.String("class", string(worst.Class)), slog.String("error", cmp.Or(worst.Output, publicError(worst))))
 	}
+	level, message := slog.LevelInfo, "the database is healthy again"
 	switch {
 	case h.Status != StatusHealthy:
-		p.db.log.LogAttrs(p.ctx, slog.LevelWarn, "the database is unhealthy", attrs...)
+		level, message = slog.LevelWarn, "the database is unhealthy"
 	case worst != nil:
-		p.db.log.LogAttrs(p.ctx, slog.LevelWarn, "the database is healthy, with a reservation", attrs...)
-	default:
-		p.db.log.LogAttrs(p.ctx, slog.LevelInfo, "the database is healthy again", attrs...)
+		level, message = slog.LevelWarn, "the database is healthy, with a reservation"
 	}
+	return func() { p.db.log.LogAttrs(p.ctx, level, message, attrs...) }
 }
 
 // settling keeps a process ready through a blink of its database.

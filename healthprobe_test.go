@@ -1,8 +1,10 @@
 package tldwdb
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -109,6 +111,24 @@ func TestHealthWordsOfAFailure(t *testing.T) {
 		if unknown == seen || !strings.Contains(unknown, "could not be made") {
 			t.Errorf("%s: %q, and %q when it could not be asked", name, seen, unknown)
 		}
+	}
+}
+
+// A log that takes its time, or asks for the health itself, holds up nobody who
+// asks.
+func TestHealthLogHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	var db *DB
+	asked := make(chan Health, 100)
+	db = openDB(t, Config{URL: sqliteURL(t), Health: HealthOptions{Interval: time.Millisecond, Tables: []string{"missing"}},
+		Logger: slog.New(logFunc(func(ctx context.Context, r slog.Record) {
+			if r.Message == "the database is unhealthy" {
+				asked <- db.Health(ctx)
+			}
+		}))})
+	db.Health(t.Context())
+	if h := <-asked; h.Status != StatusUnhealthy {
+		t.Errorf("%+v", h)
 	}
 }
 

@@ -83,7 +83,17 @@ func (q *queryLog) see(ctx context.Context, call sqltap.Call, info QueryInfo) {
 
 func (q *queryLog) seeSlow(ctx context.Context, call sqltap.Call, info QueryInfo) {
 	fingerprint := sqltap.Fingerprint(q.dialect, call.Text)
-	key := call.Operation + " " + fingerprint
+	times := q.countSlow(call.Operation + " " + fingerprint)
+	if times == 0 {
+		return
+	}
+	q.log.LogAttrs(ctx, slog.LevelWarn, "slow query", slog.String("pool", info.Pool), slog.String("operation", call.Operation), slog.String("fingerprint", fingerprint),
+		slog.Duration("took", call.Took.Round(time.Microsecond)), slog.Duration("limit", q.limit), slog.Int("times", times), slog.String("class", string(info.Class)))
+}
+
+// countSlow returns how often a kind of query was slow since it was told last, or 0
+// when it is not to be told again yet.
+func (q *queryLog) countSlow(key string) (times int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := q.now()
@@ -97,43 +107,58 @@ func (q *queryLog) seeSlow(ctx context.Context, call sqltap.Call, info QueryInfo
 	}
 	s.since++
 	if !s.told.IsZero() && now.Sub(s.told) < slowEvery {
-		return
+		return 0
 	}
-	q.log.LogAttrs(ctx, slog.LevelWarn, "slow query", slog.String("pool", info.Pool), slog.String("operation", call.Operation), slog.String("fingerprint", fingerprint),
-		slog.Duration("took", call.Took.Round(time.Microsecond)), slog.Duration("limit", q.limit), slog.Int("times", s.since), slog.String("class", string(info.Class)))
+	times = s.since
 	s.told, s.since = now, 0
+	return times
 }
 
 func (q *queryLog) seeFailed(ctx context.Context, call sqltap.Call, info QueryInfo) {
+	if say := q.countFailed(call, info); say != nil {
+		say(ctx)
+	}
+}
+
+// countFailed returns what the log is to be told, if anything. Nothing is logged
+// while the mutex is held: a log may take its time, and may be in this database.
+func (q *queryLog) countFailed(call sqltap.Call, info QueryInfo) (say func(context.Context)) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if now := q.now(); now.Sub(q.began) >= riseWindow {
-		q.judge(ctx)
+		say = q.judge()
 		q.began, q.before, q.failed = now, q.calls.Load()-1, 0 // this call belongs to the new window
 		clear(q.classes)
 	}
 	q.failed++
 	q.classes[info.Class]++
 	q.last = call
+	return say
 }
 
 // judge looks at a window that has ended. It may have lasted for longer than
 // riseWindow, since only a failure ends it: nobody waits for one with a timer.
-func (q *queryLog) judge(ctx context.Context) {
+func (q *queryLog) judge() (say func(context.Context)) {
 	calls := q.calls.Load() - q.before - 1
 	share := float64(q.failed) / float64(max(calls, 1))
 	limit := max(riseShare, riseFactor*q.usual)
 	switch {
 	case q.high && share < limit:
 		q.high = false
-		q.log.LogAttrs(ctx, slog.LevelInfo, "no more queries fail than usual", slog.Float64("share", share), slog.Float64("usual", q.usual))
+		attrs := []slog.Attr{slog.Float64("share", share), slog.Float64("usual", q.usual)}
+		return func(ctx context.Context) {
+			q.log.LogAttrs(ctx, slog.LevelInfo, "no more queries fail than usual", attrs...)
+		}
 	case !q.high && q.failed >= riseLeast && share >= limit:
 		q.high = true
 		most := slices.MaxFunc(slices.Sorted(maps.Keys(q.classes)), func(a, b ErrorClass) int { return cmp.Compare(q.classes[a], q.classes[b]) })
-		q.log.LogAttrs(ctx, slog.LevelWarn, "more queries fail than usual", slog.Int64("failed", q.failed), slog.Int64("calls", calls),
-			slog.Float64("share", share), slog.Float64("usual", q.usual), slog.String("class", string(most)), slog.String("operation", q.last.Operation),
-			slog.String("fingerprint", sqltap.Fingerprint(q.dialect, q.last.Text)))
+		attrs := []slog.Attr{slog.Int64("failed", q.failed), slog.Int64("calls", calls), slog.Float64("share", share), slog.Float64("usual", q.usual),
+			slog.String("class", string(most)), slog.String("operation", q.last.Operation), slog.String("fingerprint", sqltap.Fingerprint(q.dialect, q.last.Text))}
+		return func(ctx context.Context) {
+			q.log.LogAttrs(ctx, slog.LevelWarn, "more queries fail than usual", attrs...)
+		}
 	case !q.high && calls >= usualCalls:
 		q.usual += usualWeight * (share - q.usual)
 	}
+	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -55,6 +56,37 @@ func TestSlowQueriesAreToldOnceAMinute(t *testing.T) {
 	}
 	if len(q.slow) > slowKinds {
 		t.Errorf("%d fingerprints are remembered", len(q.slow))
+	}
+}
+
+// logFunc is a log that asks the database before it writes, or anything else.
+type logFunc func(context.Context, slog.Record)
+
+func (logFunc) Enabled(context.Context, slog.Level) bool { return true }
+func (f logFunc) Handle(ctx context.Context, r slog.Record) error {
+	f(ctx, r)
+	return nil
+}
+func (f logFunc) WithAttrs([]slog.Attr) slog.Handler { return f }
+func (f logFunc) WithGroup(string) slog.Handler      { return f }
+
+// Nothing is locked while the log is told: it may be in this database, where its own query
+// is slow, or fails.
+func TestTheLogMayAskTheDatabase(t *testing.T) {
+	t.Parallel()
+	var q *queryLog
+	var told []string
+	asks := func(ctx context.Context, r slog.Record) {
+		told = append(told, r.Message)
+		q.see(ctx, sqltap.Call{Operation: sqltap.Exec, Text: "INSERT INTO log VALUES (1)"}, QueryInfo{Slow: true, Class: "timeout"})
+	}
+	q, pass, _ := queryLogAt(t)
+	q.log = slog.New(logFunc(asks))
+	q.feed(100, "SELECT 1", "timeout")
+	pass(riseWindow)
+	q.feed(1, "SELECT 1", "timeout")
+	if want := []string{"more queries fail than usual", "slow query"}; !slices.Equal(told, want) {
+		t.Errorf("the log was told %q, want %q", told, want)
 	}
 }
 
