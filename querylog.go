@@ -22,7 +22,7 @@ import (
 
 const (
 	slowEvery = time.Minute // how often a fingerprint is told
-	slowKinds = 500         // fingerprints that are remembered
+	slowKinds = 100         // fingerprints that are remembered, and told of in that time
 
 	// A rise is told when in one window at least so many calls, and such a share of
 	// them, have failed, and the share is so many times the usual one.
@@ -100,10 +100,15 @@ func (q *queryLog) countSlow(key string) (times int) {
 	s := q.slow[key]
 	if s == nil {
 		if len(q.slow) >= slowKinds {
-			clear(q.slow) // a program that makes its SQL anew each time
+			maps.DeleteFunc(q.slow, func(_ string, old *slowQuery) bool { return now.Sub(old.told) >= slowEvery })
 		}
-		s = &slowQuery{}
-		q.slow[key] = s
+		if len(q.slow) >= slowKinds {
+			key = "" // a program that makes its SQL anew each time: what is new counts as one
+		}
+		if s = q.slow[key]; s == nil {
+			s = &slowQuery{}
+			q.slow[key] = s
+		}
 	}
 	s.since++
 	if !s.told.IsZero() && now.Sub(s.told) < slowEvery {

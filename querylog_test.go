@@ -51,11 +51,17 @@ func TestSlowQueriesAreToldOnceAMinute(t *testing.T) {
 	if got := said(); !strings.Contains(got, "times=100 ") {
 		t.Errorf("after a minute:\n%s", got)
 	}
+	said()
 	for i := range 5 * slowKinds {
 		slow(fmt.Sprintf("SELECT a%d", i))
 	}
-	if len(q.slow) > slowKinds {
-		t.Errorf("%d fingerprints are remembered", len(q.slow))
+	if lines := strings.Count(said(), "slow query"); len(q.slow) > slowKinds+1 || lines > slowKinds+1 {
+		t.Errorf("%d fingerprints are remembered, and %d lines were written", len(q.slow), lines)
+	}
+	pass(slowEvery)
+	slow("SELECT new")
+	if got := said(); !strings.Contains(got, "new") || len(q.slow) > 2 {
+		t.Errorf("%d fingerprints are remembered after a minute:\n%s", len(q.slow), got)
 	}
 }
 
