@@ -443,6 +443,38 @@ func TestHealthMonitor(t *testing.T) {
 		if strings.Contains(shown(h), "wrong") {
 			t.Errorf("the password is shown:\n%s", shown(h))
 		}
+
+		// Its URL is in a file, and gets another password.
+		file := filepath.Join(t.TempDir(), "url")
+		write := func(password string) {
+			if err := os.WriteFile(file, []byte(urlAs(t, db, monitor, password)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		write("x")
+		fromFile, err := tldwdb.ConfigFromLookup(func(name string) (string, bool) {
+			if name != "TLDWDB_MONITOR_URL_FILE" {
+				return "", false
+			}
+			return file, true
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		fromFile.URL, fromFile.Migrations = db.URL, configFor(db, healthFiles).Migrations
+		fresh(&fromFile)
+		follows, err := tldwdb.Open(t.Context(), fromFile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = follows.Close() }()
+		if isMySQL(db) {
+			execute(t, admin, "ALTER USER "+monitor+" IDENTIFIED BY 'z'")
+		} else {
+			execute(t, admin, "ALTER ROLE "+monitor+" PASSWORD 'z'")
+		}
+		write("z")
+		wantHealth(t, probe(t, follows), tldwdb.StatusHealthy, true, "", "")
 	})
 }
 
