@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
-	"github.com/mattn/go-sqlite3"
 
 	"github.com/tldw/tldwdb"
 	"github.com/tldw/tldwdb/internal/testdb"
@@ -532,21 +531,32 @@ func (f faulty) Connect(ctx context.Context) (driver.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return faultyConn{conn.(*sqlite3.SQLiteConn), f.on}, nil
+	return faultyConn{conn.(wholeConn), f.on}, nil
+}
+
+// wholeConn is what SQLite's connections can do, which are no type of theirs
+// without cgo.
+type wholeConn interface {
+	driver.Conn
+	driver.ConnBeginTx
+	driver.ConnPrepareContext
+	driver.ExecerContext
+	driver.QueryerContext
+	driver.Pinger
 }
 
 type faultyConn struct {
-	*sqlite3.SQLiteConn
+	wholeConn
 	on *atomic.Bool
 }
 
-func (c faultyConn) Raw() driver.Conn { return c.SQLiteConn }
+func (c faultyConn) Raw() driver.Conn { return c.wholeConn }
 
 func (c faultyConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
 	if c.on.Load() {
 		panic("a fault of the driver")
 	}
-	return c.SQLiteConn.QueryContext(ctx, query, args)
+	return c.wholeConn.QueryContext(ctx, query, args)
 }
 
 // Whoever asks for the health must not be able to end the process by it.
