@@ -513,6 +513,57 @@ func TestHealthLocked(t *testing.T) {
 	wantHealth(t, probe(t, d), tldwdb.StatusHealthy, true, "", "")
 }
 
+// Somebody holds the tables for longer than a probe lasts: no session of a probe
+// stays behind to wait for them.
+func TestHealthTablesHeld(t *testing.T) {
+	t.Parallel()
+	testdb.ForEach(t, func(t *testing.T, db *testdb.Database) {
+		if db.Engine == testdb.SQLite {
+			t.Skip("SQLite has no sessions")
+		}
+		d := open(t, db, healthFiles, fresh, func(cfg *tldwdb.Config) {
+			cfg.Application = db.Name()
+			cfg.Health.Timeout = 2 * time.Second
+		})
+		succeed(t, healthySchema)(d.Up(t.Context()))
+		admin := db.AdminDB(t)
+		holder, err := admin.Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		hold, release, sessions := []string{"LOCK TABLES tldwdb_history WRITE"}, "UNLOCK TABLES",
+			"SELECT count(*) FROM information_schema.processlist WHERE db = '"+db.Name()+"' AND command <> 'Sleep' AND info LIKE '%tldwdb_history%' AND id <> connection_id()"
+		if !isMySQL(db) {
+			hold, release = []string{"BEGIN", "LOCK TABLE tldwdb_history"}, "COMMIT"
+			sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = '" + db.Name() + "' AND wait_event_type = 'Lock'"
+		}
+		for _, statement := range hold {
+			if _, err := holder.ExecContext(t.Context(), statement); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 2 {
+			if h := probe(t, d); h.Status != tldwdb.StatusUnhealthy || h.Class != "locked" && h.Class != "timeout" {
+				t.Errorf("%s", shown(h))
+			}
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		for rowsOf(t, admin, sessions) != "0" { // the server ends them in its own time
+			if ctx.Err() != nil {
+				t.Fatal("sessions wait on")
+			}
+		}
+		if _, err := holder.ExecContext(t.Context(), release); err != nil {
+			t.Fatal(err)
+		}
+		if err := holder.Close(); err != nil {
+			t.Error(err)
+		}
+		until(t, d, func(h tldwdb.Health) bool { return h.Status == tldwdb.StatusHealthy })
+	})
+}
+
 // A server that takes no writes for now.
 func TestHealthReadOnly(t *testing.T) {
 	t.Parallel()

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -397,15 +398,22 @@ func (p *prober) reserved() (*sqlx.DB, error) {
 	o.ReconnectWait = 0 // a probe says that the server is away, and does not wait for it
 	o.ConnectTimeout = min(o.ConnectTimeout, p.opts.Timeout)
 	o.BusyTimeout = p.opts.Timeout / 4 // the driver does not end this wait with the context
-	if u.Dialect == dburl.SQLite {
-		u.Params = maps.Clone(u.Params)
-		if u.Params == nil {
-			u.Params = map[string]string{}
-		}
+	u.Params = maps.Clone(u.Params)
+	if u.Params == nil {
+		u.Params = map[string]string{}
+	}
+	switch u.Dialect {
+	case dburl.SQLite:
 		delete(u.Params, "_busy_timeout") // it would go before ours
 		if u.Params["mode"] == "" {
 			u.Params["mode"] = "rw" // a file that is gone is not to be made
 		}
+	case dburl.MySQL:
+		// MySQL does not notice that the client of a statement which waits for a table's
+		// lock has gone, and waits for a year: each probe would leave a session behind
+		// until the server has none for anybody.
+		limit := strconv.Itoa(max(1, int((p.opts.Timeout / 4).Seconds())))
+		u.Params["lock_wait_timeout"], u.Params["innodb_lock_wait_timeout"] = limit, limit
 	}
 	connector, err := dialect.Connector(u, o)
 	if err != nil {
