@@ -102,9 +102,14 @@ func (d detailBody) MarshalJSON() ([]byte, error) {
 		}
 		var b bytes.Buffer
 		b.Write(text[:len(text)-1])
+		said := map[string]bool{}
 		for _, name := range slices.Sorted(maps.Keys(counts)) {
-			_, table := splitTable(name)
-			fmt.Fprintf(&b, ",%q:%d", table+"_count", counts[name])
+			_, key := splitTable(name)
+			if said[key] { // a table of that name in another schema
+				key = strings.ReplaceAll(name, ".", "_")
+			}
+			said[key] = true
+			fmt.Fprintf(&b, ",%q:%d", key+"_count", counts[name])
 		}
 		b.WriteByte('}')
 		return b.Bytes(), nil

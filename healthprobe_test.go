@@ -2,6 +2,7 @@ package tldwdb
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -111,6 +112,18 @@ func TestHealthWordsOfAFailure(t *testing.T) {
 		if unknown == seen || !strings.Contains(unknown, "could not be made") {
 			t.Errorf("%s: %q, and %q when it could not be asked", name, seen, unknown)
 		}
+	}
+}
+
+// Two tables may have one name, in two schemas.
+func TestHealthCountsOfOneName(t *testing.T) {
+	t.Parallel()
+	text, err := json.Marshal(detailBody{&Health{Counts: map[string]int64{"a.note": 1, "b.note": 2, "tag": 3}}, true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := `"note_count":1,"b_note_count":2,"tag_count":3}`; !strings.HasSuffix(string(text), want) {
+		t.Errorf("%s\nshould end in %s", text, want)
 	}
 }
 
