@@ -137,11 +137,8 @@ func (h *probing) askHistory(ctx context.Context, conn *probeConn) *history {
 	if err == nil {
 		st := store{d: h.db.dialect, table: h.db.dialect.Qualify("", h.db.cfg.Table), set: h.db.cfg.Set}
 		hist, err = st.read(ctx, conn)
-		if conn.monitor && dialect.FaultOf(err) == dialect.FaultPermission {
-			if other, borrowErr := h.borrow(ctx); borrowErr == nil {
-				hist, err = st.read(ctx, other)
-				_ = other.Close()
-			}
+		if conn.monitor && (dialect.FaultOf(err) == dialect.FaultPermission || err == nil && len(hist.rows) == 0) {
+			hist, err = h.historyByPool(ctx, &st, hist, err)
 		}
 	}
 	c.Latency = time.Since(start)
@@ -200,6 +197,22 @@ func splitTable(name string) (schema, table string) {
 		return schema, table
 	}
 	return "", name
+}
+
+// historyByPool reads the history by the application's pool where the monitor's
+// account may not, or sees none: it may have been led to another database.
+func (h *probing) historyByPool(ctx context.Context, st *store, hist *history, err error) (*history, error) {
+	pooled, borrowErr := h.borrow(ctx)
+	if borrowErr != nil {
+		return hist, err
+	}
+	there, readErr := st.read(ctx, pooled)
+	_ = pooled.Close()
+	if err == nil && readErr == nil && len(there.rows) > 0 {
+		h.add(Check{Name: CheckMonitor, Status: CheckWarn, Time: time.Now(), said: "the monitoring account sees another database, or no history",
+			Output: "Config.MonitorURL sees no history, and Config.URL does: do both lead to the same database?"})
+	}
+	return there, readErr
 }
 
 // askTables looks whether the tables are there and may be read. The monitor's

@@ -390,6 +390,23 @@ func TestHealthRightsRevoked(t *testing.T) {
 	})
 }
 
+// A monitor that was led to another database does not say of this one that its
+// schema is missing.
+func TestHealthMonitorElsewhere(t *testing.T) {
+	t.Parallel()
+	testdb.ForEach(t, func(t *testing.T, db *testdb.Database) {
+		if db.Engine == testdb.SQLite {
+			t.Skip("SQLite has no accounts")
+		}
+		d := open(t, db, healthFiles, fresh, func(cfg *tldwdb.Config) { cfg.MonitorURL = testdb.New(t, db.Engine).URL })
+		succeed(t, healthySchema)(d.Up(t.Context()))
+		h := probe(t, d)
+		if c := h.Check(tldwdb.CheckMonitor); !h.Ready || !h.Degraded || c == nil || c.Status != tldwdb.CheckWarn || !strings.Contains(c.Output, "MonitorURL") {
+			t.Errorf("a monitor that was led elsewhere:\n%s", shown(h))
+		}
+	})
+}
+
 // The monitoring account needs no right to read a row of a user, and one that is
 // refused takes no process out of service.
 func TestHealthMonitor(t *testing.T) {

@@ -303,7 +303,7 @@ func (b *body) write(w http.ResponseWriter, req *http.Request) {
 func prefersHealthJSON(accept []string) bool {
 	named := false
 	for _, line := range accept { // most requests name neither
-		named = named || strings.Contains(line, "health+json")
+		named = named || strings.Contains(strings.ToLower(line), "health+json")
 	}
 	if !named {
 		return false
