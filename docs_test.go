@@ -1068,15 +1068,14 @@ func failedOver(t *testing.T, bin string) {
 	p := newPair(t)
 	proxy, through := wiretap.Through(t, p.URL)
 	var kill sync.Once
-	proxy.SetHook(func(w wiretap.Turn) wiretap.Verdict {
-		if strings.Contains(w.Statement, "ADD COLUMN body") {
+	proxy.Tell(func(statement string) {
+		if strings.Contains(statement, "ADD COLUMN body") {
 			kill.Do(func() {
 				if err := p.primary.Kill(); err != nil {
 					t.Error(err)
 				}
 			})
 		}
-		return wiretap.Pass
 	})
 	before, after := operator(t, situation(t, "failover"), "promote")
 	env := append(runbookEnv(bin, through, p.Name()), "BOTH_URL="+p.both(t))

@@ -243,14 +243,14 @@ func (p *prober) news(h *Health) (say func()) {
 	if worst != nil { // the words of the server are for the log; they have no credentials
 		attrs = append(attrs, slog.String("check", worst.Name), slog.String("class", string(worst.Class)), slog.String("error", cmp.Or(worst.Output, publicError(worst))))
 	}
-	level, message := slog.LevelInfo, "the database is healthy again"
+	log := p.db.log
 	switch {
 	case h.Status != StatusHealthy:
-		level, message = slog.LevelWarn, "the database is unhealthy"
+		return func() { log.LogAttrs(p.ctx, slog.LevelWarn, "the database is unhealthy", attrs...) }
 	case worst != nil:
-		level, message = slog.LevelWarn, "the database is healthy, with a reservation"
+		return func() { log.LogAttrs(p.ctx, slog.LevelWarn, "the database is healthy, with a reservation", attrs...) }
 	}
-	return func() { p.db.log.LogAttrs(p.ctx, level, message, attrs...) }
+	return func() { log.LogAttrs(p.ctx, slog.LevelInfo, "the database is healthy again", attrs...) }
 }
 
 // settling keeps a process ready through a blink of its database.

@@ -92,6 +92,7 @@ type Proxy struct {
 	statements []string
 	latency    time.Duration
 	hook       func(Turn) Verdict
+	told       func(statement string)
 	open       map[net.Conn]struct{}
 	closed     bool
 }
@@ -165,6 +166,14 @@ func (p *Proxy) SetLatency(d time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.latency = d
+}
+
+// Tell makes the proxy call f with the text of each statement before the server sees
+// it, also of those that come behind another in one turn.
+func (p *Proxy) Tell(f func(statement string)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.told = f
 }
 
 // SetHook asks f from now on, before each turn, what is to become of it. f may be called from
@@ -316,11 +325,15 @@ func (s *session) turn(statement string) error {
 	return nil
 }
 
-// note keeps a statement's text.
+// note keeps a statement's text, and tells whoever wants to know.
 func (s *session) note(statement string) {
 	s.proxy.mu.Lock()
-	defer s.proxy.mu.Unlock()
 	s.proxy.statements = append(s.proxy.statements, statement)
+	told := s.proxy.told
+	s.proxy.mu.Unlock()
+	if told != nil {
+		told(statement)
+	}
 }
 
 // answer is called before bytes of the server go to the client. ready ends the start-up.
