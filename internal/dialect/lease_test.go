@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"strings"
 	"testing"
 	"time"
 
@@ -223,7 +224,8 @@ func TestLeaseUnsettledInherited(t *testing.T) {
 		if a.Unsettled() || !b.Unsettled() || !c.Unsettled() {
 			t.Errorf("unsettled: a %v, b %v, c %v", a.Unsettled(), b.Unsettled(), c.Unsettled())
 		}
-		if err := b.conn.PingContext(t.Context()); err == nil {
+		// A pooler gives a client whose session was ended another one.
+		if err := b.conn.PingContext(t.Context()); err == nil && !strings.HasSuffix(t.Name(), "/pgbouncer") {
 			t.Error("the session of b was not ended")
 		}
 		got, err := c.Unlock(t.Context(), c.conn)
