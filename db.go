@@ -225,9 +225,10 @@ func (db *DB) Acquire(ctx context.Context) (*sqlx.Conn, error) {
 	defer cancel()
 	start := time.Now()
 	conn, err := db.pool.Connx(wait)
-	for errors.Is(err, driver.ErrBadConn) && wait.Err() == nil {
-		// A pool that is full hands on connections whose query was cancelled, and
-		// database/sql gives up after three that turn out to be closed.
+	// A pool that is full hands on connections whose query was cancelled, and
+	// database/sql gives up after three that turn out to be closed. There are no more
+	// of them than connections: a server that breaks new ones is not asked for ever.
+	for left := db.pool.Stats().MaxOpenConnections; left > 0 && errors.Is(err, driver.ErrBadConn) && wait.Err() == nil; left-- {
 		conn, err = db.pool.Connx(wait)
 	}
 	switch {
