@@ -12,8 +12,8 @@ import (
 // This file takes a database over whose schema something else has made: it
 // makes the same schema from the migrations on a scratch database, and compares.
 
-// Verification says how [DB.BaselineVerified] compares a database with what the
-// migrations make. The zero value compares everything, on a scratch database
+// Verification says how [DB.BaselineVerified] and [DB.Drift] compare a database with
+// what the migrations make. The zero value compares everything, on a scratch database
 // that is made and dropped again.
 type Verification struct {
 	// ScratchURL names a database on which the migrations are run to see what they
@@ -39,9 +39,9 @@ type Verification struct {
 	// would put values into the wrong columns.
 	AnyColumnOrder bool
 
-	// Force writes the baseline although the database differs. The differences are
-	// kept in the history, as the Error of the version's [MigrationStatus], and
-	// returned in [Result.Accepted].
+	// Force is for BaselineVerified alone. It writes the baseline although the
+	// database differs. The differences are kept in the history, as the Error of the
+	// version's [MigrationStatus], and returned in [Result.Accepted].
 	Force bool
 }
 
@@ -116,7 +116,7 @@ func (db *DB) baselineVerified(ctx context.Context, version int64, v Verificatio
 	if err := db.mayBaseline(ctx, version); err != nil {
 		return &Result{}, err
 	}
-	want, repeatable, err := db.replay(ctx, version, v)
+	want, repeatable, err := db.replay(ctx, func(m *migration) bool { return !m.id.Repeatable && m.id.Version <= version }, v)
 	if err != nil {
 		return &Result{}, ended(ctx, err)
 	}

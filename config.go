@@ -394,6 +394,9 @@ func ConfigFromLookup(lookup func(string) (string, bool)) (Config, error) {
 			Timeout:  e.duration("TLDWDB_HEALTH_TIMEOUT", false),
 			Tables:   e.list("TLDWDB_HEALTH_TABLES"),
 			Counts:   e.list("TLDWDB_HEALTH_COUNTS"),
+
+			DriftEvery:  e.duration("TLDWDB_HEALTH_DRIFT_EVERY", false),
+			DriftIgnore: e.list("TLDWDB_HEALTH_DRIFT_IGNORE"),
 		},
 	}
 	cfg.URL, cfg.urlFrom = e.database(cfg.Environment)

@@ -20,6 +20,9 @@ type core struct {
 
 	mu     sync.Mutex
 	loaded *source // nil until it was loaded without an error
+
+	replaying  chan struct{} // holds a token while migrations are replayed
+	lastReplay *replay       // belongs to whose token that is
 }
 
 func newCore(cfg Config, dialectName string, native bool) (*core, error) {
@@ -34,7 +37,7 @@ func newCore(cfg Config, dialectName string, native bool) (*core, error) {
 	if cfg.Set != defaultSet { // several share a database, and perhaps a log
 		log = log.With(slog.String("set", cfg.Set))
 	}
-	return &core{dialect: d, log: log}, nil
+	return &core{dialect: d, log: log, replaying: make(chan struct{}, 1)}, nil
 }
 
 // source loads the migration files, once: a failure is not kept, for the files

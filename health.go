@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/tldw/tldwdb/internal/catalog"
 )
 
 // The names of the checks of [Health]. Those of the database are asked in this
@@ -29,7 +31,7 @@ const (
 	CheckDisk        = "disk"         // SQLite: bytes free where the file is
 	CheckReplication = "replication"  // seconds behind the server that this one follows, or of the slowest that follows it
 	CheckCertificate = "certificate"  // seconds until a certificate of the connection ends, the server's or this side's
-	CheckDrift       = "drift"        // differences that HealthOptions.Drift found
+	CheckDrift       = "drift"        // differences that [DB.Drift] found; only listed with HealthOptions.DriftEvery
 	CheckBackup      = "backup"       // seconds since the last good backup
 	CheckRestoreTest = "restore_test" // seconds since a backup was last restored on trial
 )
@@ -79,7 +81,7 @@ type HealthOptions struct {
 	Timeout time.Duration
 
 	// DetailInterval is the same as Interval for what costs more or changes slowly:
-	// counts, size, replication, certificate, drift, backup. Default: 30 seconds.
+	// counts, size, replication, certificate, backup. Default: 30 seconds.
 	DetailInterval time.Duration
 
 	// Tables are the tables that have to be there, with a schema or without.
@@ -119,12 +121,17 @@ type HealthOptions struct {
 	// what is rolled back may never reach it. At least a minute. Default: never.
 	DeepWrite time.Duration
 
-	// Drift says in how many points the schema is not what it should be. It is
-	// called once in DetailInterval, never twice at a time. Default: not asked.
-	Drift func(context.Context) (int, error)
+	// DriftEvery is how often the schema is compared with what the applied
+	// migrations make, by [DB.Drift]. The first time, and when another migration was
+	// applied, they run on a scratch database, which the account has to be allowed to
+	// make. One process of a service is enough to ask. Default: never.
+	DriftEvery time.Duration
 
-	// Backup says when there was a backup last. It is called as Drift is.
-	// Default: not asked.
+	// DriftIgnore lists objects that are not compared, as [Verification].Ignore does.
+	DriftIgnore []string
+
+	// Backup says when there was a backup last. It is called once in
+	// DetailInterval, never twice at a time. Default: not asked.
 	Backup func(context.Context) (BackupState, error)
 
 	// Authorized says whether a request may see the details: every check with what
@@ -164,6 +171,7 @@ func (o HealthOptions) normalize() (HealthOptions, error) {
 		{"Timeout", &o.Timeout, defaultHealthTimeout, 10 * time.Millisecond},
 		{"DetailInterval", &o.DetailInterval, defaultDetailInterval, time.Millisecond},
 		{"DeepWrite", &o.DeepWrite, 0, time.Minute},
+		{"DriftEvery (TLDWDB_HEALTH_DRIFT_EVERY)", &o.DriftEvery, 0, time.Millisecond},
 	} {
 		if *d.field == 0 {
 			*d.field = d.unset
@@ -183,6 +191,9 @@ func (o HealthOptions) normalize() (HealthOptions, error) {
 	}
 	if o.ExactCountLimit == 0 {
 		o.ExactCountLimit = defaultExactCountLimit
+	}
+	if err := (catalog.Options{Ignore: o.DriftIgnore}).Check(); err != nil {
+		failf("DriftIgnore (TLDWDB_HEALTH_DRIFT_IGNORE): %w", err)
 	}
 	for _, list := range []struct {
 		field  string

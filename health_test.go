@@ -92,7 +92,6 @@ func TestHealth(t *testing.T) {
 	t.Parallel()
 	testdb.ForEach(t, func(t *testing.T, db *testdb.Database) {
 		d := open(t, db, healthFiles, fresh, func(cfg *tldwdb.Config) {
-			cfg.Health.Drift = func(context.Context) (int, error) { return 0, nil }
 			cfg.Health.Backup = func(context.Context) (tldwdb.BackupState, error) {
 				return tldwdb.BackupState{LastGood: time.Now().Add(-time.Hour), LastRestoreTest: time.Now().Add(-48 * time.Hour)}, nil
 			}
@@ -114,7 +113,7 @@ func TestHealth(t *testing.T) {
 				t.Errorf("%s was asked by %+v, want %s", name, c, want)
 			}
 		}
-		for _, name := range []string{tldwdb.CheckRoundTrip, tldwdb.CheckSize, tldwdb.CheckPool, tldwdb.CheckPoolWait, tldwdb.CheckDrift, tldwdb.CheckBackup, tldwdb.CheckRestoreTest} {
+		for _, name := range []string{tldwdb.CheckRoundTrip, tldwdb.CheckSize, tldwdb.CheckPool, tldwdb.CheckPoolWait, tldwdb.CheckBackup, tldwdb.CheckRestoreTest} {
 			if c := h.Check(name); c == nil || c.Status != tldwdb.CheckPass || c.Unit == "" || c.Time.IsZero() {
 				t.Errorf("%s: %+v", name, c)
 			}
@@ -332,10 +331,10 @@ func TestHealthCallerLeaves(t *testing.T) {
 	d := open(t, db, healthFiles, fresh, func(cfg *tldwdb.Config) {
 		cfg.Health.Timeout = time.Minute
 		once := sync.OnceFunc(func() { close(entered) })
-		cfg.Health.Drift = func(context.Context) (int, error) {
+		cfg.Health.Backup = func(context.Context) (tldwdb.BackupState, error) {
 			once()
 			<-leave
-			return 0, nil
+			return tldwdb.BackupState{LastGood: time.Now(), LastRestoreTest: time.Now()}, nil
 		}
 	})
 	succeed(t, "up 0001_user, up 0002_media; 0 → 2")(d.Up(t.Context()))
@@ -363,20 +362,19 @@ func TestHealthProgramFunctions(t *testing.T) {
 	release := make(chan struct{})
 	d := open(t, db, healthFiles, fresh, func(cfg *tldwdb.Config) {
 		cfg.Health.DetailInterval = time.Hour
-		cfg.Health.Drift = func(context.Context) (int, error) {
+		cfg.Health.Backup = func(context.Context) (tldwdb.BackupState, error) {
 			<-release
-			return 3, nil
+			return tldwdb.BackupState{LastGood: time.Now()}, nil
 		}
-		cfg.Health.Backup = func(context.Context) (tldwdb.BackupState, error) { panic("boom") }
 	})
 	succeed(t, "up 0001_user, up 0002_media; 0 → 2")(d.Up(t.Context()))
-	h := probe(t, d)
-	wantHealth(t, h, tldwdb.StatusHealthy, true, tldwdb.CheckBackup, "other")
-	if c := h.Check(tldwdb.CheckDrift); c == nil || c.Status != tldwdb.CheckWarn || c.Observed != 0 {
-		t.Errorf("drift: %+v", c)
-	}
+	wantHealth(t, probe(t, d), tldwdb.StatusHealthy, true, tldwdb.CheckBackup, "other")
+	panics := open(t, db, healthFiles, fresh, func(cfg *tldwdb.Config) {
+		cfg.Health.Backup = func(context.Context) (tldwdb.BackupState, error) { panic("boom") }
+	})
+	wantHealth(t, probe(t, panics), tldwdb.StatusHealthy, true, tldwdb.CheckBackup, "other")
 	close(release)
-	for probe(t, d).Check(tldwdb.CheckDrift).Observed != 3 {
+	for probe(t, d).Check(tldwdb.CheckBackup).Status != tldwdb.CheckPass {
 		if t.Context().Err() != nil {
 			t.Fatal("what the function returned in the end is not told")
 		}

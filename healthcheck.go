@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tldw/tldwdb/internal/catalog"
 	"github.com/tldw/tldwdb/internal/dialect"
 	"github.com/tldw/tldwdb/internal/diskfree"
 )
@@ -541,23 +542,50 @@ func (h *probing) askPool(ctx context.Context) {
 	h.add(h.measured(wait, milliseconds(wait.Latency), wait.Unit))
 }
 
-// askProgram asks what only the program that uses this package knows.
+// driftLimit is how long the migrations may run on a scratch database.
+const driftLimit = 10 * time.Minute
+
+// askDrift asks whether the schema is what the migrations make. Nothing is said
+// while that is being found out for the first time, and where the history check
+// has the reason why nobody can.
+func (h *probing) askDrift(ctx context.Context) {
+	if h.opts.DriftEvery == 0 || !h.Connection || h.Activity != nil {
+		return
+	}
+	// A migration that is applied behind a newer one puts its columns behind that one's.
+	v := Verification{Ignore: h.opts.DriftIgnore, AnyColumnOrder: h.db.cfg.OutOfOrder}
+	said := h.drift.ask(ctx, h.prober, asking[[]Difference]{h.opts.DriftEvery, driftLimit, func(ctx context.Context) ([]Difference, error) {
+		return h.db.Drift(ctx, v)
+	}})
+	c := Check{Name: CheckDrift, Latency: said.took, Time: said.at, Unit: "differences"}
+	switch {
+	case errors.Is(said.err, errNotYet) && said.took < driftLimit, errors.Is(said.err, ErrHalfApplied), errors.As(said.err, new(*HistoryError)):
+	case said.err != nil:
+		c = h.warned(c, said.err)
+		if hint := Hint(said.err); hint != "" {
+			c.Output = shorten(c.Output+"; "+hint, 500)
+		}
+		h.add(c)
+	default:
+		texts := make([]string, len(said.value))
+		for i, d := range said.value {
+			texts[i] = catalog.Difference(d).Summary()
+		}
+		c.Output = shorten(strings.Join(texts, "; "), 500)
+		h.add(h.measured(c, float64(len(texts)), c.Unit))
+	}
+}
+
+// askProgram asks what takes its time, beside the probe: the comparison of the
+// schema, and what only the program that uses this package knows.
 func (h *probing) askProgram(ctx context.Context) {
 	limited, cancel := context.WithTimeout(ctx, h.opts.Timeout/4)
 	defer cancel()
-	if h.opts.Drift != nil && h.Connection && h.Activity == nil {
-		said := h.drift.ask(limited, h.prober, h.opts.Drift)
-		c := Check{Name: CheckDrift, Latency: said.took, Time: said.at, Unit: "differences"}
-		if said.err != nil {
-			h.add(h.warned(c, said.err))
-		} else {
-			h.add(h.measured(c, float64(said.value), c.Unit))
-		}
-	}
+	h.askDrift(limited)
 	if h.opts.Backup == nil {
 		return
 	}
-	said := h.backup.ask(limited, h.prober, h.opts.Backup)
+	said := h.backup.ask(limited, h.prober, asking[BackupState]{h.opts.DetailInterval, max(h.opts.Timeout, h.opts.DetailInterval), h.opts.Backup})
 	for _, b := range []struct {
 		name string
 		at   time.Time

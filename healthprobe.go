@@ -55,7 +55,7 @@ type prober struct {
 	settle settling
 	said   string    // what the log was told last
 	saidAt time.Time // and when
-	drift  aside[int]
+	drift  aside[[]Difference]
 	backup aside[BackupState]
 }
 
@@ -429,8 +429,15 @@ func (p *prober) reserved() (*sqlx.DB, error) {
 	return p.own, nil
 }
 
-// aside calls a function of the program beside the probe, which cannot be made to
-// wait for it: once at a time, and seldom.
+// asking is a function to call beside a probe.
+type asking[T any] struct {
+	every time.Duration // how often at most
+	limit time.Duration // how long one call may take
+	call  func(context.Context) (T, error)
+}
+
+// aside calls such a function, for which the probe cannot be made to wait: once at
+// a time, and seldom.
 type aside[T any] struct {
 	mu      sync.Mutex
 	running bool
@@ -438,7 +445,7 @@ type aside[T any] struct {
 	last    told[T]
 }
 
-// told is what a function of the program has said.
+// told is what the function has said.
 type told[T any] struct {
 	value T
 	err   error
@@ -446,23 +453,23 @@ type told[T any] struct {
 	took  time.Duration
 }
 
-// errNotYet means that a function of the program has not returned.
+// errNotYet means that the function has not returned.
 var errNotYet = errors.New("it has not returned yet")
 
 // ask starts the function, if it is time, and waits for it until ctx ends. What it
-// returns later is for the next probe; meanwhile its last word counts, for another
-// DetailInterval.
-func (a *aside[T]) ask(ctx context.Context, p *prober, call func(context.Context) (T, error)) told[T] {
+// returns later is for the next probe; meanwhile its last word counts, until it
+// should be asked again.
+func (a *aside[T]) ask(ctx context.Context, p *prober, q asking[T]) told[T] {
 	a.mu.Lock()
-	if !a.running && (a.last.at.IsZero() || time.Since(a.begun) >= p.opts.DetailInterval) {
+	if !a.running && (a.last.at.IsZero() || time.Since(a.begun) >= q.every) {
 		done := make(chan struct{})
 		a.running, a.begun = true, time.Now()
-		own, cancel := context.WithTimeout(p.ctx, max(p.opts.Timeout, p.opts.DetailInterval))
+		own, cancel := context.WithTimeout(p.ctx, q.limit)
 		p.running.Add(1)
 		go func() {
 			defer p.running.Done()
 			defer cancel()
-			value, err := guarded(own, call)
+			value, err := guarded(own, q.call)
 			a.mu.Lock()
 			defer a.mu.Unlock()
 			a.running, a.last = false, told[T]{value: value, err: err, at: time.Now(), took: time.Since(a.begun)}
@@ -476,7 +483,7 @@ func (a *aside[T]) ask(ctx context.Context, p *prober, call func(context.Context
 		a.mu.Lock()
 	}
 	defer a.mu.Unlock()
-	if a.running && (a.last.at.IsZero() || time.Since(a.begun) >= p.opts.DetailInterval) {
+	if a.running && (a.last.at.IsZero() || time.Since(a.begun) >= q.every) {
 		return told[T]{err: errNotYet, at: a.begun, took: time.Since(a.begun)}
 	}
 	return a.last

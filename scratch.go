@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -46,9 +47,9 @@ type scratch struct {
 	own    bool     // made by us, beside the database that it stands in for
 }
 
-// replay runs the migrations up to version on a scratch database, and describes
-// what they make. repeatable names what only the repeatable ones make.
-func (db *DB) replay(ctx context.Context, version int64, v Verification) (want catalog.Catalog, repeatable []catalog.Difference, err error) {
+// replay runs the migrations that keep accepts on a scratch database, and describes
+// what they make. left names what only repeatable ones make that it does not accept.
+func (db *DB) replay(ctx context.Context, keep func(*migration) bool, v Verification) (want catalog.Catalog, left []catalog.Difference, err error) {
 	options := db.comparing(v)
 	if err := options.Check(); err != nil {
 		return nil, nil, fmt.Errorf("Verification.Ignore: %w", err)
@@ -67,16 +68,14 @@ func (db *DB) replay(ctx context.Context, version int64, v Verification) (want c
 			return nil, nil, withHint(fmt.Errorf("%w: %s is not empty", ErrNoScratch, s.url), "the migrations would run into what is there: name an empty database")
 		}
 	}
-	if want, err = s.migrated(ctx, s.src.versions(version), options); err != nil {
+	if want, err = s.migrated(ctx, s.src.part(keep), options); err != nil {
 		return nil, nil, err
 	}
-	head, _ := s.src.head()
-	versions := s.src.versions(head)
-	if len(versions.migrations) == len(s.src.migrations) {
+	if !slices.ContainsFunc(s.src.migrations, func(m *migration) bool { return m.id.Repeatable && !keep(m) }) {
 		return want, nil, nil
 	}
 	// Repeatable migrations need the newest version below them.
-	before, err := s.migrated(ctx, versions, options)
+	before, err := s.migrated(ctx, s.src.part(func(m *migration) bool { return !m.id.Repeatable || keep(m) }), options)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -87,12 +86,11 @@ func (db *DB) replay(ctx context.Context, version int64, v Verification) (want c
 	return want, catalog.Compare(before, after), nil
 }
 
-// versions is the source without what is above version, and without repeatable
-// migrations.
-func (s *source) versions(version int64) *source {
+// part is the source with what keep accepts.
+func (s *source) part(keep func(*migration) bool) *source {
 	part := &source{fsys: s.fsys}
 	for _, m := range s.migrations {
-		if !m.id.Repeatable && m.id.Version <= version {
+		if keep(m) {
 			part.migrations = append(part.migrations, m)
 		}
 	}
@@ -169,6 +167,7 @@ func (db *DB) openScratch(ctx context.Context, rawURL string) (*scratch, error) 
 	s := &scratch{src: src, remove: func(context.Context) error { return nil }}
 	cfg := db.cfg
 	cfg.Environment, cfg.Confirm, cfg.WaitOnReadOnly = Test, "", false // it is nobody's production
+	cfg.OutOfOrder = true                                              // of a database that lacks one in the middle
 	cfg.Observers, cfg.WrapConnector, cfg.SlowQuery = nil, nil, 0      // they are the database's, and this is another one
 	cfg.warnings = nil                                                 // they were logged
 	cfg.urlFile, cfg.migrateURLFile = "", ""                           // they name another database

@@ -58,6 +58,8 @@ var settingsRead = []Setting{
 	{"Health", "TLDWDB_HEALTH_TIMEOUT", "limit of one health probe"},
 	{"Health", "TLDWDB_HEALTH_TABLES", "tables that have to be there, with commas between them"},
 	{"Health", "TLDWDB_HEALTH_COUNTS", "tables whose rows a health answer counts"},
+	{"Health", "TLDWDB_HEALTH_DRIFT_EVERY", "how often a health answer compares the schema with what the migrations make"},
+	{"Health", "TLDWDB_HEALTH_DRIFT_IGNORE", "objects that it does not compare, with commas between them"},
 	{"Confirm", "TLDWDB_CONFIRM", "the production database on which destructive calls are allowed, by name"},
 }
 

@@ -22,6 +22,7 @@ func (a *app) lookCommands(root *cobra.Command) {
 	a.checkCommand(root)
 	a.verifyCommand(root)
 	a.doctorCommand(root)
+	a.driftCommand(root)
 	a.auditCommand(root)
 	a.healthCommand(root)
 	a.configCommand(root)

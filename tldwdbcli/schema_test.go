@@ -23,7 +23,7 @@ var update = flag.Bool("update", false, "write the schemas instead of comparing 
 // alike.
 var answers = map[string]any{
 	"up": resultAnswer{}, "down": resultAnswer{}, "redo": resultAnswer{}, "goto": resultAnswer{},
-	"wait": waitAnswer{}, "status": statusAnswer{}, "history": historyAnswer{}, "plan": planAnswer{}, "check": checkAnswer{},
+	"wait": waitAnswer{}, "status": statusAnswer{}, "drift": driftAnswer{}, "history": historyAnswer{}, "plan": planAnswer{}, "check": checkAnswer{},
 	"verify": verifyAnswer{}, "doctor": doctorAnswer{}, "health": healthAnswer{}, "config": configAnswer{}, "version": versionAnswer{},
 	"new": filesAnswer{}, "init": filesAnswer{}, "show": showAnswer{}, "edit": pathAnswer{}, "sql": scriptAnswer{},
 	"renumber": renumberAnswer{}, "import": importAnswer{}, "baseline": baselineAnswer{}, "adopt": adoptAnswer{}, "audit": auditAnswer{}, "repair": repairAnswer{},

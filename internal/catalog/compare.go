@@ -47,7 +47,8 @@ func Compare(want, got Catalog) []Difference {
 	return list
 }
 
-func (d Difference) summary() string {
+// Summary says in a line what differs.
+func (d Difference) Summary() string {
 	switch d.Change {
 	case Missing:
 		return fmt.Sprintf("%s %s is missing", d.Kind, d.Name)
@@ -61,7 +62,7 @@ func (d Difference) summary() string {
 // what is wanted and not there, with a plus what is there and not wanted.
 func (d Difference) String() string {
 	var b strings.Builder
-	b.WriteString(d.summary())
+	b.WriteString(d.Summary())
 	for _, l := range diff(lines(d.Want), lines(d.Got)) {
 		b.WriteString("\n    " + l)
 	}
