@@ -236,8 +236,40 @@ func TestDriftThatCannotBeKnown(t *testing.T) {
 	})
 }
 
-// Those who ask at one time share one replay, and somebody who migrates between
-// two looks is no drift.
+// Somebody who migrates between two looks is no drift.
+func TestDriftDuringMigrations(t *testing.T) {
+	t.Parallel()
+	for _, engine := range []testdb.Engine{testdb.SQLite, testdb.Postgres} { // where no look finds one half applied
+		t.Run(string(engine), func(t *testing.T) {
+			t.Parallel()
+			db := testdb.New(t, engine)
+			f := files{"1_a.up.sql": "CREATE TABLE a (id int);"}
+			for n := 2; n < 20; n++ {
+				f[fmt.Sprintf("%d_b.up.sql", n)] = fmt.Sprintf("CREATE TABLE b%d (id int);", n)
+			}
+			d, other := open(t, db, f), open(t, db, f)
+			var migrating sync.WaitGroup
+			var ended atomic.Bool
+			migrating.Go(func() {
+				defer ended.Store(true)
+				for n := range 19 {
+					if _, err := other.MigrateTo(t.Context(), int64(n)+1); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			})
+			for !ended.Load() {
+				if list, err := d.Drift(t.Context(), tldwdb.Verification{}); err != nil || len(list) > 0 {
+					t.Errorf("%v, %v", list, err)
+				}
+			}
+			migrating.Wait()
+		})
+	}
+}
+
+// Those who ask at one time share one replay.
 func TestDriftAtOnce(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t, testdb.SQLite)
