@@ -1,7 +1,9 @@
 package testdb
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -58,11 +60,23 @@ func majorOf(dir string) int {
 	return major
 }
 
+// mysqldVariable names the server program of Oracle MySQL where it is in no usual place. It may be
+// a script that ends with exec of the program and hands its arguments on: one that was unpacked
+// and not installed needs more of them, or another loader.
+const mysqldVariable = "TLDWDB_TEST_MYSQLD"
+
 // findMySQL returns the server program of MariaDB or of Oracle's MySQL. Both may be called
 // mysqld (Debian links that name to MariaDB), so each candidate is asked who it is.
 func findMySQL(ctx context.Context, e Engine) (string, error) {
 	names := []string{"mariadbd", "mysqld"}
 	if e == MySQL {
+		if program := os.Getenv(mysqldVariable); program != "" {
+			version, err := exec.CommandContext(ctx, program, "--no-defaults", "--version").Output()
+			if is := flavour(string(version)); err != nil || is != e { // who names one does not want another
+				return "", fmt.Errorf("%s=%s is not the server of Oracle MySQL: %w", mysqldVariable, program, cmp.Or(err, fmt.Errorf("it says %q", version)))
+			}
+			return program, nil
+		}
 		names = []string{"mysqld"}
 	}
 	for _, name := range names {
@@ -84,7 +98,7 @@ func findMySQL(ctx context.Context, e Engine) (string, error) {
 	}
 	if e == MySQL {
 		missing.Looked = "mysqld of Oracle MySQL in PATH or /usr/sbin"
-		missing.Get = "install MySQL's own package (Debian's stable suite has none)"
+		missing.Get = "install MySQL's own package (Debian's stable suite has none), set " + mysqldVariable + " to the server program"
 	}
 	return "", missing
 }

@@ -11,7 +11,8 @@
 // TLDWDB_TEST_MYSQL_URL name a server whose account may create databases (in the MySQL family,
 // databases named tldw%); some tests need one that may also create accounts and give them
 // rights, and are skipped otherwise. Where a variable is not set, testdb starts a throwaway server of its own
-// from the programs on the machine, at first use, one per test process; `go run
+// from the programs on the machine (TLDWDB_TEST_MYSQLD names that of Oracle MySQL where it is in no
+// usual place), at first use, one per test process; `go run
 // ./internal/testdb/with -- go test ./...` starts them once for all processes instead. Only
 // servers on a loopback address are accepted: these tests create and drop databases.
 //
