@@ -3,6 +3,7 @@ package tldwdb_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,6 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/go-sql-driver/mysql"
 
 	"github.com/tldw/tldwdb"
 	"github.com/tldw/tldwdb/internal/testdb"
@@ -412,6 +415,12 @@ func TestServerRestartsUnderLoad(t *testing.T) {
 				// have taken effect.
 				byWorker := map[int]int{}
 				for _, f := range failed {
+					var refused *mysql.MySQLError
+					if e == testdb.MySQL && errors.As(f.err, &refused) && refused.Number == 1053 {
+						// Oracle's server takes a millisecond or two to end its sessions, one after
+						// another, and refuses by this what comes by one that it has not come to.
+						continue
+					}
 					if byWorker[f.worker]++; byWorker[f.worker] > 1 {
 						t.Errorf("request %d, %v long, was not with the server when it went: %v", f.id, f.took, f.err)
 					}
