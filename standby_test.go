@@ -31,7 +31,7 @@ func newPair(t *testing.T) pair {
 	}
 	var p pair
 	var err error
-	p.primary, p.standby, err = testdb.StartPair(t.Context())
+	p.primary, p.standby, err = testdb.StartPair(t.Context(), testdb.Postgres)
 	if missing, ok := errors.AsType[*testdb.MissingError](err); ok {
 		t.Skip(missing)
 	}

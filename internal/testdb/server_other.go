@@ -38,10 +38,13 @@ func (s *Server) Restart(context.Context) error { return errors.ErrUnsupported }
 func (s *Server) Stop() error { return errors.ErrUnsupported }
 
 // StartPair fails as Start does.
-func StartPair(ctx context.Context) (primary, standby *Server, err error) {
-	_, err = Start(ctx, Postgres)
+func StartPair(ctx context.Context, e Engine) (primary, standby *Server, err error) {
+	_, err = Start(ctx, e)
 	return nil, nil, err
 }
+
+// Promote fails: no server was started.
+func (*Server) Promote(context.Context) error { return errors.ErrUnsupported }
 
 // Kill fails: no server was started.
 func (*Server) Kill() error { return errors.ErrUnsupported }

@@ -137,27 +137,38 @@ func (s *Server) signal(signal syscall.Signal) (pid string, err error) {
 	return string(text), syscall.Kill(n, signal)
 }
 
-// StartPair starts a PostgreSQL server that keeps what was committed when it is killed, and a standby
-// that follows it, one or a few messages behind.
-func StartPair(ctx context.Context) (primary, standby *Server, err error) {
-	if primary, err = start(ctx, instance{engine: Postgres, durable: true, replicates: true}); err != nil {
+// StartPair starts a server that keeps what was committed when it is killed, and a standby that
+// follows it, one or a few messages behind, with the same accounts. The standby takes no writes: in
+// the MySQL family read_only is set.
+func StartPair(ctx context.Context, e Engine) (primary, standby *Server, err error) {
+	if primary, err = start(ctx, instance{engine: e, durable: true, replicates: true}); err != nil {
 		return nil, nil, err
 	}
-	if standby, err = start(ctx, instance{engine: Postgres, durable: true, replicates: true, follows: primary}); err != nil {
+	if standby, err = start(ctx, instance{engine: e, durable: true, replicates: true, follows: primary}); err != nil {
 		return nil, nil, errors.Join(err, primary.Stop())
 	}
 	return primary, standby, nil
 }
 
+// Promote makes the standby of a pair a server of its own, which takes writes.
+func (s *Server) Promote(ctx context.Context) error {
+	list := map[Engine][]string{
+		Postgres: {"SELECT pg_promote()"},
+		MariaDB:  {"STOP SLAVE", "RESET SLAVE ALL", "SET GLOBAL read_only = 0"},
+		MySQL:    {"STOP REPLICA", "RESET REPLICA ALL", "SET GLOBAL read_only = 0"},
+	}[s.Engine]
+	return statements(s.Engine, s.AdminURL, list...)(ctx)
+}
+
 // launch is what differs between the engines.
 type launch struct {
-	accounts    []string                    // the first that exists runs the server when we are root
-	prepare     [][]string                  // commands to run before the server
-	command     []string                    // the server
-	signal      string                      // ends it at once: its data has no future
-	url         string                      // of the account for the tests
-	admin       string                      // of the account that may do everything
-	accountsNow func(context.Context) error // makes that account, where the command did not
+	accounts []string                    // the first that exists runs the server when we are root
+	prepare  [][]string                  // commands to run before the server
+	command  []string                    // the server
+	signal   string                      // ends it at once: its data has no future
+	url      string                      // of the account for the tests
+	admin    string                      // of the account that may do everything
+	then     func(context.Context) error // what is left to do when it lets that one in
 }
 
 // Start starts a server of the engine and waits until it answers. The caller's end, however it
@@ -239,9 +250,9 @@ func startOnce(ctx context.Context, wanted instance) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if l.accountsNow != nil {
+	if l.then != nil {
 		if err = waitReady(ctx, e, l.admin, s.ended); err == nil {
-			err = l.accountsNow(ctx)
+			err = l.then(ctx)
 		}
 	}
 	if err == nil {
@@ -279,8 +290,8 @@ type instance struct {
 
 	tls *TLSFiles // nil: plain text alone
 
-	replicates bool    // PostgreSQL: a standby may follow
-	follows    *Server // PostgreSQL: what this one is the standby of
+	replicates bool    // a standby may follow
+	follows    *Server // what this one is the standby of
 }
 
 func (in *instance) path(name string) string { return filepath.Join(in.dir, name) }
@@ -353,12 +364,17 @@ func (in *instance) postgres() (*launch, error) {
 	if in.follows != nil {
 		return l, nil // its accounts are the primary's
 	}
-	l.accountsNow = func(ctx context.Context) error {
-		return withPool(ctx, Postgres, l.admin, func(ctx context.Context, pool *sql.DB) error {
-			for _, statement := range []string{
-				"CREATE ROLE tldw LOGIN CREATEDB CREATEROLE PASSWORD '" + in.password + "'",
-				"CREATE DATABASE tldw OWNER tldw",
-			} {
+	l.then = statements(Postgres, l.admin,
+		"CREATE ROLE tldw LOGIN CREATEDB CREATEROLE PASSWORD '"+in.password+"'",
+		"CREATE DATABASE tldw OWNER tldw")
+	return l, nil
+}
+
+// statements runs them one after another.
+func statements(e Engine, rawURL string, list ...string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		return withPool(ctx, e, rawURL, func(ctx context.Context, pool *sql.DB) error {
+			for _, statement := range list {
 				if _, err := pool.ExecContext(ctx, statement); err != nil {
 					return err
 				}
@@ -366,7 +382,6 @@ func (in *instance) postgres() (*launch, error) {
 			return nil
 		})
 	}
-	return l, nil
 }
 
 func (in *instance) mysql() (*launch, error) {
@@ -405,8 +420,23 @@ func (in *instance) mysql() (*launch, error) {
 		}
 		l.command = append(l.command, "--ssl-cert="+in.path("cert.pem"), "--ssl-key="+in.path("key.pem"), "--ssl-ca="+in.path("ca.pem"))
 	}
+	if in.follows != nil {
+		source, err := url.Parse(in.follows.AdminURL)
+		if err != nil {
+			return nil, err
+		}
+		l.then = in.follow(l.admin, source.Port())
+	}
+	if in.replicates {
+		l.command = append(l.command, "--server-id="+strconv.Itoa(in.port))
+	}
 	if in.engine == MySQL {
-		l.command = append(l.command, "--mysqlx=0", "--skip-log-bin")
+		l.command = append(l.command, "--mysqlx=0")
+		if in.replicates {
+			l.command = append(l.command, "--log-bin=binlog", "--gtid-mode=ON", "--enforce-gtid-consistency=ON", "--log-bin-trust-function-creators=1")
+		} else {
+			l.command = append(l.command, "--skip-log-bin")
+		}
 		l.prepare = [][]string{{in.program, "--no-defaults", "--initialize-insecure", "--datadir=" + data}}
 		return l, nil
 	}
@@ -421,6 +451,19 @@ func (in *instance) mysql() (*launch, error) {
 		"--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve",
 	}}
 	return l, nil
+}
+
+// follow makes a server of the MySQL family a standby. It begins with the primary's first entry, and
+// so with the accounts, which both have made by then.
+func (in *instance) follow(admin, port string) func(context.Context) error {
+	if in.engine == MySQL {
+		return statements(MySQL, admin, "CHANGE REPLICATION SOURCE TO SOURCE_HOST = '127.0.0.1', SOURCE_PORT = "+port+
+			", SOURCE_USER = 'admin', SOURCE_PASSWORD = '"+in.password+"', SOURCE_AUTO_POSITION = 1, GET_SOURCE_PUBLIC_KEY = 1",
+			"START REPLICA", "SET GLOBAL read_only = 1")
+	}
+	return statements(MariaDB, admin, "CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = "+port+
+		", MASTER_USER = 'admin', MASTER_PASSWORD = '"+in.password+"', MASTER_USE_GTID = slave_pos",
+		"START SLAVE", "SET GLOBAL read_only = 1")
 }
 
 // writeTLS writes the certificates, and more files beside them.

@@ -159,7 +159,16 @@ func TestServerEndsWithItsStarter(t *testing.T) {
 // primary is gone.
 func TestPair(t *testing.T) {
 	t.Parallel()
-	primary, standby, err := StartPair(t.Context())
+	for _, e := range []Engine{Postgres, MariaDB, MySQL} {
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			followed(t, e)
+		})
+	}
+}
+
+func followed(t *testing.T, e Engine) {
+	primary, standby, err := StartPair(t.Context(), e)
 	if missing, ok := errors.AsType[*MissingError](err); ok {
 		t.Skip(missing)
 	}
@@ -197,7 +206,7 @@ func TestPair(t *testing.T) {
 		t.Fatal(err)
 	}
 	db.Move(t, standby.URL)
-	if _, err := db.Seen(t, standby.AdminURL).AdminDB(t).ExecContext(t.Context(), "SELECT pg_promote()"); err != nil {
+	if err := standby.Promote(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := there.ExecContext(t.Context(), "CREATE TABLE b (i int)"); err != nil {
