@@ -56,3 +56,8 @@ func AuditWeights() map[string]string {
 func CertificatesUntil(db *DB) (server, client time.Time) {
 	return db.certificates.Server(), db.certificates.Client()
 }
+
+// SaysTheSame reports whether two callers who do not wait share an answer.
+func SaysTheSame(ctx context.Context, db *DB) bool {
+	return db.prober.stale(ctx) == db.prober.stale(ctx)
+}

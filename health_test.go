@@ -276,6 +276,13 @@ func TestHealthMuxStarting(t *testing.T) {
 	if w := ask(t, &mux, "GET", "/ready"); !strings.Contains(w.Body.String(), `"starting"`) {
 		t.Error(w.Body)
 	}
+	for accept, want := range map[string]string{"": "application/json", "application/health+json": "application/health+json"} {
+		w := ask(t, &mux, "GET", "/database", "Accept", accept)
+		word := map[bool]string{true: `"status":"fail"`, false: `"status":"unhealthy"`}[accept == want]
+		if got := w.Header().Get("Content-Type"); got != want || w.Header().Get("Vary") != "Accept" || !strings.Contains(w.Body.String(), word) || !strings.Contains(w.Body.String(), "not open yet") {
+			t.Errorf("who prefers %q gets %s: %s", accept, got, w.Body)
+		}
+	}
 	if w := ask(t, &mux, "POST", "/database"); w.Code != 405 {
 		t.Error(w.Code)
 	}
@@ -576,4 +583,46 @@ func TestHealthDriverPanics(t *testing.T) {
 	wantHealth(t, probe(t, d), tldwdb.StatusUnhealthy, false, tldwdb.CheckConnection, "other")
 	on.Store(false)
 	wantHealth(t, probe(t, d), tldwdb.StatusHealthy, true, "", "")
+}
+
+// Thousands who do not wait share what they are told.
+func TestHealthStaleIsShared(t *testing.T) {
+	t.Parallel()
+	d := open(t, testdb.New(t, testdb.SQLite), healthFiles, fresh)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for !tldwdb.SaysTheSame(ctx, d) { // one that is made a moment later may be another
+		if t.Context().Err() != nil {
+			t.Fatal("each caller gets an answer of its own")
+		}
+	}
+}
+
+// An observer that does not return from Health is one goroutine, however many
+// probes there are, and is told again when it has.
+func TestHealthObserverHangs(t *testing.T) {
+	t.Parallel()
+	var told atomic.Int64
+	entered, leave := make(chan struct{}, 100), make(chan struct{})
+	d := open(t, testdb.New(t, testdb.SQLite), healthFiles, fresh, func(cfg *tldwdb.Config) {
+		cfg.Observers = []*tldwdb.Observer{
+			{Health: func(tldwdb.Health, time.Duration) { entered <- struct{}{}; <-leave }},
+			{Health: func(tldwdb.Health, time.Duration) { told.Add(1) }},
+		}
+	})
+	probe(t, d)
+	<-entered
+	for told.Load() < 10 {
+		probe(t, d)
+	}
+	if n := len(entered); n > 0 {
+		t.Errorf("it was told %d times more while it was told", n)
+	}
+	close(leave)
+	for len(entered) == 0 {
+		probe(t, d)
+		if t.Context().Err() != nil {
+			t.Fatal("it is told no more")
+		}
+	}
 }

@@ -72,7 +72,7 @@ func (h *probing) askDatabase(ctx context.Context) {
 	}
 	sound := true
 	defer func() {
-		if !sound {
+		if !sound || !conn.asBefore() {
 			conn.discard()
 			return
 		}
@@ -203,12 +203,16 @@ func splitTable(name string) (schema, table string) {
 // historyByPool reads the history by the application's pool where the monitor's
 // account may not, or sees none: it may have been led to another database.
 func (h *probing) historyByPool(ctx context.Context, st *store, hist *history, err error) (*history, error) {
-	pooled, borrowErr := h.borrow(ctx)
+	pooled, borrowErr := h.borrowLimited(ctx)
 	if borrowErr != nil {
 		return hist, err
 	}
 	there, readErr := st.read(ctx, pooled)
-	_ = pooled.Close()
+	if pooled.asBefore() {
+		_ = pooled.Close()
+	} else {
+		pooled.discard()
+	}
 	if err == nil && readErr == nil && len(there.rows) > 0 {
 		h.add(Check{Name: CheckMonitor, Status: CheckWarn, Time: time.Now(), said: "the monitoring account sees another database, or no history",
 			Output: "Config.MonitorURL sees no history, and Config.URL does: do both lead to the same database?"})
@@ -461,7 +465,13 @@ func (h *probing) askCertificate(ctx context.Context, conn *probeConn) {
 	// Connections of our own have left their dates, of both sides; of others the server may tell its own.
 	until := earliest(h.db.certificates.Server(), h.db.certificates.Client())
 	var err error
-	if until.IsZero() {
+	if !until.IsZero() && !conn.monitor { // TLS may be off by now
+		plain, plainErr := h.db.dialect.Plain(ctx, conn.Conn.Conn)
+		if err = plainErr; plain {
+			until = time.Time{}
+		}
+	}
+	if until.IsZero() && err == nil {
 		until, err = h.db.dialect.CertificateExpiry(ctx, conn.Conn.Conn)
 	}
 	c := Check{Name: CheckCertificate, Unit: "s", Latency: time.Since(start)}

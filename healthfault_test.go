@@ -529,11 +529,30 @@ func TestHealthTablesHeld(t *testing.T) {
 		if db.Engine == testdb.SQLite {
 			t.Skip("SQLite has no sessions")
 		}
-		d := open(t, db, healthFiles, fresh, func(cfg *tldwdb.Config) {
+		edit := func(cfg *tldwdb.Config) {
 			cfg.Application = db.Name()
+			cfg.PoolSize = 1
 			cfg.Health.Timeout = 2 * time.Second
-		})
+		}
+		d := open(t, db, healthFiles, fresh, edit)
 		succeed(t, healthySchema)(d.Up(t.Context()))
+		// A pool without a URL: the probe asks by one of its connections.
+		pool := open(t, db, healthFiles, edit).Pool()
+		cfg := configFor(db, healthFiles, fresh, edit)
+		cfg.URL = ""
+		borrowed, err := tldwdb.Attach(t.Context(), pool, cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := borrowed.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		limits := func() string {
+			return rowsOf(t, pool.DB, pick(db, "", "SHOW lock_timeout", "SELECT @@SESSION.lock_wait_timeout, @@SESSION.innodb_lock_wait_timeout"))
+		}
+		before := limits()
 		admin := db.AdminDB(t)
 		holder, err := admin.Conn(t.Context())
 		if err != nil {
@@ -550,8 +569,8 @@ func TestHealthTablesHeld(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		for range 2 {
-			if h := probe(t, d); h.Status != tldwdb.StatusUnhealthy || h.Class != "locked" && h.Class != "timeout" {
+		for _, asked := range []*tldwdb.DB{d, borrowed, d, borrowed} {
+			if h := probe(t, asked); h.Status != tldwdb.StatusUnhealthy || h.Class != "locked" && h.Class != "timeout" {
 				t.Errorf("%s", shown(h))
 			}
 		}
@@ -568,7 +587,12 @@ func TestHealthTablesHeld(t *testing.T) {
 		if err := holder.Close(); err != nil {
 			t.Error(err)
 		}
-		until(t, d, func(h tldwdb.Health) bool { return h.Status == tldwdb.StatusHealthy })
+		for _, asked := range []*tldwdb.DB{d, borrowed} {
+			until(t, asked, func(h tldwdb.Health) bool { return h.Status == tldwdb.StatusHealthy })
+		}
+		if after := limits(); after != before {
+			t.Errorf("a connection of the program's had the limits %s, and has %s", before, after)
+		}
 	})
 }
 

@@ -186,17 +186,21 @@ func (db *DB) HealthHandler() http.Handler {
 			return
 		}
 		a := db.prober.answer(req.Context())
-		header := w.Header()
-		header["Vary"] = varyAccept
-		authorized, form := 0, 0
+		authorized := 0
 		if allow := db.cfg.Health.Authorized; allow != nil && allow(req) {
 			authorized = 1
 		}
-		if prefersHealthJSON(req.Header["Accept"]) {
-			form = 1
-		}
-		a.bodies.detail[authorized][form].write(w, req)
+		a.bodies.detail[authorized][formOf(w, req)].write(w, req)
 	})
+}
+
+// formOf is the form that the request wants, and says that it was asked for one.
+func formOf(w http.ResponseWriter, req *http.Request) (form int) {
+	w.Header()["Vary"] = varyAccept
+	if prefersHealthJSON(req.Header["Accept"]) {
+		form = 1
+	}
+	return form
 }
 
 // ReadyHandler answers 200 when this process may get requests, and 503 otherwise:
@@ -249,10 +253,15 @@ func (db *DB) HealthMux() *HealthMux {
 func (m *HealthMux) Use(db *DB) { m.db.Store(db) }
 
 // starting is the answer without a database.
-var starting = [2]body{
-	newBody(false, kindJSON, readyBody{State: "starting"}),
-	newBody(false, kindJSON, map[string]any{"status": StatusUnhealthy, "connection": false, "tables": false, "write_access": false, "error": "the database is not open yet"}),
+var starting = bodies{
+	ready: newBody(false, kindJSON, readyBody{State: "starting"}),
+	detail: [2][2]body{{ // the same to everybody
+		newBody(false, kindJSON, map[string]any{"status": StatusUnhealthy, "connection": false, "tables": false, "write_access": false, "error": notOpen}),
+		newBody(false, kindHealth, draft{Status: string(CheckFail), Output: notOpen}),
+	}},
 }
+
+const notOpen = "the database is not open yet"
 
 // ServeHTTP answers by the last part of the path, and 404 to any other.
 func (m *HealthMux) ServeHTTP(w http.ResponseWriter, req *http.Request) {
@@ -265,9 +274,9 @@ func (m *HealthMux) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	case last == "database" && db != nil:
 		db.HealthHandler().ServeHTTP(w, req)
 	case last == "ready" && mayAsk(w, req):
-		starting[0].write(w, req)
+		starting.ready.write(w, req)
 	case last == "database" && mayAsk(w, req):
-		starting[1].write(w, req)
+		starting.detail[0][formOf(w, req)].write(w, req)
 	case last != "ready" && last != "database":
 		http.NotFound(w, req)
 	}

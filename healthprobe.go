@@ -38,6 +38,7 @@ type prober struct {
 	runID string // names the rows of the write probes
 
 	last   atomic.Pointer[answer] // nil before the first probe
+	old    atomic.Pointer[answer] // what was last said to somebody who did not wait
 	ctx    context.Context        //nolint:containedctx // of the probes, which belong to no caller
 	cancel context.CancelFunc
 
@@ -64,6 +65,7 @@ type answer struct {
 	health Health
 	until  time.Time // it is good for so long
 	late   bool      // something has changed since it was asked for
+	of     *answer   // a stale one: what it repeats
 	bodies bodies
 }
 
@@ -95,18 +97,28 @@ func (p *prober) answer(ctx context.Context) *answer {
 	}
 }
 
-// stale is the last answer for a caller who does not wait for the next.
+// staleFor is for how long callers who do not wait are told the same.
+const staleFor = 50 * time.Millisecond
+
+// stale is the last answer for a caller who does not wait for the next. There may
+// be thousands of them at once: they share what is said.
 func (p *prober) stale(ctx context.Context) *answer {
+	now, last, class := time.Now(), p.last.Load(), ClassOf(ctx.Err())
+	if old := p.old.Load(); old != nil && old.of == last && (last != nil || old.health.Class == class) && now.Before(old.until) {
+		return old
+	}
 	var h Health
-	if last := p.last.Load(); last != nil {
+	if last != nil {
 		h = last.health
 		h.Age = time.Since(h.Time)
 	} else {
 		h = p.silent(ctx.Err())
-		h.Class, h.Error = ClassOf(ctx.Err()), "there is no answer yet"
+		h.Class, h.Error = class, "there is no answer yet"
 	}
 	h.Stale = true
-	return &answer{health: h, bodies: newBodies(&h)}
+	a := &answer{health: h, bodies: newBodies(&h), of: last, until: now.Add(staleFor)}
+	p.old.Store(a)
+	return a
 }
 
 // begin starts a probe, or joins the one under way. What it returns is closed when
@@ -304,14 +316,15 @@ func (p *prober) close() error {
 	}
 	p.expire()
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.own == nil {
+	own, retired := p.own, p.retired // nobody makes others: it is closed
+	p.mu.Unlock()
+	if own == nil {
 		return nil
 	}
-	if p.retired != nil {
-		p.retired.stop()
+	if retired != nil {
+		retired.stop()
 	}
-	return p.own.Close()
+	return own.Close()
 }
 
 // probeConn is a connection to ask by.
@@ -319,6 +332,19 @@ type probeConn struct {
 	*sqlx.Conn
 	monitor  bool // it is of Config.MonitorURL
 	precious bool // it may be all that there is of a database in memory
+
+	restore func(context.Context) error // nil: nothing was set on it
+	limit   time.Duration               // of that
+}
+
+// asBefore takes back what was set on a connection of somebody else's.
+func (c *probeConn) asBefore() bool {
+	if c.restore == nil {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), c.limit)
+	defer cancel()
+	return c.restore(ctx) == nil
 }
 
 // discard closes the connection for good: it is not as it was.
@@ -353,10 +379,10 @@ func (p *prober) connect(ctx context.Context, h *probing) (*probeConn, error) {
 		c.Status = CheckWarn
 		h.add(c)
 	}
-	conn, poolErr := p.borrow(ctx)
+	conn, poolErr := p.borrowLimited(ctx)
 	switch {
 	case poolErr == nil:
-		return &probeConn{Conn: conn, precious: p.db.dialectName == dialect.NameSQLite}, nil
+		return conn, nil
 	case errors.Is(err, errNoReserved) || p.db.cfg.monitorURL.Dialect != "":
 		return nil, poolErr
 	}
@@ -374,6 +400,20 @@ func (p *prober) borrow(ctx context.Context) (*sqlx.Conn, error) {
 		return nil, &PoolTimeoutError{Stats: p.db.pool.Stats(), Waited: time.Since(start), Err: err}
 	}
 	return conn, err
+}
+
+// borrowLimited is borrow for a connection to ask by. What the probe does on it
+// waits for no lock longer than on its own.
+func (p *prober) borrowLimited(ctx context.Context) (*probeConn, error) {
+	conn, err := p.borrow(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c := &probeConn{Conn: conn, precious: p.db.dialectName == dialect.NameSQLite, limit: p.opts.Timeout / 10}
+	// Where it cannot be limited the probe is as good; that the server does not answer
+	// is what its first question says.
+	c.restore, _ = p.db.dialect.LimitWaits(ctx, conn.Conn, p.opts.Timeout/4)
+	return c, nil
 }
 
 // reserved is the pool of one connection that nobody else uses.

@@ -54,7 +54,8 @@ type Observer struct {
 
 	// Health is called with each answer about the database's health, and how long the
 	// probe took; 0 for one that was given without asking, because the probe before it
-	// still hangs. It must not call [DB.Health].
+	// still hangs. It must not call [DB.Health]. An observer that has not returned from
+	// it yet is not told of further answers meanwhile.
 	Health func(Health, time.Duration)
 }
 
@@ -131,7 +132,8 @@ type watch struct {
 // watched is one observer.
 type watched struct {
 	*Observer
-	off atomic.Bool // it has panicked
+	off      atomic.Bool // it has panicked
+	examined atomic.Bool // it is in Health
 }
 
 func newWatch(cfg *Config) *watch {
@@ -309,11 +311,13 @@ func (db *DB) tap(c driver.Connector, pool string) driver.Connector {
 	})
 }
 
-// tellHealth tells an answer about the health.
+// tellHealth tells an answer about the health. One observer that hangs costs one
+// goroutine, and not one for each probe.
 func (db *DB) tellHealth(h Health, took time.Duration) {
 	h.Checks = slices.Clone(h.Checks) // those of the answer are everybody's
 	db.watch.each(func(o *watched) {
-		if o.Health != nil {
+		if o.Health != nil && o.examined.CompareAndSwap(false, true) {
+			defer o.examined.Store(false)
 			o.Health(h, took)
 		}
 	})

@@ -245,3 +245,43 @@ func TestTLSMissing(t *testing.T) {
 		}
 	})
 }
+
+// What was known of a certificate is forgotten when the server turns TLS off.
+func TestHealthCertificateGoes(t *testing.T) {
+	t.Parallel()
+	authority := issue(t, "our authority", nil)
+	own := issue(t, "127.0.0.1", authority)
+	for e, words := range map[testdb.Engine]struct{ mode, off string }{
+		testdb.Postgres: {"sslmode=prefer", "ALTER SYSTEM SET ssl = off; SELECT pg_reload_conf()"},
+		testdb.MySQL:    {"tls=preferred", "SET GLOBAL tls_version = ''; ALTER INSTANCE RELOAD TLS NO ROLLBACK ON ERROR"},
+	} {
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			server := ownServer(t, e, func(ctx context.Context, e testdb.Engine) (*testdb.Server, error) {
+				return testdb.StartTLS(ctx, e, testdb.TLSFiles{Cert: own.certPEM, Key: own.secretPEM, CA: authority.certPEM})
+			})
+			tdb := server.New(t)
+			d := open(t, tdb, healthFiles, fresh, func(cfg *tldwdb.Config) {
+				address, _, _ := strings.Cut(cfg.URL, "?")
+				cfg.URL = address + "?" + words.mode
+			})
+			succeed(t, healthySchema)(d.Up(t.Context()))
+			if c := probe(t, d).Check(tldwdb.CheckCertificate); c == nil || c.Status != tldwdb.CheckPass && c.Status != tldwdb.CheckWarn {
+				t.Errorf("with TLS: %+v", c)
+			}
+			admin := tdb.Seen(t, server.AdminURL).AdminDB(t)
+			for statement := range strings.SplitSeq(words.off, "; ") {
+				execute(t, admin, statement)
+			}
+			for probe(t, d).Check(tldwdb.CheckCertificate) != nil {
+				if t.Context().Err() != nil {
+					t.Fatal("the certificate is still spoken of")
+				}
+				// The probe's own connection is replaced once a minute: it is not waited for.
+				for _, id := range column(t, admin, pick(tdb, "", "SELECT pid FROM pg_stat_activity WHERE usename = 'tldw'", "SELECT id FROM information_schema.processlist WHERE user = 'tldw'")) {
+					_, _ = admin.ExecContext(t.Context(), pick(tdb, "", "SELECT pg_terminate_backend("+id+")", "KILL "+id)) // it may have gone
+				}
+			}
+		})
+	}
+}

@@ -36,6 +36,12 @@ type HealthQueries interface {
 	// CertificateExpiry is when the server's certificate ends; ErrNotVisible where
 	// the connection has none, or the driver does not show it.
 	CertificateExpiry(ctx context.Context, c *sql.Conn) (time.Time, error)
+	// Plain reports whether the connection is known to have no TLS.
+	Plain(ctx context.Context, c *sql.Conn) (bool, error)
+	// LimitWaits makes statements on the connection wait for locks no longer than
+	// limit, where the server would not notice that nobody waits for them any more.
+	// The function that it returns takes that back; nil where nothing was done.
+	LimitWaits(ctx context.Context, c *sql.Conn, limit time.Duration) (restore func(context.Context) error, err error)
 }
 
 // Mode is whether a server takes writes, by its own word. An administrator may
@@ -91,6 +97,12 @@ func (s *sqlite) Estimate(ctx context.Context, c *sql.Conn, _, table string) (in
 		}
 	}
 	return rows, err
+}
+
+func (*sqlite) Plain(context.Context, *sql.Conn) (bool, error) { return false, nil }
+
+func (*sqlite) LimitWaits(context.Context, *sql.Conn, time.Duration) (func(context.Context) error, error) {
+	return nil, nil
 }
 
 func (*sqlite) Replication(context.Context, *sql.Conn) (time.Duration, error) {
@@ -151,6 +163,23 @@ func (p *postgres) Replication(ctx context.Context, c *sql.Conn) (time.Duration,
 		return 0, ErrNotVisible
 	}
 	return time.Duration(seconds.Float64 * float64(time.Second)), nil
+}
+
+// Plain sees connections of our own driver alone.
+func (p *postgres) Plain(_ context.Context, c *sql.Conn) (plain bool, err error) {
+	err = c.Raw(func(raw any) error {
+		if conn, ok := raw.(*stdlib.Conn); ok {
+			_, encrypted := conn.Conn().PgConn().Conn().(*tls.Conn)
+			plain = !encrypted
+		}
+		return nil
+	})
+	return plain, err
+}
+
+// LimitWaits does nothing: a statement ends with the probe's context.
+func (*postgres) LimitWaits(context.Context, *sql.Conn, time.Duration) (func(context.Context) error, error) {
+	return nil, nil
 }
 
 func (p *postgres) CertificateExpiry(_ context.Context, c *sql.Conn) (until time.Time, err error) {
@@ -278,6 +307,27 @@ func mysqlLag(rows *sql.Rows) (lag time.Duration, err error) {
 
 // errReplicaStopped means that a replica does not apply what its source does.
 var errReplicaStopped = errors.New("the replica is not running")
+
+func (d *mysqlDialect) Plain(ctx context.Context, c *sql.Conn) (bool, error) {
+	var name, cipher string
+	err := queryRow(ctx, c, d, "SHOW SESSION STATUS LIKE 'Ssl_cipher'", &name, &cipher)
+	return err == nil && cipher == "", hidden(err)
+}
+
+// LimitWaits sets both limits: that for rows, and that for what a change of a
+// table's definition holds.
+func (d *mysqlDialect) LimitWaits(ctx context.Context, c *sql.Conn, limit time.Duration) (func(context.Context) error, error) {
+	var rows, tables int64
+	if err := queryRow(ctx, c, d, "SELECT @@SESSION.innodb_lock_wait_timeout, @@SESSION.lock_wait_timeout", &rows, &tables); err != nil {
+		return nil, err
+	}
+	set := func(ctx context.Context, rows, tables int64) error {
+		_, err := c.ExecContext(ctx, fmt.Sprintf("SET SESSION innodb_lock_wait_timeout = %d, SESSION lock_wait_timeout = %d", rows, tables))
+		return err
+	}
+	seconds := max(1, int64(limit.Seconds()))
+	return func(ctx context.Context) error { return set(ctx, rows, tables) }, set(ctx, seconds, seconds)
+}
 
 func (d *mysqlDialect) CertificateExpiry(ctx context.Context, c *sql.Conn) (time.Time, error) {
 	var name, value string
