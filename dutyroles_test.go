@@ -20,6 +20,7 @@ type dutyRoles struct {
 	tdb   *testdb.Database
 	admin *testdb.Database // the same database, by the administrator
 	pool  *sql.DB          // the administrator's
+	table string           // of the history
 }
 
 const dutyPassword = "Long-enough.7"
@@ -42,7 +43,7 @@ func (r *dutyRoles) as(t *testing.T, duty tldwdb.Duty) *testdb.Database {
 func (r *dutyRoles) apply(t *testing.T) {
 	t.Helper()
 	text := readDoc(t, "docs/roles/"+string(r.tdb.Engine)+".sql")
-	words := []string{"notes", r.tdb.Name(), "10.%", "127.0.0.1"}
+	words := []string{"notes", r.tdb.Name(), "10.%", "127.0.0.1", "tldwdb_history", r.table}
 	if isMySQL(r.tdb) {
 		words = append(words, " REQUIRE SSL", "") // the servers of the tests need not have it
 	}
@@ -63,7 +64,13 @@ func (r *dutyRoles) grantTables(t *testing.T) {
 // newDutyRoles makes the roles before the first migration, and gives each a password.
 func newDutyRoles(t *testing.T, tdb *testdb.Database) *dutyRoles {
 	t.Helper()
-	r := &dutyRoles{tdb: tdb, admin: tdb.AsAdmin(t)}
+	return newDutyRolesFor(t, tdb, "tldwdb_history")
+}
+
+// newDutyRolesFor is newDutyRoles for a history table of another name.
+func newDutyRolesFor(t *testing.T, tdb *testdb.Database, table string) *dutyRoles {
+	t.Helper()
+	r := &dutyRoles{tdb: tdb, admin: tdb.AsAdmin(t), table: table}
 	r.pool = r.admin.AdminDB(t)
 	t.Cleanup(func() { r.drop(t) })
 	r.apply(t)
@@ -211,6 +218,26 @@ func TestDutyRoles(t *testing.T) {
 			}
 		}
 		succeed(t, "down 0002_more, down 0001_person; 2 → 0")(open(t, migrator, f).Down(t.Context(), 2))
+	})
+}
+
+// TestDutyRolesOfAnotherHistory: the files serve Config.Table by replacing a word.
+func TestDutyRolesOfAnotherHistory(t *testing.T) {
+	t.Parallel()
+	forEachServer(t, func(t *testing.T, tdb *testdb.Database) {
+		r := newDutyRolesFor(t, tdb, "what_ran")
+		named := func(c *tldwdb.Config) { c.Table = r.table }
+		f := dutyFiles(tdb)
+		succeed(t, "up 0001_person, up 0002_more; 0 → 2")(open(t, r.as(t, tldwdb.DutyMigrator), f, named).Up(t.Context()))
+		r.apply(t)
+		for _, duty := range []tldwdb.Duty{tldwdb.DutyApplication, tldwdb.DutyMonitor} {
+			db := open(t, r.as(t, duty), f, named)
+			if err := db.Check(t.Context()); err != nil {
+				t.Errorf("%s cannot see whether the schema is current: %v", duty, err)
+			}
+			refuse(t, db.Pool().DB, string(duty), "UPDATE what_ran SET checksum = ''", "DELETE FROM what_ran")
+		}
+		succeed(t, "down 0002_more, down 0001_person; 2 → 0")(open(t, r.as(t, tldwdb.DutyMigrator), f, named).Down(t.Context(), 2))
 	})
 }
 

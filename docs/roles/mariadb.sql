@@ -6,8 +6,11 @@
 --
 --   sed "s/notes/mydb/g; s/10\.%/192.168.7.%/g" docs/roles/mariadb.sql | mariadb --binary-mode
 --
--- once before the first migration and once after it, when there are tables to give
--- rights on. It may be run at any time again. The accounts come locked and without a
+-- Where Config.Table (TLDWDB_TABLE) names another history table, s/tldwdb_history/its_name/g
+-- belongs into the same sed: without it the application could write the history.
+--
+-- Run it once before the first migration and once after it, when there are tables to
+-- give rights on. It may be run at any time again. The accounts come locked and without a
 -- password; ALTER USER 'notes_app'@'10.%' IDENTIFIED BY '...' ACCOUNT UNLOCK opens
 -- one. REQUIRE SSL is to be left out on a server without TLS.
 

@@ -6,8 +6,11 @@
 --
 --   sed 's/notes/mydb/g' docs/roles/postgres.sql | psql -X -v ON_ERROR_STOP=1 -d mydb
 --
--- once before the first migration and once after it, when there is a history table
--- to give rights on. It may be run at any time again. The roles come without
+-- Where Config.Table (TLDWDB_TABLE) names another history table, s/tldwdb_history/its_name/g
+-- belongs into the same sed: without it the application could write the history.
+--
+-- Run it once before the first migration and once after it, when there is a history
+-- table to give rights on. It may be run at any time again. The roles come without
 -- passwords, and so cannot sign in with one: \password notes_app sets it.
 
 SET client_min_messages = warning;
