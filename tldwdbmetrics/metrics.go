@@ -62,7 +62,7 @@ type Metrics struct {
 	options Options
 
 	queries     *prometheus.HistogramVec
-	queriesOK   map[string]prometheus.Observer // by operation: no look-up for what is usual
+	queriesOK   []usualSeries // no look-up of labels for what is usual
 	queryErrors *prometheus.CounterVec
 	slow        *prometheus.CounterVec
 	connects    *prometheus.CounterVec
@@ -100,7 +100,6 @@ func New(o Options) *Metrics {
 		options: o,
 		queries: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "db_client_operation_duration_seconds",
 			Help: "Duration of calls of the database driver on the application's pools; of a query until its rows were closed.", Buckets: o.QueryBuckets}, []string{"operation", "error_type"}),
-		queriesOK: map[string]prometheus.Observer{},
 		queryErrors: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tldwdb_query_errors_total",
 			Help: "Calls of the database driver on the application's pools that failed."}, []string{"error_type"}),
 		slow: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tldwdb_slow_queries_total",
@@ -123,6 +122,12 @@ func New(o Options) *Metrics {
 	return m
 }
 
+// usualSeries is that of an operation's calls that went well.
+type usualSeries struct {
+	operation string
+	prometheus.Observer
+}
+
 // operationKinds are those that a DB has from its start.
 var operationKinds = []string{tldwdb.OperationRun, tldwdb.OperationLock, tldwdb.OperationMigration, tldwdb.OperationStatement, tldwdb.OperationHealth}
 
@@ -130,7 +135,7 @@ var operationKinds = []string{tldwdb.OperationRun, tldwdb.OperationLock, tldwdb.
 // what begins at 1 has not increased.
 func (m *Metrics) prepare() {
 	for _, operation := range tldwdb.QueryOperations() {
-		m.queriesOK[operation] = m.queries.WithLabelValues(operation, "")
+		m.queriesOK = append(m.queriesOK, usualSeries{operation, m.queries.WithLabelValues(operation, "")})
 		m.slow.WithLabelValues(operation)
 	}
 	m.connects.WithLabelValues(resultOK, "")
@@ -212,12 +217,18 @@ func (m *Metrics) query(ctx context.Context, q tldwdb.QueryInfo) {
 	if q.Slow {
 		m.slow.WithLabelValues(q.Operation).Inc()
 	}
-	series, usual := m.queriesOK[q.Operation]
+	var series prometheus.Observer
 	if q.Class != "" {
 		m.queryErrors.WithLabelValues(string(q.Class)).Inc()
-		usual = false
+	} else {
+		for i := range m.queriesOK { // of a few words the first differs already: quicker than a map
+			if u := &m.queriesOK[i]; u.operation == q.Operation {
+				series = u.Observer
+				break
+			}
+		}
 	}
-	if !usual {
+	if series == nil {
 		series = m.queries.WithLabelValues(q.Operation, string(q.Class))
 	}
 	if m.options.Exemplar != nil {

@@ -46,12 +46,31 @@ type Done func(ctx context.Context, call Call)
 
 // Wrap returns a connector whose connections tell done.
 func Wrap(c driver.Connector, done Done) driver.Connector {
-	return &connector{Connector: c, done: done}
+	return &connector{Connector: c, tap: tap{done: done, epoch: time.Now()}}
 }
 
 type connector struct {
 	driver.Connector
-	done Done
+	tap
+}
+
+// tap is what calls are told to, and by which clock.
+type tap struct {
+	done  Done
+	epoch time.Time
+}
+
+// now is the time since the tap was made. The monotonic clock alone is read, which
+// costs half of what [time.Now] costs: there are two readings for each call, and a
+// call of SQLite is over in a few microseconds.
+func (t *tap) now() time.Duration { return time.Since(t.epoch) }
+
+// tell reports a call that has ended. With ErrSkip a driver says that it wants
+// another call instead, which is then the one that counts.
+func (t *tap) tell(ctx context.Context, operation, text string, start time.Duration, err error) {
+	if err == nil || !errors.Is(err, driver.ErrSkip) {
+		t.done(ctx, Call{Operation: operation, Text: text, Took: t.now() - start, Err: err})
+	}
 }
 
 // Connect opens a connection. How long that takes is not told: it is no call of
@@ -61,7 +80,7 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newConn(inner, c.done), nil
+	return newConn(inner, &c.tap), nil
 }
 
 // Close closes the connector, if it is one to be closed.
@@ -75,7 +94,7 @@ func (c *connector) Close() error {
 // Conn is a tapped connection.
 type Conn struct {
 	driver.Conn
-	done Done
+	*tap
 
 	// What the driver implements; nil where it does not.
 	queryer  driver.QueryerContext
@@ -88,8 +107,8 @@ type Conn struct {
 	checker  driver.NamedValueChecker
 }
 
-func newConn(inner driver.Conn, done Done) *Conn {
-	c := &Conn{Conn: inner, done: done}
+func newConn(inner driver.Conn, t *tap) *Conn {
+	c := &Conn{Conn: inner, tap: t}
 	c.queryer, _ = inner.(driver.QueryerContext)
 	c.execer, _ = inner.(driver.ExecerContext)
 	c.preparer, _ = inner.(driver.ConnPrepareContext)
@@ -104,22 +123,14 @@ func newConn(inner driver.Conn, done Done) *Conn {
 // Raw returns the driver's own connection, for who needs its API.
 func (c *Conn) Raw() driver.Conn { return c.Conn }
 
-// tell reports a call that has ended. With ErrSkip a driver says that it wants
-// another call instead, which is then the one that counts.
-func tell(ctx context.Context, done Done, operation, text string, start time.Time, err error) {
-	if !errors.Is(err, driver.ErrSkip) {
-		done(ctx, Call{Operation: operation, Text: text, Took: time.Since(start), Err: err})
-	}
-}
-
 // QueryContext is part of [driver.QueryerContext].
 func (c *Conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
 	if c.queryer == nil {
 		return nil, driver.ErrSkip
 	}
-	start := time.Now()
+	start := c.now()
 	inner, err := c.queryer.QueryContext(ctx, query, args)
-	return tapRows(ctx, c.done, query, start, inner, err)
+	return tapRows(ctx, c.tap, query, start, inner, err)
 }
 
 // ExecContext is part of [driver.ExecerContext].
@@ -127,9 +138,9 @@ func (c *Conn) ExecContext(ctx context.Context, query string, args []driver.Name
 	if c.execer == nil {
 		return nil, driver.ErrSkip
 	}
-	start := time.Now()
+	start := c.now()
 	result, err := c.execer.ExecContext(ctx, query, args)
-	tell(ctx, c.done, Exec, query, start, err)
+	c.tell(ctx, Exec, query, start, err)
 	return result, err
 }
 
@@ -140,9 +151,9 @@ func (c *Conn) Prepare(query string) (driver.Stmt, error) {
 
 // PrepareContext is part of [driver.ConnPrepareContext].
 func (c *Conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
-	start := time.Now()
+	start := c.now()
 	inner, err := c.prepare(ctx, query)
-	tell(ctx, c.done, Prepare, query, start, err)
+	c.tell(ctx, Prepare, query, start, err)
 	if err != nil {
 		return nil, err
 	}
@@ -171,13 +182,13 @@ func (c *Conn) Begin() (driver.Tx, error) {
 
 // BeginTx is part of [driver.ConnBeginTx].
 func (c *Conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
-	start := time.Now()
+	start := c.now()
 	inner, err := c.begin(ctx, opts)
-	tell(ctx, c.done, Begin, "", start, err)
+	c.tell(ctx, Begin, "", start, err)
 	if err != nil {
 		return nil, err
 	}
-	return &tx{Tx: inner, ctx: ctx, done: c.done}, nil
+	return &tx{Tx: inner, tap: c.tap, ctx: ctx}, nil
 }
 
 func (c *Conn) begin(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
@@ -199,9 +210,9 @@ func (c *Conn) Ping(ctx context.Context) error {
 	if c.pinger == nil {
 		return nil
 	}
-	start := time.Now()
+	start := c.now()
 	err := c.pinger.Ping(ctx)
-	tell(ctx, c.done, Ping, "", start, err)
+	c.tell(ctx, Ping, "", start, err)
 	return err
 }
 
@@ -251,9 +262,9 @@ func newStmt(inner driver.Stmt, c *Conn, query string) *stmt {
 
 // QueryContext is part of [driver.StmtQueryContext].
 func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
-	start := time.Now()
+	start := s.conn.now()
 	inner, err := s.runQuery(ctx, args)
-	return tapRows(ctx, s.conn.done, s.query, start, inner, err)
+	return tapRows(ctx, s.conn.tap, s.query, start, inner, err)
 }
 
 func (s *stmt) runQuery(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
@@ -269,9 +280,9 @@ func (s *stmt) runQuery(ctx context.Context, args []driver.NamedValue) (driver.R
 
 // ExecContext is part of [driver.StmtExecContext].
 func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
-	start := time.Now()
+	start := s.conn.now()
 	result, err := s.runExec(ctx, args)
-	tell(ctx, s.conn.done, Exec, s.query, start, err)
+	s.conn.tell(ctx, Exec, s.query, start, err)
 	return result, err
 }
 
@@ -310,23 +321,23 @@ func (s *stmt) CheckNamedValue(v *driver.NamedValue) error {
 // tx is a tapped transaction.
 type tx struct {
 	driver.Tx
-	ctx  context.Context // of BeginTx: Commit and Rollback have none
-	done Done
+	*tap
+	ctx context.Context // of BeginTx: Commit and Rollback have none
 }
 
 // Commit is part of [driver.Tx].
 func (t *tx) Commit() error {
-	start := time.Now()
+	start := t.now()
 	err := t.Tx.Commit()
-	tell(t.ctx, t.done, Commit, "", start, err)
+	t.tell(t.ctx, Commit, "", start, err)
 	return err
 }
 
 // Rollback is part of [driver.Tx].
 func (t *tx) Rollback() error {
-	start := time.Now()
+	start := t.now()
 	err := t.Tx.Rollback()
-	tell(t.ctx, t.done, Rollback, "", start, err)
+	t.tell(t.ctx, Rollback, "", start, err)
 	return err
 }
 
@@ -334,19 +345,19 @@ func (t *tx) Rollback() error {
 // SQLite does its work, and meets its time limit, while they are read.
 type rows struct {
 	driver.Rows
+	*tap
 	ctx   context.Context // of the query
-	done  Done
 	query string
-	start time.Time
+	start time.Duration
 	err   error // what ended the reading, other than the end
 }
 
-func tapRows(ctx context.Context, done Done, query string, start time.Time, inner driver.Rows, err error) (driver.Rows, error) {
+func tapRows(ctx context.Context, t *tap, query string, start time.Duration, inner driver.Rows, err error) (driver.Rows, error) {
 	if err != nil {
-		tell(ctx, done, Query, query, start, err)
+		t.tell(ctx, Query, query, start, err)
 		return nil, err
 	}
-	return &rows{Rows: inner, ctx: ctx, done: done, query: query, start: start}, nil
+	return &rows{Rows: inner, tap: t, ctx: ctx, query: query, start: start}, nil
 }
 
 // Next is part of [driver.Rows].
@@ -364,7 +375,7 @@ func (r *rows) Close() error {
 	if r.err == nil {
 		r.err = err
 	}
-	tell(r.ctx, r.done, Query, r.query, r.start, r.err)
+	r.tell(r.ctx, Query, r.query, r.start, r.err)
 	return err
 }
 
