@@ -1,0 +1,61 @@
+// Package dump makes and reads backups in an engine's own form: a SQLite file, or
+// what pg_dump, mysqldump and mariadb-dump write.
+package dump
+
+import (
+	"context"
+	"database/sql"
+	"io"
+	"log/slog"
+
+	"github.com/tldw/tldwdb/internal/dburl"
+	"github.com/tldw/tldwdb/internal/dialect"
+)
+
+// Target is a database.
+type Target struct {
+	URL      dburl.URL                             // where it is, and who signs in
+	Password func(context.Context) (string, error) // nil: what URL says
+	DB       *sql.DB                               // for questions; of a SQLite file as of a server
+	Dialect  dialect.Dialect
+	Log      *slog.Logger
+	// Progress is told how many bytes are done, of how many if that is known.
+	Progress func(table string, done, all int64)
+}
+
+// Options say how a dump is made.
+type Options struct {
+	Jobs    int  // connections of pg_dump and pg_restore
+	Digests bool // of every table's content
+}
+
+// Dumped is what was written.
+type Dumped struct {
+	Content   string // sqlite, pg_dump, mysqldump or mariadb-dump
+	Extension string // of a file with it: db, dump, tar or sql
+	Tool      string // program and version
+	Position  string // of the snapshot in the server's log
+	Tables    []Table
+}
+
+// Table is a table of the dump.
+type Table struct {
+	Name   string // with its schema where that is not the default one
+	Rows   int64
+	Digest string
+}
+
+// Engine works on one database.
+type Engine interface {
+	// Check says whether Dump and Load can work, before anything is written: that
+	// the program is there and new enough for the server, and what to install.
+	Check(ctx context.Context) error
+	// Dump writes the database to w. What is not complete is an error.
+	Dump(ctx context.Context, w io.Writer, o Options) (Dumped, error)
+	// Load reads what Dump wrote into a database that is empty. It stops at the first
+	// error.
+	Load(ctx context.Context, r io.Reader, content string, o Options) error
+	// Tables counts the rows, and takes the digests, of what is there now, as Dump
+	// does.
+	Tables(ctx context.Context, digests bool) ([]Table, error)
+}
