@@ -60,4 +60,15 @@ func CertificatesUntil(db *DB) (server, client time.Time) {
 // SaysTheSame reports whether two callers who do not wait share an answer.
 func SaysTheSame(ctx context.Context, db *DB) bool {
 	return db.prober.stale(ctx) == db.prober.stale(ctx)
+// UnderMigrationLock runs fn while db has the migration lock, as a backup does.
+// session is the number that the server knows the lock's session by.
+func UnderMigrationLock(ctx context.Context, db *DB, fn func(ctx context.Context, session int64) error) error {
+	return db.underMigrationLock(ctx, "test", func(ctx context.Context, r *run) error {
+		var session int64
+		number := map[string]string{dialect.NameSQLite: "0", dialect.NamePostgres: "pg_backend_pid()", dialect.NameMySQL: "CONNECTION_ID()"}[db.dialectName]
+		if err := dialect.QueryRow(ctx, r.conn, "SELECT "+number, nil, &session); err != nil {
+			return err
+		}
+		return r.elsewhere(ctx, func(ctx context.Context) error { return fn(ctx, session) })
+	})
 }

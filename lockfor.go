@@ -1,0 +1,97 @@
+package tldwdb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tldw/tldwdb/internal/dialect"
+)
+
+// lockWatch is how often somebody who works elsewhere makes sure that the lock's
+// session is alive: well within the idle limits that servers, and what stands
+// before them, end a session at.
+const lockWatch = 2 * time.Second
+
+// underMigrationLock runs fn while this process has the migration lock, so that no
+// migration runs beside it: for what reads or copies the database as a whole. It is
+// the protocol of [DB.Up], with its wait, its proof and its lease; what is told to
+// those who wait for a lease.
+//
+// The run that fn gets has the connection that holds the lock, which is outside the
+// application's pool where one can be made there. What takes long on other
+// connections goes through [run.elsewhere]. The context ends when the lock is lost.
+// A server that takes no writes is not locked: nobody can migrate there.
+func (db *DB) underMigrationLock(ctx context.Context, what string, fn func(context.Context, *run) error) error {
+	r, err := db.newRun(ctx)
+	if err != nil {
+		return err
+	}
+	defer r.release(ctx)
+	if err := r.aside(ctx); err != nil {
+		return ended(ctx, err)
+	}
+	r.store.actor = shorten(r.store.actor+", "+what, 240)
+	ran := false
+	err = r.locked(ctx, always, func(ctx context.Context, _ *history) error {
+		ran = true
+		return fn(ctx, r)
+	})
+	if !ran && errors.Is(err, ErrReadOnly) && r.facts.ReadOnly {
+		err = fn(ctx, r)
+	}
+	return ended(ctx, err)
+}
+
+// aside gives the connection back to the application's pool, and makes one of its
+// own in its place, where that can be done.
+func (r *run) aside(ctx context.Context) error {
+	if r.side != nil {
+		return nil
+	}
+	side, err := r.db.openSide(ctx)
+	if errors.Is(err, errNoSideConnection) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := r.conn.Close(); err != nil {
+		return errors.Join(err, side.Close())
+	}
+	r.side, r.facts = side, dialect.Facts{} // those of the other connection
+	r.conn, err = side.Connx(ctx)
+	return err
+}
+
+// elsewhere runs fn, which leaves the run's own connection alone, and asks on that
+// meanwhile whether the lock's session is alive: a server ends one that is silent
+// for long, and the lock with it. A lease has its own signs of life, and a file's
+// lock ends with this process only.
+func (r *run) elsewhere(ctx context.Context, fn func(context.Context) error) error {
+	if _, ok := r.lock.(lease); ok || r.lock == nil || !r.lock.NeedsConnection() {
+		return fn(ctx)
+	}
+	kept, lost := context.WithCancelCause(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for sleep(kept, lockWatch) == nil {
+			limited, cancel := context.WithTimeout(kept, cleanupTime)
+			err := r.conn.PingContext(limited)
+			cancel()
+			if err != nil && kept.Err() == nil {
+				lost(fmt.Errorf("%w: its session has ended: %w", ErrLockLost, err))
+			}
+		}
+	}()
+	err := fn(kept)
+	cause := context.Cause(kept)
+	lost(nil)
+	<-ended
+	if err != nil && errors.Is(cause, ErrLockLost) && !errors.Is(err, ErrLockLost) {
+		err = fmt.Errorf("%w: %w", cause, err)
+	}
+	return err
+}
