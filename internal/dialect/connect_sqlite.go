@@ -45,20 +45,26 @@ func sqliteDSN(u dburl.URL, o ConnectOptions, journal bool) string {
 		params["_txlock"] = "deferred" // BEGIN IMMEDIATE takes the write lock even for reading
 		params["_query_only"] = "on"
 	}
-	path := filepath.ToSlash(u.Path)
-	if strings.HasPrefix(path, "/") {
-		path = "//" + path
-	} else if len(path) > 1 && path[1] == ':' && os.PathSeparator == '\\' {
-		path = "///" + path // C:/data/x.db
-	}
 	var b strings.Builder
-	b.WriteString("file:" + sqlitePathEscape.Replace(path))
+	b.WriteString(SQLiteURI(u.Path))
 	for i, key := range slices.Sorted(maps.Keys(params)) {
 		b.WriteByte("?&"[min(i, 1)])
 		// SQLite does not read a + as a space.
 		b.WriteString(key + "=" + strings.ReplaceAll(url.QueryEscape(params[key]), "+", "%20"))
 	}
 	return b.String()
+}
+
+// SQLiteURI names a file in SQLite's URI form, to which settings can be added
+// behind a question mark.
+func SQLiteURI(path string) string {
+	path = filepath.ToSlash(path)
+	if strings.HasPrefix(path, "/") {
+		path = "//" + path
+	} else if len(path) > 1 && path[1] == ':' && os.PathSeparator == '\\' {
+		path = "///" + path // C:/data/x.db
+	}
+	return "file:" + sqlitePathEscape.Replace(path)
 }
 
 // sqlitePathEscape escapes what ends the path of a URI.
