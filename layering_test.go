@@ -27,6 +27,11 @@ var linked = map[string]string{
 	"golang.org/x/text":              "of pgx: normal form of passwords in SCRAM",
 	"github.com/go-sql-driver/mysql": "driver: MySQL and MariaDB",
 	"filippo.io/edwards25519":        "of the MySQL driver: MariaDB's ed25519 sign-in",
+	"github.com/klauspost/compress":  "backups: zstd",
+	"filippo.io/age":                 "backups: encryption",
+	"filippo.io/hpke":                "of age: keys that a quantum computer does not open",
+	"golang.org/x/crypto":            "of age: ChaCha20-Poly1305, scrypt",
+	"golang.org/x/sys":               "of x/crypto: what the processor can do",
 }
 
 // pkg is what is used of an answer of `go list -json`.

@@ -1,0 +1,184 @@
+// Package archive is the form in which a part of a backup is stored: the content,
+// compressed with zstd, then encrypted with age. There is nothing of our own around
+// it, so that `age -d | zstd -d` reads it in ten years. What makes an altered part
+// known is in the manifest: size and SHA-256 of the content and of what is stored.
+package archive
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+
+	"filippo.io/age"
+	"github.com/klauspost/compress/zstd"
+)
+
+// What a part can be compressed with.
+const (
+	Zstd = "zstd"
+	None = "none"
+)
+
+var (
+	// ErrDamaged means that stored bytes are not those that were written.
+	ErrDamaged = errors.New("the backup is damaged")
+	// ErrKey means that no identity at hand opens an encrypted part.
+	ErrKey = errors.New("the backup is encrypted, and no key at hand opens it")
+)
+
+// The window is smaller than zstd's own at this level, 8 MiB, so that writer and
+// reader stay far below 16 MiB of memory; dumps have what they repeat close by. A
+// frame that asks for more than 8 MiB is refused: it is not ours.
+const (
+	window    = 2 << 20
+	windowMax = 8 << 20
+)
+
+// Options say how a part is stored.
+type Options struct {
+	Compression string          // Zstd, which empty means too, or None
+	Recipients  []age.Recipient // none: it is not encrypted
+}
+
+// Stored is what is known of a part that was written.
+type Stored struct {
+	Size        int64  // of what is stored
+	SHA256      string // of what is stored, in hexadecimal digits
+	PlainSize   int64  // of the content
+	PlainSHA256 string // of the content
+}
+
+// Extension is how the name of a part ends: its content's own extension (db, dump,
+// sql …), and what has to be undone to get there.
+func Extension(content string, o Options) string {
+	ext := "." + content
+	if o.Compression != None {
+		ext += ".zst"
+	}
+	if len(o.Recipients) > 0 {
+		ext += ".age"
+	}
+	return ext
+}
+
+// sum counts and digests what goes through.
+type sum struct {
+	size int64
+	hash hash.Hash
+}
+
+func newSum() *sum { return &sum{hash: sha256.New()} }
+
+func (s *sum) add(p []byte) {
+	s.size += int64(len(p))
+	s.hash.Write(p)
+}
+
+func (s *sum) hex() string { return hex.EncodeToString(s.hash.Sum(nil)) }
+
+// check compares with what the manifest says.
+func (s *sum) check(what string, size int64, digest string) error {
+	if s.size != size {
+		return fmt.Errorf("%w: %d bytes %s, and %d in the manifest", ErrDamaged, s.size, what, size)
+	}
+	if s.hex() != digest {
+		return fmt.Errorf("%w: the %d bytes %s have another SHA-256 than the manifest says", ErrDamaged, size, what)
+	}
+	return nil
+}
+
+// Writer stores one part.
+type Writer struct {
+	out    io.Writer // the first stage
+	stages []io.Closer
+	stored *sum
+	plain  *sum // the same as stored where nothing is between them
+	err    error
+	closed bool
+}
+
+// NewWriter begins a part. What is stored goes to w, which stays open. With
+// recipients it writes at once: age's header.
+func NewWriter(w io.Writer, o Options) (*Writer, error) {
+	z := &Writer{stored: newSum()}
+	z.out = &summed{w, z.stored}
+	if len(o.Recipients) > 0 {
+		encrypted, err := age.Encrypt(z.out, o.Recipients...)
+		if err != nil {
+			return nil, fmt.Errorf("encrypting: %w", err)
+		}
+		z.out, z.stages = encrypted, append(z.stages, encrypted)
+	}
+	switch o.Compression {
+	case None:
+	case "", Zstd:
+		compressed, err := zstd.NewWriter(z.out, zstd.WithEncoderCRC(true), zstd.WithWindowSize(window), zstd.WithEncoderConcurrency(2))
+		if err != nil {
+			return nil, fmt.Errorf("compressing: %w", err)
+		}
+		z.out, z.stages = compressed, append(z.stages, compressed)
+	default:
+		return nil, fmt.Errorf("no such compression: %q; there are zstd and none", o.Compression)
+	}
+	if z.plain = z.stored; len(z.stages) > 0 {
+		z.plain = newSum()
+		z.out = &summed{z.out, z.plain}
+	}
+	return z, nil
+}
+
+// Write adds content. Behind an error every call returns that error.
+func (z *Writer) Write(p []byte) (int, error) {
+	switch {
+	case z.err != nil:
+		return 0, z.err
+	case z.closed:
+		return 0, errClosed
+	}
+	n, err := z.out.Write(p)
+	z.err = err
+	return n, err
+}
+
+// Close writes what is held back and what marks the end. Without it, and where it
+// fails, what was stored is not a part.
+func (z *Writer) Close() error {
+	if z.closed {
+		return z.err
+	}
+	z.closed = true
+	for i := len(z.stages) - 1; i >= 0; i-- {
+		// The last stage is closed behind an error too, because a compressor has
+		// goroutines. What is below is not, so that it does not look complete.
+		if i < len(z.stages)-1 && z.err != nil {
+			break
+		}
+		if err := z.stages[i].Close(); z.err == nil {
+			z.err = err
+		}
+	}
+	return z.err
+}
+
+// errClosed is what a Writer says behind Close.
+var errClosed = errors.New("archive: the writer is closed")
+
+// Stored says what was written. It is complete behind a Close without an error.
+func (z *Writer) Stored() Stored {
+	return Stored{Size: z.stored.size, SHA256: z.stored.hex(), PlainSize: z.plain.size, PlainSHA256: z.plain.hex()}
+}
+
+// summed adds what is written to a sum.
+type summed struct {
+	w io.Writer
+	s *sum
+}
+
+func (w *summed) Write(p []byte) (int, error) {
+	n, err := w.w.Write(p)
+	w.s.add(p[:n])
+	return n, err
+}

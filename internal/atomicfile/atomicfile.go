@@ -1,0 +1,154 @@
+// Package atomicfile writes files that appear whole or not at all.
+package atomicfile
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// mark is between a file's name and the random end of what is written beside it.
+const (
+	mark   = ".partial-"
+	ending = 8 // characters
+)
+
+// File is a file that gets its name when it is complete.
+type File struct {
+	dir  *os.Root
+	f    *os.File
+	temp string // its name until then
+	name string
+}
+
+// Create begins a file that is to have the given path. Until Commit it has another
+// name in the same folder, which [Partial] knows. What has the path now stays as it
+// is until then. The mode is 0600: backups are for their owner alone.
+func Create(path string) (*File, error) {
+	dir, err := os.OpenRoot(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	file := &File{dir: dir, name: filepath.Base(path)}
+	file.temp = file.name + mark + strings.ToLower(rand.Text()[:ending])
+	if file.f, err = dir.OpenFile(file.temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600); err != nil {
+		return nil, errors.Join(err, dir.Close())
+	}
+	return file, nil
+}
+
+// Write adds to the file.
+func (f *File) Write(p []byte) (int, error) { return f.f.Write(p) }
+
+// Commit makes the file durable and gives it its name, in place of a file that has
+// it. If it fails there is no trace of what was written; only where the last step
+// fails, which makes the name durable, is the file there.
+func (f *File) Commit() error {
+	if f.f == nil {
+		return fs.ErrClosed
+	}
+	err := f.f.Sync()
+	if err == nil {
+		err = f.f.Close()
+		f.f = nil
+	}
+	if err == nil {
+		err = f.dir.Rename(f.temp, f.name)
+	}
+	if err != nil {
+		return errors.Join(err, f.remove())
+	}
+	if err = syncRoot(f.dir); err != nil {
+		err = fmt.Errorf("%s: the folder: %w", f.name, err)
+	}
+	return errors.Join(err, f.dir.Close())
+}
+
+// Abort throws away what was written. Behind Commit, and a second time, it does
+// nothing.
+func (f *File) Abort() error {
+	if f.f == nil {
+		return nil
+	}
+	return f.remove()
+}
+
+// remove closes what is open and removes what has no name yet.
+func (f *File) remove() error {
+	var errs []error
+	if f.f != nil {
+		errs = append(errs, f.f.Close())
+		f.f = nil
+	}
+	if err := f.dir.Remove(f.temp); !errors.Is(err, fs.ErrNotExist) {
+		errs = append(errs, err)
+	}
+	return errors.Join(append(errs, f.dir.Close())...)
+}
+
+// MkdirAll makes the folder, with those above it, for its owner alone, and makes
+// the name of what it has made durable.
+func MkdirAll(dir string) error {
+	var made []string // the lowest first
+	for at := filepath.Clean(dir); ; at = filepath.Dir(at) {
+		if _, err := os.Stat(at); err == nil || !errors.Is(err, fs.ErrNotExist) || at == filepath.Dir(at) {
+			break
+		}
+		made = append(made, at)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	for _, d := range slices.Backward(made) {
+		if err := syncDir(filepath.Dir(d)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Partial reports whether the file is one that was never committed.
+func Partial(name string) bool {
+	_, end, found := strings.Cut(name, mark)
+	return found && len(end) == ending
+}
+
+// Leftovers lists the files in the folder that were never committed and were last
+// written to before the given time: those who wrote them were killed.
+func Leftovers(dir string, before time.Time) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries {
+		if !e.Type().IsRegular() || !Partial(e.Name()) {
+			continue
+		}
+		info, err := e.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // it was committed, or thrown away
+		}
+		if err != nil {
+			return nil, err
+		}
+		if info.ModTime().Before(before) {
+			names = append(names, e.Name())
+		}
+	}
+	return names, nil
+}
+
+func syncDir(dir string) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(syncRoot(root), root.Close())
+}
