@@ -61,6 +61,7 @@ type Backup struct {
 	// Verified is the newest proof that the backup can be restored. It is kept in a
 	// file of its own. Nil: there is none.
 	Verified *BackupVerification `json:"-"`
+	Err      error               `json:"-"`
 }
 
 // BackupMigration is a migration that was applied when the backup was made.
@@ -95,6 +96,7 @@ type BackupVerification struct {
 	Duration int64     `json:"duration_ms"`
 	Engine   string    `json:"engine"`          // where it was restored
 	Error    string    `json:"error,omitempty"` // what was wrong
+	Notes    []string  `json:"notes,omitempty"` // what is worth knowing and nothing wrong
 }
 
 // BackupStore keeps backups: named objects that appear whole or not at all.

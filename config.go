@@ -245,6 +245,10 @@ type Config struct {
 	// Health is what health probes ask, how often, and who is told.
 	Health HealthOptions
 
+	// Backup is how backups are made and where they are, for all calls that leave it
+	// open.
+	Backup BackupOptions
+
 	// Confirm is the name of the database on which destructive calls are
 	// allowed although it is stamped as production.
 	Confirm string

@@ -57,6 +57,10 @@ type Observer struct {
 	// still hangs. It must not call [DB.Health]. An observer that has not returned from
 	// it yet is not told of further answers meanwhile.
 	Health func(Health, time.Duration)
+
+	// Backup is called when a backup was made, and when one was verified: Verified
+	// then says what came of it. A backup that failed is told by Start alone.
+	Backup func(Backup)
 }
 
 // The kinds of an [Operation]. Later versions may have more: an observer had best
@@ -67,6 +71,9 @@ const (
 	OperationMigration = "migration" // one migration
 	OperationStatement = "statement" // one statement of a migration; on PostgreSQL all of a migration that runs in a transaction, which are one packet
 	OperationHealth    = "health"    // a question after the database's health
+	OperationBackup    = "backup"    // [DB.Backup], its wait for the migration lock included
+	OperationVerify    = "verify"    // [DB.VerifyBackup]
+	OperationRestore   = "restore"   // [DB.Restore]
 )
 
 // Operation is something that takes time. There is no SQL in it.
@@ -319,6 +326,15 @@ func (db *DB) tellHealth(h Health, took time.Duration) {
 		if o.Health != nil && o.examined.CompareAndSwap(false, true) {
 			defer o.examined.Store(false)
 			o.Health(h, took)
+		}
+	})
+}
+
+// tellBackup tells of a backup that was made or verified.
+func (db *DB) tellBackup(b Backup) {
+	db.watch.each(func(o *watched) {
+		if o.Backup != nil {
+			o.Backup(b)
 		}
 	})
 }

@@ -165,6 +165,18 @@ func (db *DB) openScratch(ctx context.Context, rawURL string) (*scratch, error) 
 		return nil, err
 	}
 	s := &scratch{src: src, remove: func(context.Context) error { return nil }}
+	cfg := db.scratchConfig()
+	switch {
+	case rawURL != "":
+		return s, db.openNamedScratch(ctx, s, cfg, rawURL)
+	case db.dialectName == dburl.SQLite:
+		return s, db.openScratchFile(ctx, s, cfg, nil)
+	}
+	return s, db.openScratchBeside(ctx, s, cfg)
+}
+
+// scratchConfig is the configuration of scratch databases.
+func (db *DB) scratchConfig() Config {
 	cfg := db.cfg
 	cfg.Environment, cfg.Confirm, cfg.WaitOnReadOnly = Test, "", false // it is nobody's production
 	cfg.OutOfOrder = true                                              // of a database that lacks one in the middle
@@ -178,13 +190,7 @@ func (db *DB) openScratch(ctx context.Context, rawURL string) (*scratch, error) 
 			tell(p)
 		}
 	}
-	switch {
-	case rawURL != "":
-		return s, db.openNamedScratch(ctx, s, cfg, rawURL)
-	case db.dialectName == dburl.SQLite:
-		return s, db.openScratchFile(ctx, s, cfg)
-	}
-	return s, db.openScratchBeside(ctx, s, cfg)
+	return cfg
 }
 
 func (db *DB) openNamedScratch(ctx context.Context, s *scratch, cfg Config, rawURL string) error {
@@ -205,9 +211,9 @@ func (db *DB) openNamedScratch(ctx context.Context, s *scratch, cfg Config, rawU
 	return err
 }
 
-// openScratchFile makes a file. What it is opened with is what the database's URL
-// says about sessions, and not about the file.
-func (db *DB) openScratchFile(ctx context.Context, s *scratch, cfg Config) error {
+// openScratchFile makes a file, which fill may write first. What it is opened with is
+// what the database's URL says about sessions, and not about the file.
+func (db *DB) openScratchFile(ctx context.Context, s *scratch, cfg Config, fill func(path string) error) error {
 	dir, err := os.MkdirTemp("", "tldwdb-scratch-")
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNoScratch, err)
@@ -218,7 +224,13 @@ func (db *DB) openScratchFile(ctx context.Context, s *scratch, cfg Config) error
 	for _, of := range []string{"mode", "cache", "immutable", "nolock", "psow", "vfs", "_auth", "_auth_user", "_auth_crypt", "_query_only", "_journal_mode", "_locking_mode"} {
 		delete(u.Params, of)
 	}
-	if s.DB, err = openURL(ctx, cfg, u, dburl.URL{}); err != nil {
+	if fill != nil {
+		err = fill(u.Path)
+	}
+	if err == nil {
+		s.DB, err = openURL(ctx, cfg, u, dburl.URL{})
+	}
+	if err != nil {
 		return errors.Join(err, s.remove(ctx))
 	}
 	return nil

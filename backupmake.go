@@ -1,0 +1,272 @@
+package tldwdb
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"filippo.io/age"
+
+	"github.com/tldw/tldwdb/internal/archive"
+	"github.com/tldw/tldwdb/internal/catalog"
+)
+
+// This file makes backups. What is in one is written by a [backupWay]; how it is
+// stored, and that it has a name only when all is well, is the same for all.
+
+// Backup makes a backup of the database. The fields of o that are zero are those of
+// Config.Backup.
+//
+// It is made under the migration lock, so that no migration changes the schema
+// meanwhile: a process that boots with migrations pending waits for it, as for
+// another's migrations, for Config.LockWait. Whoever reads and writes rows does not
+// wait, except on SQLite with a rollback journal, where writers do.
+//
+// The content is one instant of the database. The backup appears under its name when
+// it is complete and checked; behind an error there is none. Beside what the database
+// and the store may say, errors are those of the lock, as of [DB.Up].
+func (db *DB) Backup(ctx context.Context, o BackupOptions) (b Backup, err error) {
+	ctx, end := db.watch.start(ctx, db.operation(OperationBackup))
+	defer func() { end(err) }()
+	p, err := db.planBackup(ctx, o)
+	if err != nil {
+		return Backup{}, err
+	}
+	p.meter.enter(phaseLock)
+	err = db.underMigrationLock(ctx, "backup", func(ctx context.Context, r *run) (err error) {
+		b, err = r.backup(ctx, p)
+		return err
+	})
+	return b, err
+}
+
+// writer is who writes manifests.
+const writer = "tldwdb " + Version
+
+// defaultBackupDir is where backups are unless somebody says so.
+const defaultBackupDir = "backups"
+
+// backupPlan is what the options of a call come to.
+type backupPlan struct {
+	options BackupOptions
+	store   BackupStore
+	form    archive.Options // how parts are stored
+	way     backupWay
+	meter   *meter
+}
+
+// backupOptions fills in what the caller left open: from Config.Backup, then with the
+// defaults.
+func (db *DB) backupOptions(o BackupOptions) (*backupPlan, error) {
+	c := db.cfg.Backup
+	if o.Store == nil && o.Dir == "" {
+		o.Store, o.Dir = c.Store, c.Dir
+	}
+	if o.Store == nil {
+		o.Store = DirStore(cmp.Or(o.Dir, defaultBackupDir))
+	}
+	o.Method = cmp.Or(o.Method, c.Method)
+	o.Compression = cmp.Or(o.Compression, c.Compression, archive.Zstd)
+	o.Jobs = cmp.Or(o.Jobs, c.Jobs, 1)
+	if len(o.Recipients) == 0 && o.RecipientsFile == "" && o.PassphraseFile == "" {
+		o.Recipients, o.RecipientsFile, o.PassphraseFile = c.Recipients, c.RecipientsFile, c.PassphraseFile
+	}
+	if len(o.IdentityFiles) == 0 {
+		o.IdentityFiles = c.IdentityFiles
+	}
+	o.Digests = o.Digests || c.Digests
+	o.Reason = cmp.Or(o.Reason, c.Reason, ReasonManual)
+	if o.Progress == nil {
+		o.Progress = c.Progress
+	}
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	return &backupPlan{options: o, store: o.Store, form: archive.Options{Compression: o.Compression}, meter: newMeter(o.Progress)}, nil
+}
+
+// check says what cannot be meant.
+func (o BackupOptions) check() error {
+	switch {
+	case o.Method != "" && o.Method != BackupNative && o.Method != BackupPortable:
+		return fmt.Errorf("BackupOptions.Method (TLDWDB_BACKUP_METHOD) is %.40q: accepted are native and portable", o.Method)
+	case o.Compression != "" && o.Compression != archive.Zstd && o.Compression != archive.None:
+		return fmt.Errorf("BackupOptions.Compression (TLDWDB_BACKUP_COMPRESSION) is %.40q: accepted are zstd and none", o.Compression)
+	case o.Jobs < 0:
+		return fmt.Errorf("BackupOptions.Jobs (TLDWDB_BACKUP_JOBS) is %d: accepted is a number from 1", o.Jobs)
+	case o.PassphraseFile != "" && (len(o.Recipients) > 0 || o.RecipientsFile != ""):
+		return errors.New("BackupOptions.PassphraseFile (TLDWDB_BACKUP_PASSPHRASE_FILE) is set beside recipients: a backup is for the one or for the others")
+	}
+	return nil
+}
+
+// planBackup is backupOptions with what it takes to write. Whatever can be refused is
+// refused here, before anything is written.
+func (db *DB) planBackup(ctx context.Context, o BackupOptions) (*backupPlan, error) {
+	p, err := db.backupOptions(o)
+	if err != nil {
+		return nil, err
+	}
+	if p.options.PassphraseFile != "" {
+		recipient, _, warnings, err := archive.ReadPassphrase(p.options.PassphraseFile)
+		if err != nil {
+			return nil, fmt.Errorf("the passphrase of backups: %w", err)
+		}
+		db.warnKeys(warnings)
+		p.form.Recipients = []age.Recipient{recipient}
+	} else if p.form.Recipients, err = archive.ParseRecipients(p.options.Recipients, p.options.RecipientsFile); err != nil {
+		return nil, fmt.Errorf("the recipients of backups: %w", err)
+	}
+	p.way, err = db.chooseWay(ctx, p.options)
+	return p, err
+}
+
+// identities are the keys that open encrypted backups, as far as there are any.
+func (db *DB) identities(o BackupOptions) ([]age.Identity, error) {
+	identities, warnings, err := archive.ParseIdentities(o.IdentityFiles)
+	if err != nil {
+		return nil, fmt.Errorf("the identities of backups: %w", err)
+	}
+	db.warnKeys(warnings)
+	if o.PassphraseFile != "" {
+		_, identity, warnings, err := archive.ReadPassphrase(o.PassphraseFile)
+		if err != nil {
+			return nil, fmt.Errorf("the passphrase of backups: %w", err)
+		}
+		db.warnKeys(warnings)
+		identities = append(identities, identity)
+	}
+	return identities, nil
+}
+
+func (db *DB) warnKeys(warnings []string) {
+	for _, w := range warnings {
+		db.log.Warn("keys of backups: " + w)
+	}
+}
+
+// backup makes a backup under the lock that r has.
+func (r *run) backup(ctx context.Context, p *backupPlan) (_ Backup, err error) {
+	b := Backup{
+		Format: manifestFormat, Reason: p.options.Reason, Method: p.way.method(),
+		Engine: r.d.Name(), EngineVersion: r.facts.Server, Database: databaseLabel(r.facts.Database), Writer: writer,
+		Started: time.Now().UTC(), Compression: p.form.Compression, Recipients: archive.Describe(p.form.Recipients),
+	}
+	b.Name = archive.NewName(b.Started)
+	log := r.log.With(slog.String("backup", b.Name), slog.String("store", p.store.String()), slog.String("reason", b.Reason))
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("backup of %s: %w", b.Database, err)
+			log.LogAttrs(ctx, slog.LevelError, "the backup failed", slog.String("error", err.Error()))
+		}
+	}()
+	parts := &partSet{store: p.store, form: p.form, backup: b.Name}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, parts.abort(ctx))
+		}
+	}()
+	p.meter.enter(phaseDump)
+	in, err := p.way.dump(ctx, r, p, parts)
+	if err != nil {
+		return Backup{}, err
+	}
+	b.Content, b.Tool, b.Position = in.content, in.tool, in.position
+	b.Migrations, b.Tables, b.Objects, b.Schema = in.migrations, in.tables, in.objects, in.schema
+	if b.Parts, err = parts.commit(); err != nil {
+		return Backup{}, err
+	}
+	b.Finished = time.Now().UTC()
+	if err := writeManifest(ctx, p.store, b); err != nil {
+		return Backup{}, err
+	}
+	log.LogAttrs(ctx, slog.LevelInfo, "backup made", slog.Int64("bytes", b.Size()), slog.Int("tables", len(b.Tables)), slog.Duration("took", b.Finished.Sub(b.Started).Round(time.Millisecond)))
+	r.db.tellBackup(b)
+	return b, nil
+}
+
+// Size is how many bytes are stored of the backup.
+func (b Backup) Size() (bytes int64) {
+	for _, part := range b.Parts {
+		bytes += part.Size
+	}
+	return bytes
+}
+
+// PlainSize is how many bytes its content has, before compression and encryption.
+func (b Backup) PlainSize() (bytes int64) {
+	for _, part := range b.Parts {
+		bytes += part.PlainSize
+	}
+	return bytes
+}
+
+// inventory is what is in a dump.
+type inventory struct {
+	content, tool, position string
+	migrations              []BackupMigration
+	tables                  []BackupTable
+	objects                 map[string]int
+	schema                  string
+}
+
+// describe fills in what the catalogue and the history at the other end of conn say.
+func (in *inventory) describe(ctx context.Context, history *store, conn *sql.Conn) (err error) {
+	if in.migrations, err = history.readAll(ctx, conn); err != nil {
+		return err
+	}
+	objects, err := catalog.Read(ctx, history.d, conn, catalog.Options{})
+	if err != nil {
+		return err
+	}
+	in.objects, in.schema = fingerprint(objects)
+	return nil
+}
+
+// fingerprint counts the objects of a database, and takes one digest of what they
+// are. What belongs to the database as such, and not to its content, is left out.
+func fingerprint(objects catalog.Catalog) (counts map[string]int, digest string) {
+	counts = map[string]int{}
+	sum := sha256.New()
+	for _, o := range objects {
+		if o.Kind == "database" {
+			continue
+		}
+		counts[o.Kind]++
+		_, _ = fmt.Fprintf(sum, "%q %q %q %q\n", o.Kind, o.Name, o.Of, o.Text) // a hash takes everything
+	}
+	return counts, hex.EncodeToString(sum.Sum(nil))
+}
+
+// readAll reads which migrations of all sets the history has, in the order of set and
+// version.
+func (s *store) readAll(ctx context.Context, conn *sql.Conn) (list []BackupMigration, err error) {
+	rows, err := conn.QueryContext(ctx, fmt.Sprintf("SELECT set_name, version, name, checksum, state FROM %s WHERE set_name <> %s ORDER BY set_name, version, name",
+		s.table, s.d.Literal(metaSet)), s.d.QueryArgs()...)
+	if s.d.IsNoTable(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the history table: %w", err)
+	}
+	defer func() {
+		closeErr := rows.Close()
+		if err = errors.Join(err, closeErr); s.d.IsNoTable(err) { // pgx says so with its rows
+			list, err = nil, nil
+		}
+	}()
+	for rows.Next() {
+		var m BackupMigration
+		if err := rows.Scan(&m.Set, &m.Version, &m.Name, &m.Checksum, &m.State); err != nil {
+			return nil, err
+		}
+		list = append(list, m)
+	}
+	return list, rows.Err()
+}

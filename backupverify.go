@@ -1,0 +1,348 @@
+package tldwdb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"filippo.io/age"
+
+	"github.com/tldw/tldwdb/internal/archive"
+	"github.com/tldw/tldwdb/internal/dump"
+)
+
+// This file finds backups, restores them beside the database, and says whether what
+// was restored is what was backed up.
+
+// ErrNoBackup means that the store has no backup of that name, or none that is fit to
+// be restored.
+var ErrNoBackup = errors.New("there is no such backup")
+
+// latestBackup is the name that stands for the newest one.
+const latestBackup = "latest"
+
+// VerifyOptions say how a backup is verified. Of BackupOptions count where backups
+// are, what opens them, and Progress.
+type VerifyOptions struct {
+	BackupOptions
+
+	// ScratchURL names an empty database to restore into, where the account may not
+	// create one. What is restored there stays. SQLite needs none. Default: a database
+	// beside the one in question, which is dropped at the end.
+	ScratchURL string
+}
+
+// VerifyBackup restores a backup into a scratch database and looks whether all of it
+// is there: the stored bytes are those of the manifest, the engine's own check finds
+// no fault, every table has as many rows as in the database when it was backed up,
+// with the same content where the manifest has digests, the schema is the same, and
+// the history has the same migrations, which this binary's files agree with. The
+// database itself is not touched and not locked.
+//
+// An empty name, or latest, is the newest backup. The outcome is kept beside the
+// backup, and returned. The error is [ErrBackupDamaged] where the backup is not good;
+// every other error, such as [ErrNoScratch] or [ErrBackupKey], means that it could not
+// be found out, and nothing is kept.
+func (db *DB) VerifyBackup(ctx context.Context, name string, o VerifyOptions) (v BackupVerification, err error) {
+	ctx, end := db.watch.start(ctx, db.operation(OperationVerify))
+	defer func() { end(err) }()
+	p, keys, err := db.planRestore(o.BackupOptions)
+	if err != nil {
+		return v, err
+	}
+	b, err := db.findBackup(ctx, p.store, name)
+	if err != nil {
+		return v, err
+	}
+	began := time.Now()
+	notes, err := db.tryOut(ctx, p, b, keys, o.ScratchURL)
+	if err != nil && (ctx.Err() != nil || !errors.Is(err, ErrBackupDamaged)) {
+		return v, fmt.Errorf("verifying %s: %w", b.Name, ended(ctx, err))
+	}
+	v = BackupVerification{Time: time.Now().UTC(), OK: err == nil, Duration: time.Since(began).Milliseconds(), Engine: b.Engine, Notes: notes}
+	log, level := db.log.With(slog.String("backup", b.Name), slog.String("store", p.store.String()), slog.Duration("took", time.Since(began).Round(time.Millisecond))), slog.LevelInfo
+	message := "backup verified"
+	if err != nil {
+		v.Error = err.Error()
+		err = fmt.Errorf("verifying %s: %w", b.Name, err)
+		message, level = "the backup is not good", slog.LevelError
+		log = log.With(slog.String("error", v.Error))
+	}
+	log.LogAttrs(ctx, level, message)
+	b.Verified = &v
+	db.tellBackup(b)
+	return v, errors.Join(err, writeVerification(ctx, p.store, b.Name, v))
+}
+
+// planRestore is backupOptions with what it takes to read.
+func (db *DB) planRestore(o BackupOptions) (*backupPlan, backupKeys, error) {
+	p, err := db.backupOptions(o)
+	if err != nil {
+		return nil, nil, err
+	}
+	keys, err := db.identities(p.options)
+	return p, keys, err
+}
+
+// backupKeys open encrypted backups.
+type backupKeys []age.Identity
+
+// findBackup reads the manifest of a backup. Of several databases that share a store
+// the newest one of this database is the latest.
+func (db *DB) findBackup(ctx context.Context, store BackupStore, name string) (Backup, error) {
+	if name != "" && name != latestBackup {
+		b, err := readManifest(ctx, store, name)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%w: %s in %s", ErrNoBackup, name, store)
+		}
+		return b, err
+	}
+	list, err := ListBackups(ctx, store)
+	if err != nil {
+		return Backup{}, err
+	}
+	good := goodBackups(list)
+	databases := map[string]bool{}
+	for _, b := range good {
+		databases[b.Engine+" "+b.Database] = true
+	}
+	own := db.dialectName + " " + db.databaseLabel()
+	i := slices.IndexFunc(good, func(b Backup) bool { return len(databases) == 1 || b.Engine+" "+b.Database == own })
+	switch {
+	case i >= 0:
+		return good[i], nil
+	case len(good) > 0:
+		return Backup{}, withHint(fmt.Errorf("%w: %s has none of %s", ErrNoBackup, store, db.databaseLabel()), "name one of those that are there: they are of %s", strings.Join(slices.Sorted(maps.Keys(databases)), ", "))
+	}
+	return Backup{}, fmt.Errorf("%w: none in %s is complete and known to be good, or not known to be bad", ErrNoBackup, store)
+}
+
+// goodBackups are those that may be restored: the manifest can be read, and no
+// verification has found the backup bad.
+func goodBackups(list []Backup) []Backup {
+	return slices.DeleteFunc(slices.Clone(list), func(b Backup) bool { return b.Err != nil || b.Verified != nil && !b.Verified.OK })
+}
+
+// databaseLabel is what a person calls this database, as far as is known without
+// asking it.
+func (db *DB) databaseLabel() string {
+	if path := db.file.knownPath(); path != "" {
+		return databaseLabel(path)
+	}
+	return databaseLabel(db.url.DatabaseName())
+}
+
+// tryOut restores a backup beside the database, looks at it, and throws it away.
+func (db *DB) tryOut(ctx context.Context, p *backupPlan, b Backup, keys backupKeys, scratchURL string) (notes []string, err error) {
+	s, err := db.restoreBeside(ctx, p, b, keys, scratchURL)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.close(ctx)) }()
+	return s.examine(ctx, p, b)
+}
+
+// restoreBeside restores a backup into a scratch database. Nothing reaches it before
+// all stored bytes are known to be those that were written.
+func (db *DB) restoreBeside(ctx context.Context, p *backupPlan, b Backup, keys backupKeys, scratchURL string) (*scratch, error) {
+	if err := db.canRead(b); err != nil {
+		return nil, err
+	}
+	if b.Content != sqliteContent {
+		return nil, fmt.Errorf("backups of the kind %q cannot be restored yet", b.Content)
+	}
+	return db.openFilledScratch(ctx, func(path string) error {
+		p.meter.enter(phaseLoad)
+		return p.extract(ctx, b, keys, path)
+	})
+}
+
+// canRead says whether this engine can take that backup, in that form.
+func (db *DB) canRead(b Backup) error {
+	if b.Method != BackupPortable && b.Engine != db.dialectName {
+		return withHint(fmt.Errorf("%s is of %s in that engine's own form, and this database is of %s", b.Name, b.Engine, db.dialectName),
+			"restore it there, and move the content with tldwdb copy; or make a portable backup, which every engine takes")
+	}
+	return nil
+}
+
+// damaged says that a backup is not what its manifest says.
+func damaged(format string, args ...any) error {
+	return fmt.Errorf("%w: "+format, append([]any{ErrBackupDamaged}, args...)...)
+}
+
+// examine compares a restored database with the manifest of its backup.
+func (s *scratch) examine(ctx context.Context, p *backupPlan, b Backup) (notes []string, err error) {
+	p.meter.enter(phaseVerify)
+	conn, err := s.Acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	in := inventory{}
+	switch b.Content {
+	case sqliteContent:
+		if err := dump.CheckSQLite(ctx, conn.Conn, "integrity_check"); err != nil {
+			return nil, damaged("%w", err)
+		}
+		tables, err := dump.SQLiteTables(ctx, conn.Conn)
+		if err != nil {
+			return nil, err
+		}
+		in.tables = backupTables(tables)
+	}
+	if err := in.describe(ctx, &store{d: s.dialect, table: s.dialect.Qualify("", s.cfg.Table)}, conn.Conn); err != nil {
+		return nil, err
+	}
+	if err := in.compare(b); err != nil {
+		return nil, err
+	}
+	if in.schema != b.Schema {
+		// The description changes with the program that makes it, and with the server.
+		facts, err := s.dialect.Inspect(ctx, conn.Conn, s.cfg.Table)
+		if err != nil {
+			return nil, err
+		}
+		if b.Writer == writer && b.EngineVersion == facts.Server {
+			return nil, damaged("the schema that was restored is not the one that was backed up")
+		}
+		notes = append(notes, fmt.Sprintf("the schema could only be compared by the number of its objects: the backup was written by %s on %s", b.Writer, b.EngineVersion))
+	}
+	more, err := s.agree(ctx)
+	return append(notes, more...), err
+}
+
+// agree compares the history that was restored with this binary's files.
+func (s *scratch) agree(ctx context.Context) (notes []string, err error) {
+	src, hist, err := s.readHistory(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, problem := range compare(src, hist) {
+		text := fmt.Sprintf("%s: %s (%s)", problem.Migration, problem.Kind, problem.Detail)
+		if errors.Is(problem.Kind, ErrChanged) {
+			return nil, damaged("the files and the history that was restored disagree: %s", text)
+		}
+		notes = append(notes, text)
+	}
+	return notes, nil
+}
+
+// compare returns an error that names in what a restored database is not what was
+// backed up.
+func (in *inventory) compare(b Backup) error {
+	var wrong []string
+	say := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
+	there := map[string]BackupTable{}
+	for _, t := range in.tables {
+		there[t.Name] = t
+	}
+	for _, want := range b.Tables {
+		got, ok := there[want.Name]
+		switch {
+		case !ok:
+			say("the table %s is missing", want.Name)
+		case got.Rows != want.Rows:
+			say("the table %s has %d rows, and had %d", want.Name, got.Rows, want.Rows)
+		case want.Digest != "" && got.Digest != want.Digest:
+			say("the table %s has other rows than it had", want.Name)
+		}
+		delete(there, want.Name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(there)) {
+		say("the table %s was not there", name)
+	}
+	for _, kind := range slices.Sorted(maps.Keys(merged(b.Objects, in.objects))) {
+		if got, want := in.objects[kind], b.Objects[kind]; got != want {
+			say("there are %d objects of the kind %s, and there were %d", got, kind, want)
+		}
+	}
+	if !slices.Equal(in.migrations, b.Migrations) {
+		say("the history lists other migrations")
+	}
+	if len(wrong) == 0 {
+		return nil
+	}
+	const most = 5
+	if len(wrong) > most {
+		wrong = append(wrong[:most], fmt.Sprintf("and %d more", len(wrong)-most))
+	}
+	return damaged("%s", strings.Join(wrong, "; "))
+}
+
+func merged(a, b map[string]int) map[string]int {
+	all := maps.Clone(a)
+	if all == nil {
+		all = map[string]int{}
+	}
+	maps.Copy(all, b)
+	return all
+}
+
+// open reads the content of a backup. Its reader returns an error in place of io.EOF
+// when it was not all that was written.
+func (p *backupPlan) open(ctx context.Context, b Backup, keys backupKeys) (io.ReadCloser, error) {
+	if len(b.Parts) != 1 {
+		return nil, damaged("%d parts, and one was expected", len(b.Parts))
+	}
+	part := b.Parts[0]
+	stored, err := p.store.Open(ctx, part.Name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, damaged("%s is missing", part.Name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	content, err := archive.NewReader(stored, b.Compression, keys, archive.Stored{Size: part.Size, SHA256: part.SHA256, PlainSize: part.PlainSize, PlainSHA256: part.PlainSHA256})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", part.Name, err), stored.Close())
+	}
+	return &partReader{Reader: content, name: part.Name, closers: []io.Closer{content, stored}}, nil
+}
+
+// partReader closes what is below it too, and names the part in its errors.
+type partReader struct {
+	io.Reader
+	name    string
+	closers []io.Closer
+}
+
+// Read reads.
+func (r *partReader) Read(b []byte) (int, error) {
+	n, err := r.Reader.Read(b)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = fmt.Errorf("%s: %w", r.name, err)
+	}
+	return n, err
+}
+
+// Close closes.
+func (r *partReader) Close() error {
+	var errs []error
+	for _, c := range r.closers {
+		errs = append(errs, c.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// openFilledScratch makes a scratch database of a SQLite file that fill writes.
+func (db *DB) openFilledScratch(ctx context.Context, fill func(path string) error) (*scratch, error) {
+	src, err := db.source()
+	if err != nil {
+		return nil, err
+	}
+	s := &scratch{src: src}
+	return s, db.openScratchFile(ctx, s, db.scratchConfig(), fill)
+}
+
+// scratchFile is the file of such a scratch database.
+func (s *scratch) file() string { return filepath.Clean(s.url.Path) }
+

@@ -1,0 +1,153 @@
+package tldwdb
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/tldw/tldwdb/internal/dburl"
+	"github.com/tldw/tldwdb/internal/dialect"
+	"github.com/tldw/tldwdb/internal/dump"
+)
+
+// backupWay is a way to make the content of a backup.
+type backupWay interface {
+	method() BackupMethod
+	// dump writes the content of the database that r is connected to.
+	dump(ctx context.Context, r *run, p *backupPlan, parts *partSet) (inventory, error)
+}
+
+// chooseWay finds the way for a method, and makes sure that it can be gone.
+func (db *DB) chooseWay(_ context.Context, o BackupOptions) (backupWay, error) {
+	if db.dialectName == dialect.NameSQLite && o.Method != BackupPortable {
+		return sqliteWay{}, nil
+	}
+	return nil, fmt.Errorf("no %s backups of %s yet", o.Method, db.dialectName)
+}
+
+// sqliteWay copies a SQLite file. The copy is what is described, so that the
+// description is of the same instant to the last row.
+type sqliteWay struct{}
+
+const sqliteContent, sqliteExtension = "sqlite", "db"
+
+func (sqliteWay) method() BackupMethod { return BackupNative }
+
+func (sqliteWay) dump(ctx context.Context, r *run, p *backupPlan, parts *partSet) (in inventory, err error) {
+	path, done, err := sqliteCopyPath(parts)
+	if err != nil {
+		return in, err
+	}
+	defer func() { err = errors.Join(err, done()) }()
+	if err := dump.CopySQLite(ctx, r.conn.Conn, path, p.meter.bytes); err != nil {
+		return in, fmt.Errorf("copying: %w", err)
+	}
+	p.meter.enter(phaseCheck)
+	var target *part
+	if parts.folder() != nil {
+		target = parts.take(path, sqliteExtension)
+	} else if target, err = parts.begin(ctx, sqliteExtension); err != nil {
+		return in, err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return in, err
+	}
+	// The copy is checked while it is stored: two readers of what is in memory now.
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	checked := make(chan error, 1)
+	go func() {
+		err := in.describeSQLite(ctx, r, path)
+		if err != nil {
+			cancel(err)
+		}
+		checked <- err
+	}()
+	err = target.fill(ctx, path, func(done int64) { p.meter.bytes(done, info.Size()) })
+	if err != nil {
+		cancel(err)
+	}
+	if checkErr := <-checked; checkErr != nil && !errors.Is(checkErr, context.Canceled) {
+		err = checkErr
+	}
+	return in, err
+}
+
+// sqliteCopyPath is where the copy is made: where it stays, or in a folder of its own
+// that done removes.
+func sqliteCopyPath(parts *partSet) (path string, done func() error, err error) {
+	if folder := parts.folder(); folder != nil {
+		path, err := folder.partial(parts.backup + "." + sqliteExtension)
+		return path, func() error { return nil }, err
+	}
+	dir, err := os.MkdirTemp("", "tldwdb-backup-")
+	if err != nil {
+		return "", nil, err
+	}
+	return filepath.Join(dir, "copy."+sqliteExtension), func() error { return os.RemoveAll(dir) }, nil
+}
+
+// describeSQLite checks a copy and says what is in it.
+func (in *inventory) describeSQLite(ctx context.Context, r *run, path string) (err error) {
+	in.content = sqliteContent
+	in.tool = "SQLite " + dialect.SQLiteVersion()
+	copied, err := openSQLiteCopy(path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, copied.Close()) }()
+	conn, err := copied.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	if err := dump.CheckSQLite(ctx, conn, "quick_check"); err != nil {
+		return err
+	}
+	tables, err := dump.SQLiteTables(ctx, conn)
+	if err != nil {
+		return err
+	}
+	in.tables = backupTables(tables)
+	return in.describe(ctx, &store{d: r.d, table: r.d.Qualify("", r.cfg.Table)}, conn)
+}
+
+// openSQLiteCopy opens a file that nobody writes to, without a lock or a file beside
+// it.
+func openSQLiteCopy(path string) (*sql.DB, error) {
+	connector, err := dialect.Connector(dburl.URL{Dialect: dburl.SQLite, Path: path, Params: map[string]string{"mode": "ro", "immutable": "1"}}, dialect.ConnectOptions{})
+	if err != nil {
+		return nil, err
+	}
+	return sql.OpenDB(connector), nil
+}
+
+func backupTables(tables []dump.Table) []BackupTable {
+	list := make([]BackupTable, len(tables))
+	for i, t := range tables {
+		list[i] = BackupTable(t)
+	}
+	return list
+}
+
+// extract writes the content of a backup's only part into a file that this user alone
+// can read. Nothing of it is used before all of it is known to be what was stored.
+func (p *backupPlan) extract(ctx context.Context, b Backup, keys backupKeys, path string) (err error) {
+	content, err := p.open(ctx, b, keys)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, content.Close()) }()
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	all := b.PlainSize()
+	_, err = io.Copy(f, &toldReader{ctx: ctx, r: content, tell: func(done int64) { p.meter.bytes(done, all) }})
+	return errors.Join(err, f.Close())
+}

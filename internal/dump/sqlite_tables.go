@@ -1,0 +1,63 @@
+package dump
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/tldw/tldwdb/internal/dialect"
+)
+
+// ErrUnsound means that a database's own check found a fault in it.
+var ErrUnsound = errors.New("the database is damaged")
+
+// CheckSQLite runs quick_check or integrity_check. The error has the first findings.
+func CheckSQLite(ctx context.Context, c *sql.Conn, pragma string) error {
+	const most = 5
+	findings, err := texts(ctx, c, fmt.Sprintf("PRAGMA main.%s(%d)", pragma, most))
+	if err != nil {
+		return fmt.Errorf("%s: %w", pragma, err)
+	}
+	if len(findings) == 1 && findings[0] == "ok" {
+		return nil
+	}
+	return fmt.Errorf("%w: %s says: %s", ErrUnsound, pragma, strings.Join(findings, "; "))
+}
+
+// SQLiteTables counts the rows of every table, by name. Virtual tables are not
+// counted, because the module that reads them may not be there; their content is in
+// tables of their own, which are.
+func SQLiteTables(ctx context.Context, c *sql.Conn) ([]Table, error) {
+	names, err := texts(ctx, c, `SELECT name FROM pragma_table_list WHERE schema = 'main' AND type IN ('table', 'shadow') AND name <> 'sqlite_schema' ORDER BY name`)
+	if err != nil {
+		return nil, err
+	}
+	tables := make([]Table, len(names))
+	for i, name := range names {
+		tables[i].Name = name
+		query := `SELECT count(*) FROM main."` + strings.ReplaceAll(name, `"`, `""`) + `"`
+		if err := dialect.QueryRow(ctx, c, query, nil, &tables[i].Rows); err != nil {
+			return nil, fmt.Errorf("counting the rows of %s: %w", name, err)
+		}
+	}
+	return tables, nil
+}
+
+// texts reads a column of text.
+func texts(ctx context.Context, c *sql.Conn, query string) (list []string, err error) {
+	rows, err := c.QueryContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var text string
+		if err := rows.Scan(&text); err != nil {
+			return nil, err
+		}
+		list = append(list, text)
+	}
+	return list, rows.Err()
+}

@@ -1,0 +1,211 @@
+package tldwdb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tldw/tldwdb/internal/catalog"
+	"github.com/tldw/tldwdb/internal/dump"
+)
+
+// ErrNotEmpty means that a backup was to be restored into a database in which there
+// is something, and that RestoreOptions.Over does not name it.
+var ErrNotEmpty = errors.New("the database is not empty")
+
+// RestoreOptions say what is restored, and over what. Of BackupOptions count where
+// backups are, what opens them and Progress, and for the backup of what is replaced
+// all of them.
+type RestoreOptions struct {
+	BackupOptions
+
+	// Name is the backup's. Default, and latest: the newest one of this database that
+	// no verification has found bad.
+	Name string
+
+	// Over is the name of the database (of SQLite, of its file, without the folder)
+	// whose content may be replaced. Default: only an empty database is restored into.
+	// A database that is stamped as production has to be named in Config.Confirm too.
+	Over string
+
+	// WithoutBackup leaves out the backup of what is replaced.
+	WithoutBackup bool
+
+	// Up applies what is pending afterwards.
+	Up bool
+
+	// ScratchURL is as in [VerifyOptions].
+	ScratchURL string
+}
+
+// Restored is what a restore has done.
+type Restored struct {
+	Backup   Backup        `json:"backup"`           // what is there now
+	Replaced *Backup       `json:"replaced"`         // of what was there; nil where that was nothing, or no backup was wanted
+	Kept     string        `json:"kept,omitempty"`   // name of the database that was there, where the server keeps it under another one
+	Notes    []string      `json:"notes,omitempty"`  // what was noticed, and is no fault
+	Duration time.Duration `json:"duration_ns"`      // nanoseconds in JSON
+	Result   *Result       `json:"result,omitempty"` // of Up behind it
+}
+
+// Restore puts the content of a backup into the database, which has to be empty, or
+// be named in RestoreOptions.Over.
+//
+// The backup is first restored beside the database and looked at, as [DB.VerifyBackup]
+// does; what is there is backed up; then the one takes the other's place in one step.
+// Others see all of the old content or all of the new one. Whatever ends this process
+// before that step, the old content is there.
+//
+// It is done under the migration lock. Errors: [ErrNotEmpty], [ErrProtected],
+// [ErrNewer] for a backup with migrations that this binary does not know,
+// [ErrBackupDamaged], [ErrBackupKey], [ErrNoBackup], [ErrNoScratch].
+func (db *DB) Restore(ctx context.Context, o RestoreOptions) (done Restored, err error) {
+	began := time.Now()
+	ctx, end := db.watch.start(ctx, db.operation(OperationRestore))
+	defer func() { end(err) }()
+	p, keys, err := db.planRestore(o.BackupOptions)
+	if err != nil {
+		return done, err
+	}
+	if done.Backup, err = db.findBackup(ctx, p.store, o.Name); err != nil {
+		return done, err
+	}
+	defer func() {
+		done.Duration = time.Since(began)
+		if err != nil {
+			err = fmt.Errorf("restoring %s: %w", done.Backup.Name, err)
+		}
+	}()
+	if err := db.knows(done.Backup); err != nil {
+		return done, err
+	}
+	p.meter.enter(phaseLock)
+	err = db.underMigrationLock(ctx, "restore", func(ctx context.Context, r *run) error {
+		return r.restore(ctx, o, p, keys, &done)
+	})
+	if err != nil {
+		return done, err
+	}
+	db.log.LogAttrs(ctx, slog.LevelInfo, "backup restored", slog.String("backup", done.Backup.Name), slog.String("store", p.store.String()),
+		slog.String("kept", done.Kept), slog.Duration("took", time.Since(began).Round(time.Millisecond)))
+	if o.Up {
+		done.Result, err = db.Up(ctx)
+	}
+	return done, err
+}
+
+// knows refuses a backup with migrations that are newer than this binary's.
+func (db *DB) knows(b Backup) error {
+	src, err := db.source()
+	if err != nil {
+		return err
+	}
+	head, _ := src.head()
+	var newest int64
+	for _, m := range b.Migrations {
+		if m.Set == db.cfg.Set {
+			newest = max(newest, m.Version)
+		}
+	}
+	if newest > head {
+		return withHint(fmt.Errorf("%w: %s is at version %d, and this binary knows versions up to %d", ErrNewer, b.Name, newest, head),
+			"restore it with the binary that made it, or a newer one")
+	}
+	return nil
+}
+
+// restore is what of Restore is done under the lock.
+func (r *run) restore(ctx context.Context, o RestoreOptions, p *backupPlan, keys backupKeys, done *Restored) (err error) {
+	if r.facts.ReadOnly {
+		return withHint(fmt.Errorf("%w: %s on %s", ErrReadOnly, databaseLabel(r.facts.Database), r.facts.Server), "restore on the primary, as somebody who may write")
+	}
+	empty, err := r.mayReplace(ctx, o.Over)
+	if err != nil {
+		return err
+	}
+	s, err := r.db.restoreBeside(ctx, p, done.Backup, keys, o.ScratchURL)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close(ctx)) }()
+	if done.Notes, err = s.examine(ctx, p, done.Backup); err != nil {
+		return err
+	}
+	if !empty && !o.WithoutBackup {
+		o.BackupOptions.Reason = ReasonRestore
+		before, err := r.db.planBackup(ctx, o.BackupOptions)
+		if err != nil {
+			return err
+		}
+		replaced, err := r.backup(ctx, before)
+		if err != nil {
+			return err
+		}
+		done.Replaced = &replaced
+	}
+	p.meter.enter(phaseSwitch)
+	if err := r.replace(ctx, p, s); err != nil {
+		return err
+	}
+	// What is there now is asked of the database itself.
+	now, err := r.store.readAll(ctx, r.conn.Conn)
+	if err == nil && !slices.Equal(now, done.Backup.Migrations) {
+		err = damaged("the history in the database is not that of the backup, after it was put there")
+	}
+	return err
+}
+
+// mayReplace refuses to replace what nobody has named, and tells whether there is
+// anything.
+func (r *run) mayReplace(ctx context.Context, over string) (empty bool, err error) {
+	objects, err := catalog.Read(ctx, r.d, r.conn.Conn, catalog.Options{})
+	if err != nil {
+		return false, err
+	}
+	label := databaseLabel(r.facts.Database)
+	switch {
+	case objects.Empty():
+		return true, nil
+	case over == "":
+		return false, withHint(fmt.Errorf("%w: %s has %s", ErrNotEmpty, label, someOf(objects)),
+			"restore into an empty database; or, to replace what is there, name it in RestoreOptions.Over (--over %s)", label)
+	case over != label:
+		return false, fmt.Errorf("%w: RestoreOptions.Over names %q, and this is %s", ErrNotEmpty, over, label)
+	}
+	hist, err := r.store.read(ctx, r.conn)
+	if err != nil {
+		return false, err
+	}
+	return false, r.unprotected(hist)
+}
+
+// someOf names a few objects.
+func someOf(objects catalog.Catalog) string {
+	var names []string
+	for _, o := range objects {
+		if o.Of == "" && o.Kind == "table" {
+			names = append(names, o.Name)
+		}
+	}
+	const most = 3
+	switch {
+	case len(names) == 0:
+		return fmt.Sprintf("%d objects", len(objects))
+	case len(names) > most:
+		return fmt.Sprintf("%s and %d more tables", strings.Join(names[:most], ", "), len(names)-most)
+	}
+	return "the tables " + strings.Join(names, ", ")
+}
+
+// replace puts what was restored beside the database in its place.
+func (r *run) replace(ctx context.Context, p *backupPlan, s *scratch) error {
+	path := s.file()
+	if err := s.Close(); err != nil { // so that all of it is in the file
+		return err
+	}
+	return dump.ReplaceSQLite(ctx, r.conn.Conn, path, p.meter.bytes)
+}
