@@ -2,8 +2,10 @@ package tldwdb_test
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -155,5 +157,253 @@ func wantKept(t *testing.T, dir string, b tldwdb.Backup) {
 	}
 	if len(names) != 2 || names[0] != b.Parts[0].Name || names[1] != b.Name+".json" {
 		t.Errorf("%s has %v", dir, names)
+	}
+}
+
+// TestVerifyFinds: a verification says what is wrong with a backup, and remembers
+// it; the newest good one is then another.
+func TestVerifyFinds(t *testing.T) {
+	t.Parallel()
+	forEachBackup(t, func(t *testing.T, tdb *testdb.Database) {
+		dir, kept := keeping(t)
+		db := open(t, tdb, backupFiles, kept, func(cfg *tldwdb.Config) { cfg.Backup.Compression = "none" })
+		people(t, db)
+		good, err := db.Backup(t.Context(), tldwdb.BackupOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, fault := range []struct {
+			name, says string
+			do         func(t *testing.T, b tldwdb.Backup)
+		}{
+			{"a row is missing", "people has 5 rows, and had 6", func(t *testing.T, b tldwdb.Backup) {
+				rewrite(t, b, dir, func(b *tldwdb.Backup) { b.Tables[tableAt(b, "people")].Rows++ })
+			}},
+			{"a table is missing", "the table other is missing", func(t *testing.T, b tldwdb.Backup) {
+				rewrite(t, b, dir, func(b *tldwdb.Backup) {
+					b.Tables = append(b.Tables, tldwdb.BackupTable{Name: "other"})
+				})
+			}},
+			{"another schema", "the schema that was restored", func(t *testing.T, b tldwdb.Backup) {
+				rewrite(t, b, dir, func(b *tldwdb.Backup) { b.Schema = strings.Repeat("0", 64) })
+			}},
+			{"another history", "other migrations", func(t *testing.T, b tldwdb.Backup) {
+				rewrite(t, b, dir, func(b *tldwdb.Backup) { b.Migrations[0].Checksum = "x" })
+			}},
+			{"an altered byte", "SHA-256", func(t *testing.T, b tldwdb.Backup) {
+				path := filepath.Join(dir, b.Parts[0].Name)
+				content, err := os.ReadFile(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				content[len(content)/2] ^= 1
+				if err := os.WriteFile(path, content, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}},
+			{"cut short", "bytes", func(t *testing.T, b tldwdb.Backup) {
+				if err := os.Truncate(filepath.Join(dir, b.Parts[0].Name), b.Parts[0].Size/2); err != nil {
+					t.Fatal(err)
+				}
+			}},
+			{"gone", "is missing", func(t *testing.T, b tldwdb.Backup) {
+				if err := os.Remove(filepath.Join(dir, b.Parts[0].Name)); err != nil {
+					t.Fatal(err)
+				}
+			}},
+		} {
+			t.Run(fault.name, func(t *testing.T) {
+				b, err := db.Backup(t.Context(), tldwdb.BackupOptions{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				fault.do(t, b)
+				before := tdb.Dump(t)
+				if _, err := db.Restore(t.Context(), tldwdb.RestoreOptions{Name: b.Name, Over: label(tdb)}); !errors.Is(err, tldwdb.ErrBackupDamaged) {
+					t.Errorf("restored: %v", err)
+				}
+				if got := tdb.Dump(t); got != before {
+					t.Errorf("the database has changed:\n%s", got)
+				}
+				v, err := db.VerifyBackup(t.Context(), b.Name, tldwdb.VerifyOptions{})
+				if !errors.Is(err, tldwdb.ErrBackupDamaged) || v.OK || !strings.Contains(v.Error, fault.says) {
+					t.Errorf("%+v, %v", v, err)
+				}
+				list, err := tldwdb.ListBackups(t.Context(), tldwdb.DirStore(dir))
+				if err != nil || len(list) == 0 || list[0].Verified == nil || list[0].Verified.OK {
+					t.Errorf("%+v, %v", list, err)
+				}
+			})
+		}
+		// All that came after it are bad, and known to be.
+		done, err := db.Restore(t.Context(), tldwdb.RestoreOptions{Over: label(tdb)})
+		if err != nil || done.Backup.Name != good.Name {
+			t.Errorf("%s, and the good one is %s: %v", done.Backup.Name, good.Name, err)
+		}
+	})
+}
+
+func tableAt(b *tldwdb.Backup, name string) int {
+	return slices.IndexFunc(b.Tables, func(t tldwdb.BackupTable) bool { return t.Name == name })
+}
+
+// TestBackupNeedsItsKey: without the key nothing is known of a backup, and nothing
+// is noted about it.
+func TestBackupNeedsItsKey(t *testing.T) {
+	t.Parallel()
+	forEachBackup(t, func(t *testing.T, tdb *testdb.Database) {
+		dir, kept := keeping(t)
+		db := open(t, tdb, backupFiles, kept)
+		people(t, db)
+		b, err := db.Backup(t.Context(), tldwdb.BackupOptions{PassphraseFile: passphrase(t, "the passphrase of backups")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range []tldwdb.BackupOptions{{}, {PassphraseFile: passphrase(t, "another passphrase of them")}} {
+			if v, err := db.VerifyBackup(t.Context(), b.Name, tldwdb.VerifyOptions{BackupOptions: o}); !errors.Is(err, tldwdb.ErrBackupKey) || v.OK {
+				t.Errorf("%+v, %v", v, err)
+			}
+			if _, err := db.Restore(t.Context(), tldwdb.RestoreOptions{BackupOptions: o, Name: b.Name, Over: label(tdb)}); !errors.Is(err, tldwdb.ErrBackupKey) {
+				t.Errorf("%v", err)
+			}
+		}
+		wantKept(t, dir, b)
+	})
+}
+
+// TestRestoreRefuses: what is not empty, what is production and what is newer than the
+// files.
+func TestRestoreRefuses(t *testing.T) {
+	t.Parallel()
+	forEachBackup(t, func(t *testing.T, tdb *testdb.Database) {
+		_, kept := keeping(t)
+		db := open(t, tdb, backupFiles, kept)
+		people(t, db)
+		if _, err := db.Restore(t.Context(), tldwdb.RestoreOptions{}); !errors.Is(err, tldwdb.ErrNoBackup) {
+			t.Errorf("there is none: %v", err)
+		}
+		b, err := db.Backup(t.Context(), tldwdb.BackupOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, refused := range []struct {
+			name string
+			want error
+			over string
+			edit func(*tldwdb.Config)
+		}{
+			{"nobody named it", tldwdb.ErrNotEmpty, "", func(*tldwdb.Config) {}},
+			{"another was named", tldwdb.ErrNotEmpty, "another", func(*tldwdb.Config) {}},
+			{"production", tldwdb.ErrProtected, label(tdb), func(cfg *tldwdb.Config) { cfg.Environment = tldwdb.Production }},
+			{"newer", tldwdb.ErrNewer, label(tdb), func(cfg *tldwdb.Config) {
+				cfg.Migrations = files{"0001_people.up.sql": backupFiles["0001_people.up.sql"]}.fs()
+			}},
+		} {
+			before := tdb.Dump(t)
+			other := open(t, tdb, backupFiles, kept, refused.edit)
+			if _, err := other.Restore(t.Context(), tldwdb.RestoreOptions{Name: b.Name, Over: refused.over}); !errors.Is(err, refused.want) {
+				t.Errorf("%s: %v", refused.name, err)
+			}
+			if got := tdb.Dump(t); got != before {
+				t.Errorf("%s: the database has changed:\n%s", refused.name, got)
+			}
+		}
+	})
+}
+
+// TestBackupBeforeMigrate: there is one when it is asked for, and a run whose backup
+// fails does nothing.
+func TestBackupBeforeMigrate(t *testing.T) {
+	t.Parallel()
+	forEachBackup(t, func(t *testing.T, tdb *testdb.Database) {
+		dir, kept := keeping(t)
+		f := files{}
+		maps.Copy(f, backupFiles)
+		for _, step := range []struct {
+			name, file, text string
+			when             tldwdb.BackupWhen
+			want             bool
+		}{
+			{"empty", "0003_a.up.sql", "CREATE TABLE a (id INTEGER NOT NULL PRIMARY KEY);", tldwdb.BackupAlways, false},
+			{"always", "0004_b.up.sql", "CREATE TABLE b (id INTEGER NOT NULL PRIMARY KEY);", tldwdb.BackupAlways, true},
+			{"harmless", "0005_c.up.sql", "CREATE TABLE c (id INTEGER NOT NULL PRIMARY KEY); ALTER TABLE c ADD COLUMN x INTEGER; INSERT INTO c VALUES (1, 2);", tldwdb.BackupDestructive, false},
+			{"destructive", "0006_d.up.sql", "DROP TABLE c;", tldwdb.BackupDestructive, true},
+			{"never", "0007_e.up.sql", "DROP TABLE b;", tldwdb.BackupNever, false},
+		} {
+			f[step.file] = step.text
+			db := open(t, tdb, f, kept, func(cfg *tldwdb.Config) { cfg.BackupBeforeMigrate = step.when })
+			before := tdb.Dump(t)
+			res, err := db.Up(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if (res.Backup != "") != step.want {
+				t.Errorf("%s: %q", step.name, res.Backup)
+			}
+			if !step.want {
+				continue
+			}
+			// It is what was there before.
+			other := testdb.New(t, tdb.Engine)
+			fresh := open(t, other, f, kept)
+			done, err := fresh.Restore(t.Context(), tldwdb.RestoreOptions{Name: res.Backup})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := other.Dump(t); done.Backup.Reason != tldwdb.ReasonMigration || got != before {
+				t.Errorf("%s: %s:\n%s\nand it was:\n%s", step.name, done.Backup.Reason, got, before)
+			}
+		}
+		f["0008_f.up.sql"] = "DROP TABLE a;"
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(dir, nil, 0o600); err != nil { // where the folder would be
+			t.Fatal(err)
+		}
+		db := open(t, tdb, f, kept, func(cfg *tldwdb.Config) { cfg.BackupBeforeMigrate = tldwdb.BackupDestructive })
+		before := tdb.Dump(t)
+		if res, err := db.Up(t.Context()); err == nil || len(res.Applied) > 0 || !strings.Contains(err.Error(), "backup before the migration") {
+			t.Errorf("%+v, %v", res, err)
+		}
+		if got := tdb.Dump(t); got != before {
+			t.Errorf("the database has changed:\n%s", got)
+		}
+	})
+}
+
+func rewrite(t *testing.T, b tldwdb.Backup, dir string, edit func(*tldwdb.Backup)) {
+	t.Helper()
+	if err := tldwdb.RewriteManifest(t.Context(), b, dir, edit); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestMayLose: what is not known to be harmless is taken for harmful.
+func TestMayLose(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{
+		"CREATE TABLE a (x int)":                                       false,
+		"CREATE UNIQUE INDEX i ON a (x)":                               false,
+		"CREATE OR REPLACE TABLE a (x int)":                            true,
+		"ALTER TABLE s.a ADD COLUMN b int, ADD CHECK (b > 0)":          false,
+		"ALTER TABLE IF EXISTS ONLY a ADD COLUMN b numeric(3, 2)":      false,
+		"ALTER TABLE a ADD COLUMN b int, DROP COLUMN c":                true,
+		"ALTER TABLE a ALTER COLUMN b TYPE int":                        true,
+		"ALTER TABLE a RENAME TO b":                                    true,
+		"ALTER SEQUENCE s RESTART":                                     true,
+		"INSERT INTO a VALUES (1)":                                     false,
+		"INSERT INTO a VALUES (1) ON CONFLICT (x) DO UPDATE SET x = 1": true,
+		"UPDATE a SET x = 1":                                           true,
+		"DELETE FROM a":                                                true,
+		"DROP TABLE a":                                                 true,
+		"TRUNCATE a":                                                   true,
+		"SELECT do_it()":                                               true,
+		"SET search_path TO x":                                         false,
+		"CREATE TABLE a (x int); DROP TABLE a":                         true,
+	} {
+		if got, err := tldwdb.MayLose("postgres", text); err != nil || got != want {
+			t.Errorf("%s: %v, %v", text, got, err)
+		}
 	}
 }

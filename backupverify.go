@@ -109,20 +109,23 @@ func (db *DB) findBackup(ctx context.Context, store BackupStore, name string) (B
 	if err != nil {
 		return Backup{}, err
 	}
-	good := goodBackups(list)
-	databases := map[string]bool{}
-	for _, b := range good {
-		databases[b.Engine+" "+b.Database] = true
+	if good := goodBackups(db.own(list)); len(good) > 0 {
+		return good[0], nil
 	}
-	own := db.dialectName + " " + db.databaseLabel()
-	i := slices.IndexFunc(good, func(b Backup) bool { return len(databases) == 1 || b.Engine+" "+b.Database == own })
-	switch {
-	case i >= 0:
-		return good[i], nil
-	case len(good) > 0:
-		return Backup{}, withHint(fmt.Errorf("%w: %s has none of %s", ErrNoBackup, store, db.databaseLabel()), "name one of those that are there: they are of %s", strings.Join(slices.Sorted(maps.Keys(databases)), ", "))
+	err = fmt.Errorf("%w: none of %s in %s can be restored", ErrNoBackup, db.databaseLabel(), store)
+	if len(list) > 0 {
+		err = withHint(err, "of %d that are there, none is of this database, complete, and not known to be bad: name one", len(list))
 	}
-	return Backup{}, fmt.Errorf("%w: none in %s is complete and known to be good, or not known to be bad", ErrNoBackup, store)
+	return Backup{}, err
+}
+
+// own are the backups of this database, in a store that others may use too. One whose
+// manifest cannot be read may be anybody's.
+func (db *DB) own(list []Backup) []Backup {
+	label := db.databaseLabel()
+	return slices.DeleteFunc(slices.Clone(list), func(b Backup) bool {
+		return b.Err == nil && (b.Engine != db.dialectName || label != "" && b.Database != label)
+	})
 }
 
 // goodBackups are those that may be restored: the manifest can be read, and no
@@ -345,4 +348,3 @@ func (db *DB) openFilledScratch(ctx context.Context, fill func(path string) erro
 
 // scratchFile is the file of such a scratch database.
 func (s *scratch) file() string { return filepath.Clean(s.url.Path) }
-

@@ -246,8 +246,14 @@ type Config struct {
 	Health HealthOptions
 
 	// Backup is how backups are made and where they are, for all calls that leave it
-	// open.
+	// open. Where it names a Store or a Dir, health probes look there for the newest
+	// backup, unless Health.Backup is set.
 	Backup BackupOptions
+
+	// BackupBeforeMigrate makes a backup before a run applies or takes back the first
+	// migration, under the same lock. If it fails, so does the run, and nothing has been
+	// touched. An empty database is not backed up. Default: [BackupNever].
+	BackupBeforeMigrate BackupWhen
 
 	// Confirm is the name of the database on which destructive calls are
 	// allowed although it is stamped as production.
@@ -402,6 +408,18 @@ func ConfigFromLookup(lookup func(string) (string, bool)) (Config, error) {
 			DriftEvery:  e.duration("TLDWDB_HEALTH_DRIFT_EVERY", false),
 			DriftIgnore: e.list("TLDWDB_HEALTH_DRIFT_IGNORE"),
 		},
+		Backup: BackupOptions{
+			Dir:            e.text("TLDWDB_BACKUP_DIR"),
+			Method:         BackupMethod(strings.ToLower(e.text("TLDWDB_BACKUP_METHOD"))),
+			Compression:    strings.ToLower(e.text("TLDWDB_BACKUP_COMPRESSION")),
+			Jobs:           e.number("TLDWDB_BACKUP_JOBS"),
+			Recipients:     e.list("TLDWDB_BACKUP_RECIPIENTS"),
+			RecipientsFile: e.text("TLDWDB_BACKUP_RECIPIENTS_FILE"),
+			IdentityFiles:  e.list("TLDWDB_BACKUP_IDENTITY_FILES"),
+			PassphraseFile: e.text("TLDWDB_BACKUP_PASSPHRASE_FILE"),
+			Digests:        e.flag("TLDWDB_BACKUP_DIGESTS", false),
+		},
+		BackupBeforeMigrate: BackupWhen(strings.ToLower(e.text("TLDWDB_BACKUP_BEFORE_MIGRATE"))),
 	}
 	cfg.URL, cfg.urlFrom = e.database(cfg.Environment)
 	cfg.MigrateURL, cfg.migrateURLFrom = e.secret("TLDWDB_MIGRATE_URL")
@@ -742,9 +760,16 @@ func (c Config) normalize() (Config, error) {
 	default:
 		failf("Config.Lock (TLDWDB_LOCK) is %.40q: accepted are auto, session and lease", c.Lock)
 	}
+	switch c.BackupBeforeMigrate {
+	case "":
+		c.BackupBeforeMigrate = BackupNever
+	case BackupNever, BackupDestructive, BackupAlways:
+	default:
+		failf("Config.BackupBeforeMigrate (TLDWDB_BACKUP_BEFORE_MIGRATE) is %.40q: accepted are never, destructive and always", c.BackupBeforeMigrate)
+	}
 	health, err := c.Health.normalize()
 	c.Health = health
-	return c, errors.Join(append(errs, err)...)
+	return c, errors.Join(append(errs, err, c.Backup.check())...)
 }
 
 // monitor parses MonitorURL, which need not be set.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tldw/tldwdb/internal/dialect"
+	"github.com/tldw/tldwdb/internal/sqlscan"
 )
 
 // PretendSharedLock makes the database's lock one that is granted to everybody,
@@ -60,6 +61,8 @@ func CertificatesUntil(db *DB) (server, client time.Time) {
 // SaysTheSame reports whether two callers who do not wait share an answer.
 func SaysTheSame(ctx context.Context, db *DB) bool {
 	return db.prober.stale(ctx) == db.prober.stale(ctx)
+}
+
 // UnderMigrationLock runs fn while db has the migration lock, as a backup does.
 // session is the number that the server knows the lock's session by.
 func UnderMigrationLock(ctx context.Context, db *DB, fn func(ctx context.Context, session int64) error) error {
@@ -71,4 +74,28 @@ func UnderMigrationLock(ctx context.Context, db *DB, fn func(ctx context.Context
 		}
 		return r.elsewhere(ctx, func(ctx context.Context) error { return fn(ctx, session) })
 	})
+}
+
+// RewriteManifest writes the manifest of a backup in a folder anew, as if it had said
+// something else from the beginning.
+func RewriteManifest(ctx context.Context, b Backup, dir string, edit func(*Backup)) error {
+	edit(&b)
+	return writeManifest(ctx, DirStore(dir), b)
+}
+
+// MayLose reports whether a migration of such statements may lose rows.
+func MayLose(dialectName, text string) (bool, error) {
+	d, err := dialect.Offline(dialectName)
+	if err != nil {
+		return false, err
+	}
+	statements, err := sqlscan.Split(text, d.ScanOptions())
+	if err != nil {
+		return false, err
+	}
+	j := &job{step: step{direction: DirectionUp}, statements: statements}
+	for _, st := range statements {
+		j.classes = append(j.classes, d.Class(st))
+	}
+	return j.mayLose(d), nil
 }

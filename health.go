@@ -131,7 +131,8 @@ type HealthOptions struct {
 	DriftIgnore []string
 
 	// Backup says when there was a backup last. It is called once in
-	// DetailInterval, never twice at a time. Default: not asked.
+	// DetailInterval, never twice at a time. Default: what the store has that
+	// Config.Backup names, looked at every five minutes; not asked where it names none.
 	Backup func(context.Context) (BackupState, error)
 
 	// Authorized says whether a request may see the details: every check with what

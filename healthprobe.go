@@ -71,6 +71,9 @@ type answer struct {
 
 func newProber(db *DB) *prober {
 	p := &prober{db: db, opts: &db.cfg.Health, runID: newRunID()}
+	if p.opts.Backup == nil {
+		p.opts.Backup = db.backupState()
+	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	return p
 }

@@ -32,6 +32,7 @@ type Result struct {
 	Waited   time.Duration  `json:"waited_ns"` // how long it waited for the lock, or for another process's run
 	Holder   string         `json:"holder"`    // who had the lock meanwhile, as far as could be seen
 	Warnings []Disagreement `json:"warnings"`  // what files and database disagree about without stopping the run
+	Backup   string         `json:"backup,omitempty"` // name of the backup that was made first; see Config.BackupBeforeMigrate
 
 	// Accepted is in what the database differed that [DB.BaselineVerified] was forced to take.
 	Accepted []Difference `json:"accepted,omitempty"`
@@ -241,6 +242,7 @@ func (r *Result) follows(before *Result) {
 	r.Applied = append(before.Applied, r.Applied...)
 	r.Before = before.Before
 	r.Locked = r.Locked || before.Locked
+	r.Backup = cmp.Or(r.Backup, before.Backup)
 	r.Waited += before.Waited
 }
 
@@ -673,6 +675,9 @@ func (r *run) applyOnce(ctx context.Context, req Request, hist *history, wantPla
 		if err := r.singleTransactionPossible(jobs); err != nil {
 			return err
 		}
+	}
+	if err := r.backupFirst(ctx, hist, jobs); err != nil {
+		return err
 	}
 	if err := r.ensureTable(ctx, hist); err != nil {
 		return err

@@ -60,6 +60,16 @@ var settingsRead = []Setting{
 	{"Health", "TLDWDB_HEALTH_COUNTS", "tables whose rows a health answer counts"},
 	{"Health", "TLDWDB_HEALTH_DRIFT_EVERY", "how often a health answer compares the schema with what the migrations make"},
 	{"Health", "TLDWDB_HEALTH_DRIFT_IGNORE", "objects that it does not compare, with commas between them"},
+	{"Backup", "TLDWDB_BACKUP_DIR", "the folder for backups"},
+	{"Backup", "TLDWDB_BACKUP_METHOD", "how backups are made: native or portable"},
+	{"Backup", "TLDWDB_BACKUP_COMPRESSION", "of backups: zstd or none"},
+	{"Backup", "TLDWDB_BACKUP_JOBS", "connections of one backup of PostgreSQL"},
+	{"Backup", "TLDWDB_BACKUP_RECIPIENTS", "public keys of age that backups are encrypted to, with commas between them"},
+	{"Backup", "TLDWDB_BACKUP_RECIPIENTS_FILE", "a file with such keys, one a line"},
+	{"Backup", "TLDWDB_BACKUP_IDENTITY_FILES", "files with the secret keys that open backups"},
+	{"Backup", "TLDWDB_BACKUP_PASSPHRASE_FILE", "a file with the passphrase of backups"},
+	{"Backup", "TLDWDB_BACKUP_DIGESTS", "on: backups note a digest of each table's rows"},
+	{"BackupBeforeMigrate", "TLDWDB_BACKUP_BEFORE_MIGRATE", "before which migrations a backup is made: never, destructive or always"},
 	{"Confirm", "TLDWDB_CONFIRM", "the production database on which destructive calls are allowed, by name"},
 }
 

@@ -57,6 +57,11 @@ func TestSettingsSetTheirFields(t *testing.T) {
 		"TLDWDB_PASSWORD_FILE": secretFile(t, "x"), "TLDWDB_POOL_SIZE": "3", "TLDWDB_PRE_PING": "off", "TLDWDB_LOCK": "lease", "TLDWDB_POOLER": "on",
 		"TLDWDB_WAIT_ON_READ_ONLY": "on", "TLDWDB_OUT_OF_ORDER": "on", "TLDWDB_STRICT": "on", "TLDWDB_SINGLE_TRANSACTION": "on", "TLDWDB_CONFIRM": "db",
 	}
+	maps.Copy(values, map[string]string{
+		"TLDWDB_BACKUP_DIR": "kept", "TLDWDB_BACKUP_METHOD": "portable", "TLDWDB_BACKUP_COMPRESSION": "none", "TLDWDB_BACKUP_JOBS": "2",
+		"TLDWDB_BACKUP_RECIPIENTS": "age1x", "TLDWDB_BACKUP_RECIPIENTS_FILE": "r", "TLDWDB_BACKUP_IDENTITY_FILES": "i", "TLDWDB_BACKUP_PASSPHRASE_FILE": "p",
+		"TLDWDB_BACKUP_DIGESTS": "on", "TLDWDB_BACKUP_BEFORE_MIGRATE": "always",
+	})
 	unset, err := ConfigFromLookup(lookupIn(nil))
 	if err != nil {
 		t.Fatal(err)
