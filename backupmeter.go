@@ -35,7 +35,7 @@ func (m *meter) enter(phase string) {
 	if m == nil {
 		return
 	}
-	m.begun, m.last = time.Now(), time.Now()
+	m.begun, m.last = time.Now(), time.Time{} // the first bytes are told at once
 	m.now = BackupProgress{Phase: phase}
 	m.tell(m.now)
 }

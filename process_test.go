@@ -59,6 +59,8 @@ type job struct {
 	Watched bool `json:"watched"`
 	// Code is what the Go migration of version 2 does, if there is to be one.
 	Code string `json:"code"`
+	// Backup is done in place of migrating, if it is set. See backupproc_test.go.
+	Backup backupJob `json:"backup"`
 }
 
 // What a Go migration may do beside writing a row.
@@ -150,6 +152,9 @@ func (j job) run(ctx context.Context) (res *tldwdb.Result, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
+	if j.Backup.Do != "" {
+		return nil, j.Backup.run(ctx, db)
+	}
 	if res, err = db.Up(ctx); err != nil {
 		return res, err
 	}

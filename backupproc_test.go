@@ -1,0 +1,171 @@
+package tldwdb_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/tldw/tldwdb"
+	"github.com/tldw/tldwdb/internal/testdb"
+)
+
+// These tests kill a process in the middle of a backup and of a restore.
+
+// backupJob is what a worker does with backups.
+type backupJob struct {
+	Do   string `json:"do"` // backup, verify or restore
+	Dir  string `json:"dir"`
+	Name string `json:"name"`
+	Over string `json:"over"`
+	// Halt is the phase in which the worker says so and stops for ever, and Bytes
+	// whether it is to be in the middle of it.
+	Halt  string `json:"halt"`
+	Bytes bool   `json:"bytes"`
+}
+
+func (j backupJob) run(ctx context.Context, db *tldwdb.DB) error {
+	o := tldwdb.BackupOptions{Dir: j.Dir, Progress: func(p tldwdb.BackupProgress) {
+		if p.Phase == j.Halt && (!j.Bytes || p.Bytes > 0) {
+			fmt.Println(sayHalt)
+			select {}
+		}
+	}}
+	var err error
+	switch j.Do {
+	case "backup":
+		_, err = db.Backup(ctx, o)
+	case "verify":
+		_, err = db.VerifyBackup(ctx, j.Name, tldwdb.VerifyOptions{BackupOptions: o})
+	case "restore":
+		_, err = db.Restore(ctx, tldwdb.RestoreOptions{BackupOptions: o, Name: j.Name, Over: j.Over})
+	}
+	return err
+}
+
+// large adds rows until a copy takes several steps.
+func large(t *testing.T, db *tldwdb.DB) {
+	t.Helper()
+	body := strings.Repeat("0123456789", 20)
+	tx, err := db.Pool().BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 100_000 {
+		if _, err := tx.ExecContext(t.Context(), db.Pool().Rebind("INSERT INTO notes VALUES (?, 1, ?)"), 1000+i, body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := tx.Commit(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestKilledInABackup: whatever the moment, there is no backup that is none, the
+// database is as it was, and the next backup goes well.
+func TestKilledInABackup(t *testing.T) {
+	t.Parallel()
+	forEachBackup(t, func(t *testing.T, tdb *testdb.Database) {
+		dir, kept := keeping(t)
+		db := open(t, tdb, backupFiles, kept)
+		people(t, db)
+		large(t, db)
+		before := tdb.Dump(t)
+		for _, at := range []backupJob{{Halt: "dump"}, {Halt: "dump", Bytes: true}, {Halt: "check"}, {Halt: "check", Bytes: true}} {
+			at.Do, at.Dir = "backup", dir
+			w := startWorker(t, job{URL: tdb.URL, Files: backupFiles, Backup: at})
+			w.await(t, sayHalt)
+			w.kill()
+			if list, err := tldwdb.ListBackups(t.Context(), tldwdb.DirStore(dir)); err != nil || len(list) > 0 {
+				t.Errorf("%+v: %+v, %v", at, list, err)
+			}
+			if got := tdb.Dump(t); got != before {
+				t.Errorf("%+v: the database has changed", at)
+			}
+		}
+		b, err := db.Backup(t.Context(), tldwdb.BackupOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v, err := db.VerifyBackup(t.Context(), b.Name, tldwdb.VerifyOptions{}); err != nil || !v.OK {
+			t.Errorf("%+v, %v", v, err)
+		}
+	})
+}
+
+// TestKilledInARestore: whatever the moment, the old content is there, and others
+// see nothing else meanwhile.
+func TestKilledInARestore(t *testing.T) {
+	t.Parallel()
+	forEachBackup(t, func(t *testing.T, tdb *testdb.Database) {
+		dir, kept := keeping(t)
+		db := open(t, tdb, backupFiles, kept)
+		people(t, db)
+		large(t, db)
+		b, err := db.Backup(t.Context(), tldwdb.BackupOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		backedUp := tdb.Dump(t)
+		if _, err := db.Pool().ExecContext(t.Context(), "UPDATE notes SET body = 'newer' WHERE id < 50000"); err != nil {
+			t.Fatal(err)
+		}
+		before := tdb.Dump(t)
+		for _, at := range []backupJob{{Halt: "load", Bytes: true}, {Halt: "verify"}, {Halt: "dump", Bytes: true}, {Halt: "switch"}, {Halt: "switch", Bytes: true}} {
+			at.Do, at.Dir, at.Name, at.Over = "restore", dir, b.Name, label(tdb)
+			w := startWorker(t, job{URL: tdb.URL, Files: backupFiles, Backup: at})
+			w.await(t, sayHalt)
+			if got := tdb.Dump(t); got != before {
+				t.Errorf("%+v: meanwhile, the database has changed", at)
+			}
+			w.kill()
+			if got := tdb.Dump(t); got != before {
+				t.Errorf("%+v: the database has changed", at)
+			}
+			if _, err := db.Pool().ExecContext(t.Context(), "UPDATE people SET name = name"); err != nil {
+				t.Errorf("%+v: %v", at, err)
+			}
+		}
+		if _, err := db.Restore(t.Context(), tldwdb.RestoreOptions{Name: b.Name, Over: label(tdb)}); err != nil {
+			t.Fatal(err)
+		}
+		if got := tdb.Dump(t); got != backedUp {
+			t.Error("it was not restored in the end")
+		}
+	})
+}
+
+// TestBackupDiskFull: a folder without room is an error, and has nothing in it that
+// could be taken for a backup.
+func TestBackupDiskFull(t *testing.T) {
+	t.Parallel()
+	forEachBackup(t, func(t *testing.T, tdb *testdb.Database) {
+		dir := filepath.Join(fullDisk(t, "1m"), "kept")
+		db := open(t, tdb, backupFiles, func(cfg *tldwdb.Config) { cfg.Backup.Dir = dir })
+		people(t, db)
+		large(t, db)
+		before := tdb.Dump(t)
+		for _, compression := range []string{"none", "zstd"} {
+			if compression == "zstd" {
+				if _, err := db.Pool().ExecContext(t.Context(), pick(tdb, "UPDATE notes SET body = hex(randomblob(90))",
+					"UPDATE notes SET body = md5(id::text) || md5((id + 1)::text) || md5((id + 2)::text)", "UPDATE notes SET body = concat(md5(id), md5(id + 1), md5(id + 2))")); err != nil {
+					t.Fatal(err)
+				}
+				before = tdb.Dump(t)
+			}
+			_, err := db.Backup(t.Context(), tldwdb.BackupOptions{Compression: compression})
+			if tldwdb.ClassOf(err) != "disk_full" {
+				t.Errorf("%s: %v is %q", compression, err, tldwdb.ClassOf(err))
+			}
+			if entries, err := os.ReadDir(dir); err != nil && !errors.Is(err, os.ErrNotExist) || len(entries) > 0 {
+				t.Errorf("%s: %v, %v", compression, entries, err)
+			}
+		}
+		if got := tdb.Dump(t); got != before {
+			t.Error("the database has changed")
+		}
+	})
+}
