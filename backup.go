@@ -61,7 +61,15 @@ type Backup struct {
 	// Verified is the newest proof that the backup can be restored. It is kept in a
 	// file of its own. Nil: there is none.
 	Verified *BackupVerification `json:"-"`
-	Err      error               `json:"-"`
+
+	// Err says why [ListBackups] cannot say more than the name and the time it was
+	// begun: the manifest cannot be read, is damaged or newer than this binary, or a
+	// part is missing. Nil: there is nothing wrong that a look from outside shows.
+	Err error `json:"-"`
+
+	// digest is of the manifest as it was read or written. A verification names it, so
+	// that it does not speak for a backup that took the name later.
+	digest string
 }
 
 // BackupMigration is a migration that was applied when the backup was made.

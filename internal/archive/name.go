@@ -44,3 +44,14 @@ func CheckName(object string) error {
 	}
 	return nil
 }
+
+// TimeOf is when a backup of that name was begun, or the zero time where the name
+// has digits that are no time.
+func TimeOf(backup string) time.Time {
+	text := strings.TrimPrefix(backup, prefix)
+	at, err := time.Parse("20060102_150405", text[:min(len(text), len("20060102_150405"))])
+	if err != nil {
+		return time.Time{}
+	}
+	return at
+}

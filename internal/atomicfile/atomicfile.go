@@ -92,6 +92,25 @@ func (f *File) remove() error {
 	return errors.Join(append(errs, f.dir.Close())...)
 }
 
+// Remove removes a file, and makes that durable: what is removed after it goes after
+// it. That there is none is no error.
+func Remove(path string) error {
+	dir, err := os.OpenRoot(filepath.Dir(path))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	switch err = dir.Remove(filepath.Base(path)); {
+	case err == nil:
+		err = syncRoot(dir)
+	case errors.Is(err, fs.ErrNotExist):
+		err = nil
+	}
+	return errors.Join(err, dir.Close())
+}
+
 // MkdirAll makes the folder, with those above it, for its owner alone, and makes
 // the name of what it has made durable.
 func MkdirAll(dir string) error {

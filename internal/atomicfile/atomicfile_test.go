@@ -239,3 +239,20 @@ func TestMkdirAll(t *testing.T) {
 		t.Error("a folder in a file")
 	}
 }
+
+func TestRemove(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "x")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []string{path, path, filepath.Join(dir, "none", "x")} {
+		if err := Remove(p); err != nil {
+			t.Error(err)
+		}
+	}
+	if all := names(t, dir); len(all) > 0 {
+		t.Error(all)
+	}
+}

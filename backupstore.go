@@ -1,0 +1,159 @@
+package tldwdb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/tldw/tldwdb/internal/archive"
+	"github.com/tldw/tldwdb/internal/atomicfile"
+)
+
+// defaultBackupDir is where backups are unless somebody says otherwise.
+const defaultBackupDir = "backups"
+
+// BackupCleaner is what a [BackupStore] has beside where a writer that was killed
+// leaves something behind that [BackupStore.List] does not show.
+type BackupCleaner interface {
+	// Clean removes what was left before the given time, and says what that was. With
+	// dryRun it only says it.
+	Clean(ctx context.Context, before time.Time, dryRun bool) (removed []string, err error)
+}
+
+// DirStore keeps backups in a folder, which is made when the first one is written.
+// Folder and files are for their owner alone (modes 0700, 0600). The default of an
+// empty name is "backups".
+//
+// An object is written beside its name, in the same folder, and renamed when it is on
+// the disk; what a killed process leaves there is found by [PruneBackups]. Links are
+// neither listed nor followed.
+func DirStore(dir string) BackupStore {
+	if dir == "" {
+		dir = defaultBackupDir
+	}
+	return dirStore(dir)
+}
+
+type dirStore string
+
+func (d dirStore) String() string { return string(d) }
+
+// path is where an object is.
+func (d dirStore) path(ctx context.Context, name string) (string, error) {
+	if err := ctx.Err(); err != nil {
+		return "", err
+	}
+	if err := archive.CheckName(name); err != nil {
+		return "", err
+	}
+	if atomicfile.Partial(name) {
+		return "", fmt.Errorf("not the name of an object: %q; such a name is for what is not complete", name)
+	}
+	return filepath.Join(string(d), name), nil
+}
+
+func (d dirStore) Create(ctx context.Context, name string) (BackupWriter, error) {
+	path, err := d.path(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if err := atomicfile.MkdirAll(string(d)); err != nil {
+		return nil, err
+	}
+	f, err := atomicfile.Create(path)
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+func (d dirStore) Open(ctx context.Context, name string) (io.ReadCloser, error) {
+	if _, err := d.path(ctx, name); err != nil {
+		return nil, err
+	}
+	// The root keeps to the folder even if somebody puts a link there just now.
+	root, err := os.OpenRoot(string(d))
+	if err != nil {
+		return nil, err
+	}
+	f, err := openRegular(root, name)
+	if closed := root.Close(); err != nil || closed != nil {
+		if f != nil {
+			closed = errors.Join(closed, f.Close())
+		}
+		return nil, errors.Join(err, closed)
+	}
+	return f, nil
+}
+
+// openRegular opens a file that is neither a link nor a pipe, which it would wait at.
+func openRegular(root *os.Root, name string) (*os.File, error) {
+	info, err := root.Lstat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file", filepath.Join(root.Name(), name))
+	}
+	return root.Open(name)
+}
+
+func (d dirStore) List(ctx context.Context) ([]BackupObject, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	entries, err := os.ReadDir(string(d))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var all []BackupObject
+	for _, e := range entries {
+		if !e.Type().IsRegular() || archive.CheckName(e.Name()) != nil || atomicfile.Partial(e.Name()) {
+			continue
+		}
+		info, err := e.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // it was deleted just now
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, BackupObject{Name: e.Name(), Size: info.Size(), Modified: info.ModTime()})
+	}
+	return all, nil
+}
+
+func (d dirStore) Delete(ctx context.Context, name string) error {
+	path, err := d.path(ctx, name)
+	if err != nil {
+		return err
+	}
+	return atomicfile.Remove(path)
+}
+
+func (d dirStore) Clean(ctx context.Context, before time.Time, dryRun bool) ([]string, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	left, err := atomicfile.Leftovers(string(d), before)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil || dryRun {
+		return left, err
+	}
+	for i, name := range left {
+		if err := atomicfile.Remove(filepath.Join(string(d), name)); err != nil {
+			return left[:i], err
+		}
+	}
+	return left, nil
+}
