@@ -177,18 +177,18 @@ func TestVerifyFinds(t *testing.T) {
 			do         func(t *testing.T, b tldwdb.Backup)
 		}{
 			{"a row is missing", "people has 5 rows, and had 6", func(t *testing.T, b tldwdb.Backup) {
-				rewrite(t, b, dir, func(b *tldwdb.Backup) { b.Tables[tableAt(b, "people")].Rows++ })
+				remanifest(t, b, dir, func(b *tldwdb.Backup) { b.Tables[tableAt(b, "people")].Rows++ })
 			}},
 			{"a table is missing", "the table other is missing", func(t *testing.T, b tldwdb.Backup) {
-				rewrite(t, b, dir, func(b *tldwdb.Backup) {
+				remanifest(t, b, dir, func(b *tldwdb.Backup) {
 					b.Tables = append(b.Tables, tldwdb.BackupTable{Name: "other"})
 				})
 			}},
 			{"another schema", "the schema that was restored", func(t *testing.T, b tldwdb.Backup) {
-				rewrite(t, b, dir, func(b *tldwdb.Backup) { b.Schema = strings.Repeat("0", 64) })
+				remanifest(t, b, dir, func(b *tldwdb.Backup) { b.Schema = strings.Repeat("0", 64) })
 			}},
 			{"another history", "other migrations", func(t *testing.T, b tldwdb.Backup) {
-				rewrite(t, b, dir, func(b *tldwdb.Backup) { b.Migrations[0].Checksum = "x" })
+				remanifest(t, b, dir, func(b *tldwdb.Backup) { b.Migrations[0].Checksum = "x" })
 			}},
 			{"an altered byte", "SHA-256", func(t *testing.T, b tldwdb.Backup) {
 				path := filepath.Join(dir, b.Parts[0].Name)
@@ -206,7 +206,7 @@ func TestVerifyFinds(t *testing.T) {
 					t.Fatal(err)
 				}
 			}},
-			{"gone", "is missing", func(t *testing.T, b tldwdb.Backup) {
+			{"gone", "not there", func(t *testing.T, b tldwdb.Backup) {
 				if err := os.Remove(filepath.Join(dir, b.Parts[0].Name)); err != nil {
 					t.Fatal(err)
 				}
@@ -372,7 +372,7 @@ func TestBackupBeforeMigrate(t *testing.T) {
 	})
 }
 
-func rewrite(t *testing.T, b tldwdb.Backup, dir string, edit func(*tldwdb.Backup)) {
+func remanifest(t *testing.T, b tldwdb.Backup, dir string, edit func(*tldwdb.Backup)) {
 	t.Helper()
 	if err := tldwdb.RewriteManifest(t.Context(), b, dir, edit); err != nil {
 		t.Fatal(err)

@@ -49,9 +49,6 @@ func (db *DB) Backup(ctx context.Context, o BackupOptions) (b Backup, err error)
 // writer is who writes manifests.
 const writer = "tldwdb " + Version
 
-// defaultBackupDir is where backups are unless somebody says so.
-const defaultBackupDir = "backups"
-
 // backupPlan is what the options of a call come to.
 type backupPlan struct {
 	options BackupOptions
@@ -69,7 +66,7 @@ func (db *DB) backupOptions(o BackupOptions) (*backupPlan, error) {
 		o.Store, o.Dir = c.Store, c.Dir
 	}
 	if o.Store == nil {
-		o.Store = DirStore(cmp.Or(o.Dir, defaultBackupDir))
+		o.Store = DirStore(o.Dir)
 	}
 	o.Method = cmp.Or(o.Method, c.Method)
 	o.Compression = cmp.Or(o.Compression, c.Compression, archive.Zstd)
@@ -154,7 +151,7 @@ func (db *DB) warnKeys(warnings []string) {
 // backup makes a backup under the lock that r has.
 func (r *run) backup(ctx context.Context, p *backupPlan) (_ Backup, err error) {
 	b := Backup{
-		Format: manifestFormat, Reason: p.options.Reason, Method: p.way.method(),
+		Reason: p.options.Reason, Method: p.way.method(),
 		Engine: r.d.Name(), EngineVersion: r.facts.Server, Database: databaseLabel(r.facts.Database), Writer: writer,
 		Started: time.Now().UTC(), Compression: p.form.Compression, Recipients: archive.Describe(p.form.Recipients),
 	}
@@ -171,6 +168,7 @@ func (r *run) backup(ctx context.Context, p *backupPlan) (_ Backup, err error) {
 		if err != nil {
 			err = errors.Join(err, parts.abort(ctx))
 		}
+		err = errors.Join(err, parts.tidy())
 	}()
 	p.meter.enter(phaseDump)
 	in, err := p.way.dump(ctx, r, p, parts)
@@ -179,11 +177,11 @@ func (r *run) backup(ctx context.Context, p *backupPlan) (_ Backup, err error) {
 	}
 	b.Content, b.Tool, b.Position = in.content, in.tool, in.position
 	b.Migrations, b.Tables, b.Objects, b.Schema = in.migrations, in.tables, in.objects, in.schema
-	if b.Parts, err = parts.commit(); err != nil {
+	if b.Parts, err = parts.commit(ctx); err != nil {
 		return Backup{}, err
 	}
 	b.Finished = time.Now().UTC()
-	if err := writeManifest(ctx, p.store, b); err != nil {
+	if err := writeManifest(ctx, p.store, &b); err != nil {
 		return Backup{}, err
 	}
 	log.LogAttrs(ctx, slog.LevelInfo, "backup made", slog.Int64("bytes", b.Size()), slog.Int("tables", len(b.Tables)), slog.Duration("took", b.Finished.Sub(b.Started).Round(time.Millisecond)))
@@ -207,8 +205,8 @@ func (b Backup) PlainSize() (bytes int64) {
 	return bytes
 }
 
-// inventory is what is in a dump.
-type inventory struct {
+// contents are what is in a database.
+type contents struct {
 	content, tool, position string
 	migrations              []BackupMigration
 	tables                  []BackupTable
@@ -217,7 +215,7 @@ type inventory struct {
 }
 
 // describe fills in what the catalogue and the history at the other end of conn say.
-func (in *inventory) describe(ctx context.Context, history *store, conn *sql.Conn) (err error) {
+func (in *contents) describe(ctx context.Context, history *store, conn *sql.Conn) (err error) {
 	if in.migrations, err = history.readAll(ctx, conn); err != nil {
 		return err
 	}

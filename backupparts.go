@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"sync"
 
 	"github.com/tldw/tldwdb/internal/archive"
+	"github.com/tldw/tldwdb/internal/atomicfile"
 )
 
 // partSet are the objects of one backup while they are written. None has a name
@@ -17,6 +20,7 @@ type partSet struct {
 	form   archive.Options
 	backup string
 	list   []*part
+	files  []func() error // remove what lies about
 }
 
 // part is one object of a backup while it is written.
@@ -30,13 +34,13 @@ type part struct {
 	named  bool
 }
 
-// folderStore is a store in a folder of this machine. A file that was made there
-// becomes an object by a new name: nothing is written twice.
+// folderStore is a store in a folder of this machine. What is too large to be made
+// anywhere is made there, and may become an object by a new name alone.
 type folderStore interface {
-	// partial is a path for what is to become an object. The folder is there.
-	partial(name string) (path string, err error)
-	// adopt gives an object its name; the file at path is on the disk already.
-	adopt(path, name string) error
+	// partial is a path for a file that has no name yet. The folder is there.
+	partial(ctx context.Context, name string) (path string, err error)
+	// adopt gives such a file, which is on the disk already, the name of an object.
+	adopt(ctx context.Context, path, name string) error
 }
 
 // begin begins a part whose content has that extension.
@@ -53,46 +57,57 @@ func (s *partSet) begin(ctx context.Context, content string) (*part, error) {
 	return p, nil
 }
 
-// folder returns the store as a folder in which the content can be made as it is to
-// be stored: nil where it is compressed or encrypted, or goes elsewhere.
-func (s *partSet) folder() folderStore {
-	if s.form.Compression != archive.None || len(s.form.Recipients) > 0 {
-		return nil
+// plain reports whether the content is stored as it is.
+func (s *partSet) plain() bool {
+	return s.form.Compression == archive.None && len(s.form.Recipients) == 0
+}
+
+// file is a path for a file with the content: in the folder of the store, because that
+// has room for it, or where temporary files are.
+func (s *partSet) file(ctx context.Context, content string) (string, error) {
+	if folder, ok := s.store.(folderStore); ok {
+		path, err := folder.partial(ctx, s.backup+"."+content)
+		s.files = append(s.files, func() error { return atomicfile.Remove(path) }) // where it is still there
+		return path, err
 	}
-	f, _ := s.store.(folderStore)
-	return f
+	dir, err := os.MkdirTemp("", "tldwdb-backup-")
+	if err != nil {
+		return "", err
+	}
+	s.files = append(s.files, func() error { return os.RemoveAll(dir) })
+	return filepath.Join(dir, s.backup+"."+content), nil
 }
 
-// take makes a part of a file that lies where [folderStore.partial] said.
-func (s *partSet) take(path, content string) *part {
-	p := &part{name: s.backup + archive.Extension(content, s.form), file: path}
-	s.list = append(s.list, p)
-	return p
-}
-
-// Write adds content.
-func (p *part) Write(b []byte) (int, error) { return p.z.Write(b) }
-
-// fill reads the content from a file. Of a part that is the file already it takes
-// the sum.
-func (p *part) fill(ctx context.Context, path string, tell func(done int64)) error {
+// fill makes a part of a file. Where the file is what is to be stored, and where it
+// is to be stored, it is not written a second time.
+func (s *partSet) fill(ctx context.Context, path, content string, tell func(done int64)) error {
 	f, err := os.Open(path) //nolint:gosec // our own file
 	if err != nil {
 		return err
 	}
 	defer func() { _ = f.Close() }() // it was only read
-	var to io.Writer = p
-	if p.file != "" {
-		if p.z, err = archive.NewWriter(io.Discard, archive.Options{Compression: archive.None}); err != nil {
-			return err
-		}
+	var p *part
+	if _, ok := s.store.(folderStore); ok && s.plain() {
+		p = &part{name: s.backup + archive.Extension(content, s.form), file: path}
+		s.list = append(s.list, p)
+		p.z, err = archive.NewWriter(io.Discard, s.form)
+	} else {
+		p, err = s.begin(ctx, content)
 	}
-	_, err = io.Copy(to, &toldReader{ctx: ctx, r: f, tell: tell})
+	if err == nil {
+		_, err = io.Copy(p, &toldReader{ctx: ctx, r: f, tell: tell})
+	}
+	if err == nil && p.file != "" {
+		err = f.Sync()
+	}
 	return err
 }
 
+// Write adds content.
+func (p *part) Write(b []byte) (int, error) { return p.z.Write(b) }
+
 // commit gives all parts their names.
-func (s *partSet) commit() ([]BackupPart, error) {
+func (s *partSet) commit(ctx context.Context) ([]BackupPart, error) {
 	var list []BackupPart
 	for _, p := range s.list {
 		if err := p.z.Close(); err != nil {
@@ -103,7 +118,7 @@ func (s *partSet) commit() ([]BackupPart, error) {
 	for _, p := range s.list {
 		var err error
 		if p.file != "" {
-			err = s.store.(folderStore).adopt(p.file, p.name)
+			err = s.store.(folderStore).adopt(ctx, p.file, p.name)
 		} else {
 			err = p.w.Commit()
 		}
@@ -114,6 +129,15 @@ func (s *partSet) commit() ([]BackupPart, error) {
 		list = append(list, BackupPart{Name: p.name, Size: p.stored.Size, SHA256: p.stored.SHA256, PlainSize: p.stored.PlainSize, PlainSHA256: p.stored.PlainSHA256})
 	}
 	return list, nil
+}
+
+// tidy removes the files that have become no part.
+func (s *partSet) tidy() error {
+	var errs []error
+	for _, remove := range s.files {
+		errs = append(errs, remove())
+	}
+	return errors.Join(errs...)
 }
 
 // abort leaves nothing of a backup that failed.
@@ -130,10 +154,6 @@ func (s *partSet) abort(ctx context.Context) error {
 			errs = append(errs, s.store.Delete(ctx, p.name))
 		case p.w != nil:
 			errs = append(errs, p.w.Abort())
-		case p.file != "":
-			if err := os.Remove(p.file); err != nil && !errors.Is(err, os.ErrNotExist) {
-				errs = append(errs, err)
-			}
 		}
 	}
 	return errors.Join(errs...)
@@ -158,4 +178,26 @@ func (t *toldReader) Read(b []byte) (int, error) {
 		t.tell(t.done)
 	}
 	return n, err
+}
+
+// together runs all at once, and returns when all have ended. The first error ends
+// the context of the others.
+func together(ctx context.Context, all ...func(context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var group sync.WaitGroup
+	var once sync.Once
+	var first error
+	for _, f := range all {
+		group.Go(func() {
+			if err := f(ctx); err != nil {
+				once.Do(func() {
+					first = err
+					cancel(err)
+				})
+			}
+		})
+	}
+	group.Wait()
+	return first
 }

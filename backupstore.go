@@ -72,6 +72,24 @@ func (d dirStore) Create(ctx context.Context, name string) (BackupWriter, error)
 	return f, nil
 }
 
+// partial is a path in the folder, which is there, for what is to become an object.
+func (d dirStore) partial(ctx context.Context, name string) (string, error) {
+	path, err := d.path(ctx, name)
+	if err != nil {
+		return "", err
+	}
+	return atomicfile.Beside(path), atomicfile.MkdirAll(string(d))
+}
+
+// adopt makes an object of a file that lies where partial said, and is on the disk.
+func (d dirStore) adopt(ctx context.Context, path, name string) error {
+	to, err := d.path(ctx, name)
+	if err != nil {
+		return err
+	}
+	return atomicfile.Rename(path, to)
+}
+
 func (d dirStore) Open(ctx context.Context, name string) (io.ReadCloser, error) {
 	if _, err := d.path(ctx, name); err != nil {
 		return nil, err

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"log/slog"
 	"maps"
 	"path/filepath"
@@ -15,16 +13,11 @@ import (
 
 	"filippo.io/age"
 
-	"github.com/tldw/tldwdb/internal/archive"
 	"github.com/tldw/tldwdb/internal/dump"
 )
 
 // This file finds backups, restores them beside the database, and says whether what
 // was restored is what was backed up.
-
-// ErrNoBackup means that the store has no backup of that name, or none that is fit to
-// be restored.
-var ErrNoBackup = errors.New("there is no such backup")
 
 // latestBackup is the name that stands for the newest one.
 const latestBackup = "latest"
@@ -79,7 +72,7 @@ func (db *DB) VerifyBackup(ctx context.Context, name string, o VerifyOptions) (v
 	log.LogAttrs(ctx, level, message)
 	b.Verified = &v
 	db.tellBackup(b)
-	return v, errors.Join(err, writeVerification(ctx, p.store, b.Name, v))
+	return v, errors.Join(err, writeVerification(ctx, p.store, b, v))
 }
 
 // planRestore is backupOptions with what it takes to read.
@@ -99,11 +92,7 @@ type backupKeys []age.Identity
 // the newest one of this database is the latest.
 func (db *DB) findBackup(ctx context.Context, store BackupStore, name string) (Backup, error) {
 	if name != "" && name != latestBackup {
-		b, err := readManifest(ctx, store, name)
-		if errors.Is(err, fs.ErrNotExist) {
-			err = fmt.Errorf("%w: %s in %s", ErrNoBackup, name, store)
-		}
-		return b, err
+		return readManifest(ctx, store, name)
 	}
 	list, err := ListBackups(ctx, store)
 	if err != nil {
@@ -190,7 +179,7 @@ func (s *scratch) examine(ctx context.Context, p *backupPlan, b Backup) (notes [
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
-	in := inventory{}
+	in := contents{}
 	switch b.Content {
 	case sqliteContent:
 		if err := dump.CheckSQLite(ctx, conn.Conn, "integrity_check"); err != nil {
@@ -241,7 +230,7 @@ func (s *scratch) agree(ctx context.Context) (notes []string, err error) {
 
 // compare returns an error that names in what a restored database is not what was
 // backed up.
-func (in *inventory) compare(b Backup) error {
+func (in *contents) compare(b Backup) error {
 	var wrong []string
 	say := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
 	there := map[string]BackupTable{}
@@ -288,52 +277,6 @@ func merged(a, b map[string]int) map[string]int {
 	}
 	maps.Copy(all, b)
 	return all
-}
-
-// open reads the content of a backup. Its reader returns an error in place of io.EOF
-// when it was not all that was written.
-func (p *backupPlan) open(ctx context.Context, b Backup, keys backupKeys) (io.ReadCloser, error) {
-	if len(b.Parts) != 1 {
-		return nil, damaged("%d parts, and one was expected", len(b.Parts))
-	}
-	part := b.Parts[0]
-	stored, err := p.store.Open(ctx, part.Name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, damaged("%s is missing", part.Name)
-	}
-	if err != nil {
-		return nil, err
-	}
-	content, err := archive.NewReader(stored, b.Compression, keys, archive.Stored{Size: part.Size, SHA256: part.SHA256, PlainSize: part.PlainSize, PlainSHA256: part.PlainSHA256})
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", part.Name, err), stored.Close())
-	}
-	return &partReader{Reader: content, name: part.Name, closers: []io.Closer{content, stored}}, nil
-}
-
-// partReader closes what is below it too, and names the part in its errors.
-type partReader struct {
-	io.Reader
-	name    string
-	closers []io.Closer
-}
-
-// Read reads.
-func (r *partReader) Read(b []byte) (int, error) {
-	n, err := r.Reader.Read(b)
-	if err != nil && !errors.Is(err, io.EOF) {
-		err = fmt.Errorf("%s: %w", r.name, err)
-	}
-	return n, err
-}
-
-// Close closes.
-func (r *partReader) Close() error {
-	var errs []error
-	for _, c := range r.closers {
-		errs = append(errs, c.Close())
-	}
-	return errors.Join(errs...)
 }
 
 // openFilledScratch makes a scratch database of a SQLite file that fill writes.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 
 	"github.com/tldw/tldwdb/internal/dburl"
 	"github.com/tldw/tldwdb/internal/dialect"
@@ -18,7 +17,7 @@ import (
 type backupWay interface {
 	method() BackupMethod
 	// dump writes the content of the database that r is connected to.
-	dump(ctx context.Context, r *run, p *backupPlan, parts *partSet) (inventory, error)
+	dump(ctx context.Context, r *run, p *backupPlan, parts *partSet) (contents, error)
 }
 
 // chooseWay finds the way for a method, and makes sure that it can be gone.
@@ -37,63 +36,30 @@ const sqliteContent, sqliteExtension = "sqlite", "db"
 
 func (sqliteWay) method() BackupMethod { return BackupNative }
 
-func (sqliteWay) dump(ctx context.Context, r *run, p *backupPlan, parts *partSet) (in inventory, err error) {
-	path, done, err := sqliteCopyPath(parts)
+func (sqliteWay) dump(ctx context.Context, r *run, p *backupPlan, parts *partSet) (in contents, err error) {
+	path, err := parts.file(ctx, sqliteExtension)
 	if err != nil {
 		return in, err
 	}
-	defer func() { err = errors.Join(err, done()) }()
 	if err := dump.CopySQLite(ctx, r.conn.Conn, path, p.meter.bytes); err != nil {
 		return in, fmt.Errorf("copying: %w", err)
-	}
-	p.meter.enter(phaseCheck)
-	var target *part
-	if parts.folder() != nil {
-		target = parts.take(path, sqliteExtension)
-	} else if target, err = parts.begin(ctx, sqliteExtension); err != nil {
-		return in, err
 	}
 	info, err := os.Stat(path)
 	if err != nil {
 		return in, err
 	}
-	// The copy is checked while it is stored: two readers of what is in memory now.
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	checked := make(chan error, 1)
-	go func() {
-		err := in.describeSQLite(ctx, r, path)
-		if err != nil {
-			cancel(err)
-		}
-		checked <- err
-	}()
-	err = target.fill(ctx, path, func(done int64) { p.meter.bytes(done, info.Size()) })
-	if err != nil {
-		cancel(err)
-	}
-	if checkErr := <-checked; checkErr != nil && !errors.Is(checkErr, context.Canceled) {
-		err = checkErr
-	}
+	p.meter.enter(phaseCheck)
+	// The copy is checked while it is stored: it is in memory now.
+	err = together(ctx, func(ctx context.Context) error {
+		return in.describeSQLite(ctx, r, path)
+	}, func(ctx context.Context) error {
+		return parts.fill(ctx, path, sqliteExtension, func(done int64) { p.meter.bytes(done, info.Size()) })
+	})
 	return in, err
 }
 
-// sqliteCopyPath is where the copy is made: where it stays, or in a folder of its own
-// that done removes.
-func sqliteCopyPath(parts *partSet) (path string, done func() error, err error) {
-	if folder := parts.folder(); folder != nil {
-		path, err := folder.partial(parts.backup + "." + sqliteExtension)
-		return path, func() error { return nil }, err
-	}
-	dir, err := os.MkdirTemp("", "tldwdb-backup-")
-	if err != nil {
-		return "", nil, err
-	}
-	return filepath.Join(dir, "copy."+sqliteExtension), func() error { return os.RemoveAll(dir) }, nil
-}
-
 // describeSQLite checks a copy and says what is in it.
-func (in *inventory) describeSQLite(ctx context.Context, r *run, path string) (err error) {
+func (in *contents) describeSQLite(ctx context.Context, r *run, path string) (err error) {
 	in.content = sqliteContent
 	in.tool = "SQLite " + dialect.SQLiteVersion()
 	copied, err := openSQLiteCopy(path)
@@ -138,7 +104,7 @@ func backupTables(tables []dump.Table) []BackupTable {
 // extract writes the content of a backup's only part into a file that this user alone
 // can read. Nothing of it is used before all of it is known to be what was stored.
 func (p *backupPlan) extract(ctx context.Context, b Backup, keys backupKeys, path string) (err error) {
-	content, err := p.open(ctx, b, keys)
+	content, err := openPart(ctx, p.store, b, b.Parts[0], keys)
 	if err != nil {
 		return err
 	}

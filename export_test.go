@@ -80,7 +80,7 @@ func UnderMigrationLock(ctx context.Context, db *DB, fn func(ctx context.Context
 // something else from the beginning.
 func RewriteManifest(ctx context.Context, b Backup, dir string, edit func(*Backup)) error {
 	edit(&b)
-	return writeManifest(ctx, DirStore(dir), b)
+	return writeManifest(ctx, DirStore(dir), &b)
 }
 
 // MayLose reports whether a migration of such statements may lose rows.

@@ -25,13 +25,13 @@ const Version = "0.1.0"
 // Result is what a run did. It is valid beside an error too, and then says what
 // was done before the error. "Nothing to do" is an empty Applied.
 type Result struct {
-	Applied  []Applied      `json:"applied"`   // in the order in which they ran
-	Before   int64          `json:"before"`    // highest applied version at the start; 0 for none
-	After    int64          `json:"after"`     // highest applied version at the end
-	Locked   bool           `json:"locked"`    // this process had the migration lock
-	Waited   time.Duration  `json:"waited_ns"` // how long it waited for the lock, or for another process's run
-	Holder   string         `json:"holder"`    // who had the lock meanwhile, as far as could be seen
-	Warnings []Disagreement `json:"warnings"`  // what files and database disagree about without stopping the run
+	Applied  []Applied      `json:"applied"`          // in the order in which they ran
+	Before   int64          `json:"before"`           // highest applied version at the start; 0 for none
+	After    int64          `json:"after"`            // highest applied version at the end
+	Locked   bool           `json:"locked"`           // this process had the migration lock
+	Waited   time.Duration  `json:"waited_ns"`        // how long it waited for the lock, or for another process's run
+	Holder   string         `json:"holder"`           // who had the lock meanwhile, as far as could be seen
+	Warnings []Disagreement `json:"warnings"`         // what files and database disagree about without stopping the run
 	Backup   string         `json:"backup,omitempty"` // name of the backup that was made first; see Config.BackupBeforeMigrate
 
 	// Accepted is in what the database differed that [DB.BaselineVerified] was forced to take.

@@ -92,6 +92,23 @@ func (f *File) remove() error {
 	return errors.Join(append(errs, f.dir.Close())...)
 }
 
+// Beside is a name beside a path, for a file that something else writes and that
+// [Rename] is to give the path. [Partial] knows it.
+func Beside(path string) string { return path + mark + strings.ToLower(rand.Text()[:8]) }
+
+// Rename gives a file that lies [Beside] the path that name, in place of a file that
+// has it. The name is durable then, and the content if it was before.
+func Rename(temp, path string) error {
+	dir, err := os.OpenRoot(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	if err = dir.Rename(filepath.Base(temp), filepath.Base(path)); err == nil {
+		err = syncRoot(dir)
+	}
+	return errors.Join(err, dir.Close())
+}
+
 // Remove removes a file, and makes that durable: what is removed after it goes after
 // it. That there is none is no error.
 func Remove(path string) error {

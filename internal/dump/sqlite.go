@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/mattn/go-sqlite3"
@@ -46,8 +45,8 @@ const SQLiteWait = 30 * time.Second
 // the WAL grows, because it cannot be reset. With a rollback journal writers wait
 // until the copy is done, as they do for every reader.
 //
-// The copy is not in WAL mode, and has no file beside it. It is on the disk when
-// CopySQLite returns. tell, which may be nil, is told how many bytes are done.
+// The copy is not in WAL mode, and has no file beside it. To bring it to the disk is
+// the caller's. tell, which may be nil, is told how many bytes are done.
 func CopySQLite(ctx context.Context, src *sql.Conn, path string, tell func(done, all int64)) (err error) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -62,7 +61,7 @@ func CopySQLite(ctx context.Context, src *sql.Conn, path string, tell func(done,
 		}
 	}()
 	// Nobody else knows of the file, and after a crash it is thrown away: it needs no
-	// journal, and one flush at the end.
+	// journal, and no flush.
 	dst, err := openSQLite(path, "mode=rw&_journal_mode=OFF&_synchronous=OFF&_locking_mode=EXCLUSIVE")
 	if err != nil {
 		return err
@@ -78,10 +77,7 @@ func CopySQLite(ctx context.Context, src *sql.Conn, path string, tell func(done,
 		// The copy says that it is in WAL mode, as its source does.
 		err = execSQLite(ctx, dst, "PRAGMA journal_mode = DELETE")
 	}
-	if err = errors.Join(err, dst.Close()); err != nil {
-		return err
-	}
-	return flush(path)
+	return errors.Join(err, dst.Close())
 }
 
 // ReplaceSQLite puts the content of the database file at path in the place of what
@@ -188,20 +184,6 @@ func pause(ctx context.Context) error {
 	case <-timer.C:
 		return nil
 	}
-}
-
-// flush brings a file, and its name, to the disk.
-func flush(path string) error {
-	for _, name := range []string{path, filepath.Dir(path)} {
-		f, err := os.Open(name) //nolint:gosec // our own file
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(f.Sync(), f.Close()); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // openSQLite opens a file that is ours alone.
