@@ -31,19 +31,42 @@ import (
 // The content is one instant of the database. The backup appears under its name when
 // it is complete and checked; behind an error there is none. Beside what the database
 // and the store may say, errors are those of the lock, as of [DB.Up].
-func (db *DB) Backup(ctx context.Context, o BackupOptions) (b Backup, err error) {
-	ctx, end := db.watch.start(ctx, db.operation(OperationBackup))
-	defer func() { end(err) }()
+func (db *DB) Backup(ctx context.Context, o BackupOptions) (Backup, error) {
+	b, _, err := db.backupIf(ctx, o, nil)
+	return b, err
+}
+
+// backupIf is Backup if it is still due under the lock; nil: it is. Observers are not
+// told of what another process has done.
+func (db *DB) backupIf(ctx context.Context, o BackupOptions, due func(context.Context) (bool, error)) (b Backup, made bool, err error) {
+	outer, end := ctx, func(error) {}
+	begin := func() { ctx, end = db.watch.start(outer, db.operation(OperationBackup)) }
+	if due == nil {
+		begin()
+		made = true
+	}
+	defer func() {
+		if err != nil && !made {
+			begin() // it is told that it failed
+		}
+		end(err)
+	}()
 	p, err := db.planBackup(ctx, o)
 	if err != nil {
-		return Backup{}, err
+		return Backup{}, false, err
 	}
 	p.meter.enter(phaseLock)
 	err = db.underMigrationLock(ctx, "backup", func(ctx context.Context, r *run) (err error) {
+		if due != nil {
+			if made, err = due(ctx); err != nil || !made {
+				return err
+			}
+			begin()
+		}
 		b, err = r.backup(ctx, p)
 		return err
 	})
-	return b, err
+	return b, made && err == nil, err
 }
 
 // writer is who writes manifests.
@@ -168,7 +191,9 @@ func (r *run) backup(ctx context.Context, p *backupPlan) (_ Backup, err error) {
 		if err != nil {
 			err = errors.Join(err, parts.abort(ctx))
 		}
-		err = errors.Join(err, parts.tidy())
+		if tidyErr := parts.tidy(); tidyErr != nil {
+			log.LogAttrs(ctx, slog.LevelWarn, "a temporary file of the backup is left", slog.String("error", tidyErr.Error()))
+		}
 	}()
 	p.meter.enter(phaseDump)
 	in, err := p.way.dump(ctx, r, p, parts)

@@ -99,3 +99,9 @@ func MayLose(dialectName, text string) (bool, error) {
 	}
 	return j.mayLose(d), nil
 }
+
+// NextBackup is when a schedule's backup behind the newest one is due.
+func NextBackup(s BackupSchedule, newest, now time.Time) (time.Time, error) {
+	t, err := s.times()
+	return t.next(newest, now), err
+}
