@@ -59,7 +59,8 @@ var ownClasses = []struct {
 	{"half_applied", []error{ErrHalfApplied, ErrAmbiguous}},
 	{"history", []error{ErrChanged, ErrOutOfOrder, ErrNewer, ErrMissing, ErrPlanChanged, ErrUnknownVersion}},
 	{"pending", []error{ErrPending}},
-	{"refused", []error{ErrProtected, ErrIrreversible, ErrNoForeignHistory, ErrForeignState, ErrNotMapped, ErrSchemaDiffers}},
+	{"backup", []error{ErrBackupDamaged, ErrBackupKey, ErrBackupNewer, ErrNoBackup}},
+	{"refused", []error{ErrProtected, ErrIrreversible, ErrNotEmpty, ErrNoForeignHistory, ErrForeignState, ErrNotMapped, ErrSchemaDiffers}},
 }
 
 // ErrorClasses lists every word that [ClassOf] answers with.

@@ -71,6 +71,7 @@ type Metrics struct {
 	operations  *prometheus.HistogramVec
 	faults      *prometheus.CounterVec
 	running     *prometheus.GaugeVec
+	backup      *prometheus.GaugeVec
 	kept        []prometheus.Collector // all of these
 
 	schema atomic.Pointer[tldwdb.SchemaInfo]
@@ -111,13 +112,15 @@ func New(o Options) *Metrics {
 		timeouts: prometheus.NewCounter(prometheus.CounterOpts{Name: "tldwdb_pool_timeouts_total",
 			Help: "Calls of DB.Acquire that got no connection within Config.PoolTimeout."}),
 		operations: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "tldwdb_operation_duration_seconds",
-			Help: "Duration of what tldwdb does: runs, the wait for the migration lock, migrations, their statements, health checks.", Buckets: operationBuckets}, []string{"operation", "result"}),
+			Help: "Duration of what tldwdb does: runs, the wait for the migration lock, migrations, their statements, health checks, backups, their verification, restores.", Buckets: operationBuckets}, []string{"operation", "result"}),
 		faults: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tldwdb_operation_errors_total",
 			Help: "Operations that failed, by what kind of error."}, []string{"operation", "error_type"}),
 		running: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "tldwdb_operations_running",
 			Help: "Operations that have begun and not ended."}, []string{"operation"}),
+		backup: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "tldwdb_backup_bytes",
+			Help: "Size of the last backup that this process made or verified: stored, and its content before compression and encryption."}, []string{"form"}),
 	}
-	m.kept = []prometheus.Collector{m.queries, m.queryErrors, m.slow, m.connects, m.connectTime, m.timeouts, m.operations, m.faults, m.running}
+	m.kept = []prometheus.Collector{m.queries, m.queryErrors, m.slow, m.connects, m.connectTime, m.timeouts, m.operations, m.faults, m.running, m.backup}
 	m.prepare()
 	return m
 }
@@ -129,7 +132,8 @@ type usualSeries struct {
 }
 
 // operationKinds are those that a DB has from its start.
-var operationKinds = []string{tldwdb.OperationRun, tldwdb.OperationLock, tldwdb.OperationMigration, tldwdb.OperationStatement, tldwdb.OperationHealth}
+var operationKinds = []string{tldwdb.OperationRun, tldwdb.OperationLock, tldwdb.OperationMigration, tldwdb.OperationStatement, tldwdb.OperationHealth,
+	tldwdb.OperationBackup, tldwdb.OperationVerify, tldwdb.OperationRestore}
 
 // prepare makes the series whose first increase an alert has to see: to Prometheus
 // what begins at 1 has not increased.
@@ -142,7 +146,9 @@ func (m *Metrics) prepare() {
 	for _, class := range tldwdb.ErrorClasses() {
 		m.queryErrors.WithLabelValues(string(class))
 		m.connects.WithLabelValues(resultError, string(class))
-		m.faults.WithLabelValues(tldwdb.OperationRun, string(class))
+		for _, kind := range []string{tldwdb.OperationRun, tldwdb.OperationBackup, tldwdb.OperationVerify} {
+			m.faults.WithLabelValues(kind, string(class))
+		}
 	}
 	for _, kind := range operationKinds {
 		m.running.WithLabelValues(kind)
@@ -165,6 +171,10 @@ func (m *Metrics) Observe(cfg tldwdb.Config) tldwdb.Config {
 		Query:       m.query,
 		Schema:      func(s tldwdb.SchemaInfo) { m.schema.Store(&s) },
 		Health:      m.checked,
+		Backup: func(b tldwdb.Backup) {
+			m.backup.WithLabelValues("stored").Set(float64(b.Size()))
+			m.backup.WithLabelValues("content").Set(float64(b.PlainSize()))
+		},
 	})
 	return cfg
 }

@@ -44,8 +44,8 @@ func TestMonitoring(t *testing.T) {
 		"status":     {string(tldwdb.CheckPass), string(tldwdb.CheckWarn), string(tldwdb.CheckFail)},
 		"result":     {"ok", "error"},
 		"check":      {tldwdb.CheckConnection, tldwdb.CheckWriteAccess},
-		// Backups are an operation of the versions to come; their alert waits for it.
-		"operation": {"query", "exec", "commit", "rollback", string(tldwdb.OperationRun), "backup"},
+		"operation":  {"query", "exec", "commit", "rollback", tldwdb.OperationRun, tldwdb.OperationBackup, tldwdb.OperationVerify},
+		"form":       {"stored", "content"},
 	}
 	metric := regexp.MustCompile(`\b((?:tldwdb|go_sql|db_client)_[a-z0-9_]+)(?:\{([^}]*)\})?`)
 	matcher := regexp.MustCompile(`(\w+)\s*(=~|!~|!=|=)\s*"([^"]*)"`)
