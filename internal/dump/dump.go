@@ -5,6 +5,7 @@ package dump
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"io"
 	"log/slog"
 
@@ -18,15 +19,20 @@ type Target struct {
 	Password func(context.Context) (string, error) // nil: what URL says
 	DB       *sql.DB                               // for questions; of a SQLite file as of a server
 	Dialect  dialect.Dialect
-	Log      *slog.Logger
+	Log      *slog.Logger // nil: nothing is logged
+	ToolDir  string       // folder of the server's programs; empty: the usual places
 	// Progress is told how many bytes are done, of how many if that is known.
 	Progress func(table string, done, all int64)
 }
 
 // Options say how a dump is made.
 type Options struct {
-	Jobs    int  // connections of pg_dump and pg_restore
+	Jobs    int  // connections of pg_dump and pg_restore; 0 is 1
 	Digests bool // of every table's content
+	// Owners gives every object its owner and rights back when it is loaded, which
+	// the account must be allowed to do. Without it all belongs to who loads it.
+	// It is PostgreSQL's alone: MySQL's dumps keep their definers.
+	Owners bool
 }
 
 // Dumped is what was written.
@@ -34,8 +40,11 @@ type Dumped struct {
 	Content   string // sqlite, pg_dump, mysqldump or mariadb-dump
 	Extension string // of a file with it: db, dump, tar or sql
 	Tool      string // program and version
-	Position  string // of the snapshot in the server's log
-	Tables    []Table
+	// Position is where the server's log was when the snapshot was taken, or a
+	// moment before: an LSN, or the transactions of a GTID set. It is empty where the
+	// server keeps no such log, or does not tell.
+	Position string
+	Tables   []Table // by name
 }
 
 // Table is a table of the dump.
@@ -43,6 +52,23 @@ type Table struct {
 	Name   string // with its schema where that is not the default one
 	Rows   int64
 	Digest string
+}
+
+// Refusal is an error with its remedy: the database cannot be dumped, loaded or
+// switched as it is, or by this account, or with the programs that are here.
+type Refusal struct {
+	Err  error
+	Hint string
+}
+
+// Error says what is wrong.
+func (r *Refusal) Error() string { return r.Err.Error() }
+
+// Unwrap returns the cause.
+func (r *Refusal) Unwrap() error { return r.Err }
+
+func refuse(hint, format string, args ...any) error {
+	return &Refusal{Err: fmt.Errorf(format, args...), Hint: hint}
 }
 
 // Engine works on one database.

@@ -1,0 +1,457 @@
+package dump
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"hash"
+	"strings"
+)
+
+// dumpScanner reads what mysqldump and mariadb-dump write, as it goes by: it counts
+// the rows of each table, takes their digests, and notes what is made. It is a
+// [io.Writer] and never fails.
+//
+// It knows what the client program knows of SQL: quotes, comments and delimiters, so
+// that an INSERT in the text of a routine is not taken for one of the dump.
+type dumpScanner struct {
+	digests bool
+	// onTable is called when the rows of another table begin.
+	onTable func(name string)
+	// onStatement is called with the line of every statement that has begun, and
+	// what it begins with.
+	onStatement func(line int, head string)
+
+	tables  map[string]*scanned
+	objects map[mysqlObject]bool
+
+	state     scanState
+	carry     []byte // bytes that mean something only together with the next
+	head      []byte // of the statement, without the marks of comments
+	first     int    // the line that it begins in
+	line      int
+	delimiter string
+	literal   bool // a backslash is a backslash: the sql_mode of a routine
+	name      []byte
+	table     *scanned
+	depth     int
+	hash      hash.Hash
+	tail      []byte // the last bytes of all
+}
+
+// scanned is what is known of one table.
+type scanned struct {
+	rows      int64
+	high, low uint64 // sum of the rows' hashes
+}
+
+// mysqlObject is what a dump makes.
+type mysqlObject struct{ kind, name string } // kind in lower case
+
+type scanState uint8
+
+const (
+	inCode scanState = iota
+	inSingle
+	inDouble
+	inBack
+	inLine      // comment to the end of the line
+	inBlock     // comment to its mark
+	inVersion   // the number at the beginning of a comment for some versions
+	inDelimiter // the client's DELIMITER command
+	inName      // of the table that rows are inserted into
+	inNameEnd
+	inColumns // between the name and VALUES
+	inColumn
+	betweenRows
+	inRow
+	inText // of a row
+	inEscape
+)
+
+// headLength is enough of a statement to know what it makes.
+const headLength = 1 << 10
+
+// insertInto begins every statement with rows.
+const insertInto = "INSERT INTO `"
+
+// completed is in the last line of a dump that is whole.
+const completed = "-- Dump completed"
+
+func newDumpScanner(digests bool) *dumpScanner {
+	return &dumpScanner{
+		digests: digests, tables: map[string]*scanned{}, objects: map[mysqlObject]bool{}, delimiter: ";", line: 1, hash: sha256.New(),
+	}
+}
+
+// whole reports whether the end of the dump has come.
+func (s *dumpScanner) whole() bool { return bytes.Contains(s.tail, []byte(completed)) }
+
+// special are the bytes that end a part of a row that is no text.
+var special = func() (t [256]bool) {
+	t['\''], t['('], t[')'] = true, true, true
+	return t
+}()
+
+// Write reads the next part.
+func (s *dumpScanner) Write(p []byte) (int, error) {
+	n := len(p)
+	s.keepTail(p)
+	if len(s.carry) > 0 {
+		p = append(s.carry, p...)
+		s.carry = nil
+	}
+	counted := 0 // of p, for lines
+	begun := 0   // where the row began in p
+	for i := 0; i < len(p); i++ {
+		switch s.state {
+		case inRow:
+			for i < len(p) && !special[p[i]] {
+				i++
+			}
+			if i == len(p) {
+				break
+			}
+			switch p[i] {
+			case '\'':
+				s.state = inText
+			case '(':
+				s.depth++
+			default:
+				if s.depth--; s.depth == 0 {
+					s.endRow(p[begun : i+1])
+					s.state = betweenRows
+				}
+			}
+		case inText:
+			// A quote within is written as \' or as two, of which the second begins
+			// the text anew.
+			end := bytes.IndexByte(p[i:], '\'')
+			part := p[i:]
+			if end >= 0 {
+				part = p[i : i+end]
+			}
+			escape := bytes.IndexByte(part, '\\')
+			switch {
+			case escape >= 0:
+				i += escape
+				s.state = inEscape
+			case end >= 0:
+				i += end
+				s.state = inRow
+			default:
+				i = len(p)
+			}
+		case inEscape:
+			s.state = inText
+		case betweenRows:
+			switch p[i] {
+			case '(':
+				s.table.rows++
+				s.depth = 1
+				begun = i
+				s.state = inRow
+			case ';':
+				s.line += bytes.Count(p[counted:i], newline)
+				counted = i
+				s.endStatement()
+			}
+		default:
+			if len(s.head) == 0 && s.state == inCode {
+				s.line += bytes.Count(p[counted:i], newline)
+				counted = i
+				s.first = s.line
+			}
+			more := s.step(p, &i)
+			if more {
+				s.carry = bytes.Clone(p[i:])
+				p = p[:i] // the loop ends here
+			}
+		}
+	}
+	if s.state == inRow || s.state == inText || s.state == inEscape {
+		s.add(p[begun:])
+	}
+	s.line += bytes.Count(p[counted:], newline)
+	return n, nil
+}
+
+var newline = []byte("\n")
+
+func (s *dumpScanner) keepTail(p []byte) {
+	const length = 256
+	if len(p) >= length {
+		s.tail = append(s.tail[:0], p[len(p)-length:]...)
+		return
+	}
+	s.tail = append(s.tail, p...)
+	if over := len(s.tail) - length; over > 0 {
+		s.tail = append(s.tail[:0], s.tail[over:]...)
+	}
+}
+
+// ahead is how far step must see to know what a byte is.
+const ahead = 4
+
+// step reads what is at i, outside of rows, and leaves i at the last byte that it has
+// read. more says that this cannot be known without the bytes that come next.
+func (s *dumpScanner) step(p []byte, i *int) (more bool) {
+	rest := p[*i:]
+	b := rest[0]
+	switch s.state {
+	case inCode:
+		return s.code(rest, i)
+	case inSingle, inDouble, inBack:
+		s.keep(b)
+		switch {
+		case b == '\\' && s.state != inBack && !s.literal:
+			if len(rest) == 1 {
+				s.head = s.head[:max(0, len(s.head)-1)]
+				return true
+			}
+			*i++
+		case b == quotes[s.state]: // of two, the second begins anew
+			s.state = inCode
+		}
+	case inLine:
+		end := bytes.IndexByte(rest, '\n')
+		if end < 0 {
+			end = len(rest)
+		} else {
+			s.state = inCode
+		}
+		*i += end
+	case inBlock:
+		if len(rest) == 1 {
+			return true
+		}
+		if b == '*' && rest[1] == '/' {
+			s.state = inCode
+			*i++
+		}
+	case inVersion:
+		if b < '0' || b > '9' {
+			s.state = inCode
+			*i-- // it is of what follows
+		}
+	case inDelimiter:
+		if b != '\n' {
+			s.name = append(s.name, b)
+			break
+		}
+		if d := strings.TrimSpace(string(s.name)); d != "" {
+			s.delimiter = d
+		}
+		s.head, s.state = s.head[:0], inCode
+	case inName:
+		if b == '`' {
+			s.state = inNameEnd
+		} else {
+			s.name = append(s.name, b)
+		}
+	case inNameEnd:
+		if b == '`' {
+			s.name = append(s.name, b)
+			s.state = inName
+			break
+		}
+		s.beginRows()
+		s.state = inColumns
+		*i-- // it is of what follows
+	case inColumns:
+		switch b {
+		case '`':
+			s.state = inColumn
+		case 'V': // VALUES
+			s.state = betweenRows
+		}
+	case inColumn:
+		if b == '`' {
+			s.state = inColumns
+		}
+	}
+	return false
+}
+
+var quotes = [...]byte{inSingle: '\'', inDouble: '"', inBack: '`'}
+
+// keep adds to what the statement begins with.
+func (s *dumpScanner) keep(b byte) {
+	if len(s.head) < headLength {
+		s.head = append(s.head, b)
+	}
+}
+
+// code reads what is neither in quotes nor in a comment. What a comment for some
+// versions has in it is code.
+func (s *dumpScanner) code(rest []byte, i *int) (more bool) {
+	b := rest[0]
+	if b == '/' || b == '*' || b == '-' || b == s.delimiter[0] {
+		if len(rest) < max(ahead, len(s.delimiter)) {
+			return true
+		}
+		switch {
+		case bytes.HasPrefix(rest, []byte("/*!")):
+			s.state = inVersion
+			*i += len("/*!") - 1
+			return false
+		case bytes.HasPrefix(rest, []byte("/*M!")):
+			s.state = inVersion
+			*i += len("/*M!") - 1
+			return false
+		case bytes.HasPrefix(rest, []byte("/*")):
+			s.state = inBlock
+			*i++
+			return false
+		case bytes.HasPrefix(rest, []byte("*/")): // the end of a comment for some versions
+			*i++
+			return false
+		case bytes.HasPrefix(rest, []byte("--")) && (rest[2] == ' ' || rest[2] == '\t' || rest[2] == '\n' || rest[2] == '\r'):
+			s.state = inLine
+			*i++
+			return false
+		case bytes.HasPrefix(rest, []byte(s.delimiter)):
+			*i += len(s.delimiter) - 1
+			s.endStatement()
+			return false
+		}
+	}
+	switch b {
+	case '#':
+		s.state = inLine
+		return false
+	case '\'':
+		s.state = inSingle
+	case '"':
+		s.state = inDouble
+	case '`':
+		s.state = inBack
+	case ' ', '\t', '\r', '\n':
+		if len(s.head) == 0 {
+			return false
+		}
+	}
+	s.keep(b)
+	switch {
+	case b == '`' && s.delimiter == ";" && string(s.head) == insertInto:
+		s.name, s.state = s.name[:0], inName
+	case b == ' ' && len(s.head) == len("DELIMITER ") && strings.EqualFold(string(s.head), "DELIMITER "):
+		s.name, s.state = s.name[:0], inDelimiter
+	}
+	return false
+}
+
+func (s *dumpScanner) endStatement() {
+	if s.onStatement != nil && len(s.head) > 0 {
+		s.onStatement(s.first, string(s.head))
+	}
+	if s.state == inCode {
+		head := string(s.head)
+		if o, ok := madeBy(head); ok {
+			s.objects[o] = true
+		}
+		if strings.HasPrefix(strings.ToUpper(head), "SET SQL_MODE") {
+			s.literal = strings.Contains(head, "NO_BACKSLASH_ESCAPES")
+		}
+	}
+	s.head, s.state = s.head[:0], inCode
+}
+
+func (s *dumpScanner) beginRows() {
+	name := string(s.name)
+	s.table = s.tables[name]
+	if s.table == nil {
+		s.table = &scanned{}
+		s.tables[name] = s.table
+		if s.onTable != nil {
+			s.onTable(name)
+		}
+	}
+}
+
+// add takes a part of a row into its hash.
+func (s *dumpScanner) add(part []byte) {
+	if s.digests {
+		_, _ = s.hash.Write(part) // never fails, see hash.Hash
+	}
+}
+
+func (s *dumpScanner) endRow(part []byte) {
+	if !s.digests {
+		return
+	}
+	s.add(part)
+	var sum [sha256.Size]byte
+	s.hash.Sum(sum[:0])
+	s.hash.Reset()
+	s.table.high += binary.BigEndian.Uint64(sum[:8])
+	s.table.low += binary.BigEndian.Uint64(sum[8:16])
+}
+
+// digest is of all rows, whatever their order.
+func (t scanned) digest() string { return fmt.Sprintf("dump:%016x%016x", t.high, t.low) }
+
+// madeBy reads which object a CREATE statement of a dump makes. Views are made
+// twice, at first without a DEFINER and without content, for others to refer to.
+func madeBy(head string) (o mysqlObject, ok bool) {
+	if !strings.HasPrefix(head, "CREATE ") {
+		return o, false
+	}
+	definer := false
+	for rest := head[len("CREATE "):]; rest != ""; {
+		switch c := rest[0]; {
+		case c == '`' || c == '"' || c == '\'':
+			name, after := unquote(rest)
+			if o.kind != "" {
+				o.name = name
+				return o, o.kind != "view" || definer
+			}
+			rest = after
+		case c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z':
+			end := strings.IndexFunc(rest, func(r rune) bool {
+				return r != '_' && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') && (r < '0' || r > '9')
+			})
+			if end < 0 {
+				end = len(rest)
+			}
+			word := strings.ToUpper(rest[:end])
+			rest = rest[end:]
+			switch word {
+			case "DEFINER":
+				definer = true
+			case "TABLE", "VIEW", "TRIGGER", "PROCEDURE", "FUNCTION", "EVENT", "SEQUENCE", "PACKAGE":
+				o.kind = strings.ToLower(word)
+			case "BODY":
+				o.kind = "package body"
+			case "IF", "NOT", "EXISTS":
+			default:
+				if o.kind != "" { // a name without quotes
+					return mysqlObject{o.kind, rest}, false
+				}
+			}
+		default:
+			rest = rest[1:]
+		}
+	}
+	return o, false
+}
+
+// unquote reads a name in quotes of any kind, and returns what follows it.
+func unquote(text string) (name, after string) {
+	quote := text[0]
+	var b strings.Builder
+	for i := 1; i < len(text); i++ {
+		if text[i] != quote {
+			b.WriteByte(text[i])
+			continue
+		}
+		if i+1 < len(text) && text[i+1] == quote {
+			b.WriteByte(quote)
+			i++
+			continue
+		}
+		return b.String(), text[i+1:]
+	}
+	return b.String(), ""
+}

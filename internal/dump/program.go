@@ -1,0 +1,154 @@
+package dump
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tldw/tldwdb/internal/dialect"
+)
+
+// This file runs the servers' programs. Their arguments are for everybody to read,
+// and their environment for everybody with the same account: neither has a secret.
+
+// lingering is how long a program that was killed may keep its pipes open.
+const lingering = 10 * time.Second
+
+// program is one call of a program.
+type program struct {
+	path    string
+	args    []string
+	env     []string
+	stdin   io.Reader
+	stdout  io.Writer
+	secrets []string // not to be seen in an error
+}
+
+// run waits for the program's end. complaints is what it said on standard error,
+// the middle left out where that is long. A program that is not at its end when ctx
+// is, or when stdin or stdout fails, is killed, and the error is the one of those.
+func (p program) run(ctx context.Context) (complaints string, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	cmd := exec.CommandContext(ctx, p.path, p.args...) //nolint:gosec // found by find
+	cmd.Env = p.env
+	cmd.WaitDelay = lingering
+	group(cmd)
+	end := sync.OnceValue(func() error { return kill(cmd.Process) })
+	cmd.Cancel = end
+	var said excerpt
+	cmd.Stderr = &said
+	if p.stdout != nil {
+		cmd.Stdout = writerFunc(func(b []byte) (int, error) {
+			n, err := p.stdout.Write(b)
+			if err != nil {
+				cancel(err)
+			}
+			return n, err
+		})
+	}
+	if p.stdin != nil {
+		cmd.Stdin = readerFunc(func(b []byte) (int, error) {
+			n, err := p.stdin.Read(b)
+			if err != nil && !errors.Is(err, io.EOF) {
+				cancel(err)
+				// At once: an end of the input is an order to go on with what is there.
+				_ = end()
+			}
+			return n, err
+		})
+	}
+	err = cmd.Run()
+	complaints = said.String()
+	if cause := context.Cause(ctx); cause != nil {
+		return complaints, cause
+	}
+	if err != nil {
+		text := strings.TrimSpace(complaints)
+		if text == "" {
+			text = "it gave no reason"
+		}
+		err = dialect.Redact(fmt.Errorf("%s: %w: %s", baseName(p.path), err, text), p.secrets...)
+	}
+	return complaints, err
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
+
+// excerpt keeps the beginning and the end of what is written to it.
+type excerpt struct {
+	head, tail []byte
+	left       int // bytes between them
+}
+
+const excerptPart = 4 << 10
+
+func (e *excerpt) Write(b []byte) (int, error) {
+	n := len(b)
+	room := min(excerptPart-len(e.head), len(b))
+	e.head = append(e.head, b[:room]...)
+	e.tail = append(e.tail, b[room:]...)
+	if over := len(e.tail) - excerptPart; over > 0 {
+		e.left += over
+		e.tail = append(e.tail[:0], e.tail[over:]...)
+	}
+	return n, nil
+}
+
+func (e *excerpt) String() string {
+	if e.left == 0 {
+		return string(e.head) + string(e.tail)
+	}
+	return fmt.Sprintf("%s\n… %d bytes left out …\n%s", e.head, e.left, e.tail)
+}
+
+// kept are the variables that programs get of this process' environment, beside
+// those that a caller names. The rest is nobody's business, and is where services
+// have their passwords.
+var kept = []string{
+	"PATH", "LD_LIBRARY_PATH", "TMPDIR", "TMP", "TEMP", "TZ", "SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "USERPROFILE", "APPDATA",
+	"KRB5CCNAME", "KRB5_CONFIG", "SSL_CERT_FILE", "SSL_CERT_DIR", "OPENSSL_CONF",
+}
+
+// environment is what a program is given: the kept variables, those that more
+// accepts, and messages in English, because some are read here.
+func environment(more func(name string) bool, set ...string) []string {
+	var env []string
+	for _, entry := range os.Environ() {
+		name, _, _ := strings.Cut(entry, "=")
+		if slices.Contains(kept, strings.ToUpper(name)) || more != nil && more(name) {
+			env = append(env, entry)
+		}
+	}
+	return append(append(env, "LC_ALL=C"), set...)
+}
+
+// privateDir is a folder for this process' account alone. Its name says whose it
+// is, for a process that is killed leaves it.
+func privateDir() (dir string, remove func(), err error) {
+	dir, err = os.MkdirTemp("", "tldwdb-dump-*") // 0700
+	if err != nil {
+		return "", nil, fmt.Errorf("a folder for credentials: %w", err)
+	}
+	return dir, func() { _ = os.RemoveAll(dir) }, nil
+}
+
+// firstLine is for what --version says.
+func firstLine(b []byte) string {
+	line, _, _ := bytes.Cut(b, []byte("\n"))
+	return strings.TrimSpace(string(line))
+}

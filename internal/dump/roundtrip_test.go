@@ -1,0 +1,112 @@
+package dump
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/tldw/tldwdb/internal/testdb"
+)
+
+// odd is content that is easily lost on the way.
+var odd = map[testdb.Engine][]string{
+	testdb.Postgres: {
+		`CREATE TABLE nokey (v double precision, w real, t text)`,
+		`INSERT INTO nokey VALUES ('NaN', '-Infinity', ''), ('NaN', '-Infinity', ''), ('Infinity', 'NaN', E'\\.'), (0.1::float8 + 0.2, 1e-45, '🦆''"\')`,
+		`CREATE TABLE a (id int PRIMARY KEY, b int); CREATE TABLE b (id int PRIMARY KEY, a int REFERENCES a); ALTER TABLE a ADD FOREIGN KEY (b) REFERENCES b DEFERRABLE`,
+		`BEGIN; SET CONSTRAINTS ALL DEFERRED; INSERT INTO a VALUES (1, 1); INSERT INTO b VALUES (1, 1); COMMIT`,
+		`CREATE TABLE big (id int PRIMARY KEY, data bytea, note text)`,
+		`INSERT INTO big SELECT 1, decode(string_agg(md5(i::text), ''), 'hex'), repeat('x''\', 1000) FROM generate_series(1, 655360) i`,
+	},
+	testdb.MariaDB: mysqlOdd,
+	testdb.MySQL:   mysqlOdd,
+}
+
+var mysqlOdd = []string{
+	"CREATE TABLE nokey (v double, t text)",
+	`INSERT INTO nokey VALUES (1e308, ''), (1e308, ''), (-0.1, '🦆''"\\'), (NULL, '),(''')`,
+	"CREATE TABLE a (id int PRIMARY KEY, b int); CREATE TABLE b (id int PRIMARY KEY, a int, FOREIGN KEY (a) REFERENCES a (id)); INSERT INTO a VALUES (1, 1); INSERT INTO b VALUES (1, 1); ALTER TABLE a ADD FOREIGN KEY (b) REFERENCES b (id)",
+	"CREATE TABLE big (id int PRIMARY KEY, data longblob, note text)",
+	`INSERT INTO big VALUES (1, REPEAT(UNHEX(SHA2('1', 256)), 327680), REPEAT('x''\\', 1000))`,
+	"CREATE PROCEDURE trap() BEGIN\nSELECT 'x';\nINSERT INTO `nokey` VALUES (1,'a'),(2,'b');\n-- it's\nEND",
+}
+
+// TestRoundTrip: what is loaded is what was dumped, in all of its rows and objects.
+func TestRoundTrip(t *testing.T) {
+	t.Parallel()
+	for name, o := range map[string]Options{"stream": {Digests: true, Owners: true}, "jobs": {Digests: true, Owners: true, Jobs: 2}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			forEach(t, func(t *testing.T, db *testdb.Database) {
+				from := engine(t, db)
+				fill(t, db, rich(db.Engine), odd[db.Engine]...)
+				var b bytes.Buffer
+				d, err := from.Dump(t.Context(), &b, o)
+				if err != nil {
+					t.Fatalf("%v", err)
+				}
+				copied := testdb.New(t, db.Engine)
+				to := engine(t, copied)
+				if err := to.Load(t.Context(), &b, d.Content, o); err != nil {
+					t.Fatal(err)
+				}
+				if got, want := copied.Dump(t), db.Dump(t); got != want {
+					t.Errorf("the schema differs:\n%s", difference(got, want))
+				}
+				got, err := to.Tables(t.Context(), true)
+				if err != nil {
+					t.Fatal(err)
+				}
+				same(t, got, d.Tables)
+				if got, err = from.Tables(t.Context(), true); err != nil {
+					t.Fatal(err)
+				}
+				same(t, got, d.Tables)
+				if got, err = to.Tables(t.Context(), false); err != nil {
+					t.Fatal(err)
+				}
+				for i := range d.Tables {
+					d.Tables[i].Digest = ""
+				}
+				same(t, got, d.Tables)
+				if len(d.Tables) < 9 || !strings.Contains(d.Tool, "dump ") {
+					t.Errorf("%+v", d)
+				}
+			})
+		})
+	}
+}
+
+func same(t *testing.T, got, want []Table) {
+	t.Helper()
+	all := map[string]Table{}
+	for _, w := range want {
+		all[w.Name] = w
+	}
+	for _, g := range got {
+		if w := all[g.Name]; w != g {
+			t.Errorf("table %s: %+v, and not %+v", g.Name, g, w)
+		}
+		delete(all, g.Name)
+	}
+	for name := range all {
+		t.Errorf("table %s is missing", name)
+	}
+}
+
+// difference lists the lines that only one of two texts has.
+func difference(got, want string) string {
+	var b strings.Builder
+	for _, side := range []struct{ sign, text, other string }{{"-", want, got}, {"+", got, want}} {
+		there := map[string]bool{}
+		for line := range strings.Lines(side.other) {
+			there[line] = true
+		}
+		for line := range strings.Lines(side.text) {
+			if !there[line] {
+				b.WriteString(side.sign + line)
+			}
+		}
+	}
+	return b.String()
+}
