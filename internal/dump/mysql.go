@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -209,7 +210,7 @@ func options(ctx context.Context, t tool) (func(option string) bool, error) {
 	}, nil
 }
 
-// kinds are the words of information_schema for what a dump makes.
+// mysqlInventory lists what a dump makes, in the words of its statements.
 const mysqlInventory = `SELECT CASE table_type WHEN 'VIEW' THEN 'view' WHEN 'SEQUENCE' THEN 'sequence' ELSE 'table' END AS kind, CONVERT(table_name USING utf8mb4) COLLATE utf8mb4_bin AS name,
 		COALESCE(CONVERT(engine USING utf8mb4) COLLATE utf8mb4_bin, '') AS engine, table_type = 'SYSTEM VERSIONED' AS versioned, COALESCE(data_length, 0) AS size
 	FROM information_schema.tables WHERE table_schema = DATABASE() AND table_type IN ('BASE TABLE', 'SYSTEM VERSIONED', 'VIEW', 'SEQUENCE')
@@ -224,8 +225,7 @@ type mysqlEntry struct {
 	size      int64
 }
 
-// list reads the inventory, by kind and name. MySQL keeps sizes for a day unless it
-// is told not to.
+// list reads the inventory, by kind and name.
 func (m *mysql) list(ctx context.Context, conn *sql.Conn) (list []mysqlEntry, err error) {
 	rows, err := conn.QueryContext(ctx, mysqlInventory)
 	if err != nil {
@@ -277,6 +277,16 @@ func (m *mysql) look(ctx context.Context, s mysqlServer) (list []mysqlEntry, pos
 	return list, strings.ReplaceAll(gtid.String, "\n", ""), nil
 }
 
+// large reports whether a value can be so large that it must not be written in
+// hexadecimal digits: twice its size may be more than the server takes in one
+// statement, and then nothing loads the dump. A binary string of the usual kind is
+// hardly longer than the value.
+func (m *mysql) large(ctx context.Context) (large bool, err error) {
+	err = dialect.QueryRow(ctx, m.DB, `SELECT COUNT(*) > 0 FROM information_schema.columns WHERE table_schema = DATABASE() AND data_type IN
+		('mediumblob', 'longblob', 'geometry', 'linestring', 'polygon', 'multipoint', 'multilinestring', 'multipolygon', 'geometrycollection', 'geomcollection')`, nil, &large)
+	return large, err
+}
+
 // write runs the program, with the scanner beside w.
 func (m *mysql) write(ctx context.Context, w io.Writer, digests bool) (d Dumped, err error) {
 	s, dump, err := m.tools(ctx)
@@ -298,7 +308,12 @@ func (m *mysql) write(ctx context.Context, w io.Writer, digests bool) (d Dumped,
 	defer a.remove()
 	args := []string{
 		"--defaults-file=" + a.file, "--single-transaction", "--quick", "--skip-lock-tables", "--skip-add-drop-table", "--routines", "--triggers", "--events",
-		"--hex-blob", "--tz-utc", "--no-tablespaces", "--comments", "--set-charset", "--extended-insert",
+		"--tz-utc", "--no-tablespaces", "--comments", "--set-charset", "--extended-insert",
+	}
+	if large, err := m.large(ctx); err != nil {
+		return d, err
+	} else if !large {
+		args = append(args, "--hex-blob")
 	}
 	// Of these no version of the two products knows all.
 	for _, o := range []struct{ name, argument string }{
@@ -450,7 +465,7 @@ func (m *mysql) Load(ctx context.Context, r io.Reader, content string, _ Options
 	from := &meteredReader{r: in, meter: meter{tell: m.Progress}}
 	scan.onTable = func(name string) { from.table = name }
 	complaints, err := program{
-		path: client.path, args: []string{"--defaults-file=" + a.file, "--batch", "--binary-mode", "--no-auto-rehash", "--database=" + m.URL.Database}, env: a.env, secrets: a.secrets,
+		path: client.path, args: []string{"--defaults-file=" + a.file, "--batch", "--binary-mode", "--comments", "--no-auto-rehash", "--database=" + m.URL.Database}, env: a.env, secrets: a.secrets,
 		stdin: readerFunc(func(b []byte) (int, error) {
 			n, err := from.Read(b)
 			_, _ = scan.Write(b[:n]) // it only looks
@@ -464,10 +479,28 @@ func (m *mysql) Load(ctx context.Context, r io.Reader, content string, _ Options
 	if err == nil {
 		return nil
 	}
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		err = dialect.Redact(fmt.Errorf("%s: %w: %s", baseName(client.path), exit, errorLines(complaints)), a.secrets...)
+	}
 	if head := latest.at(complaints); head != "" {
 		err = fmt.Errorf("%w (in: %s)", err, head)
 	}
 	return mysqlAdvice(err)
+}
+
+// errorLines leaves out the statement that some clients show with an error: it may
+// be long, and has rows in it.
+func errorLines(complaints string) string {
+	var list []string
+	for line := range strings.Lines(complaints) {
+		if strings.HasPrefix(line, "ERROR") {
+			list = append(list, strings.TrimSpace(line))
+		}
+	}
+	if len(list) == 0 {
+		return strings.TrimSpace(complaints)
+	}
+	return strings.Join(list, "; ")
 }
 
 // newSandboxFilter leaves out the first line if it is that of the sandbox.
@@ -538,6 +571,8 @@ func mysqlAdvice(err error) error {
 		hint = "the account may not read the text of routines: GRANT SHOW_ROUTINE ON *.* (MariaDB: SELECT ON mysql.proc); docs/roles has its rights"
 	case strings.Contains(text, "command denied"), strings.Contains(text, "1044"), strings.Contains(text, "1045"):
 		hint = "the account that takes backups reads everything: docs/roles has its rights"
+	case strings.Contains(text, "ERROR 1153"), strings.Contains(text, "ERROR 2006"):
+		hint = "a statement may be longer than the server takes: raise its max_allowed_packet above the size of the largest row"
 	case strings.Contains(text, "SET_USER_ID"), strings.Contains(text, "SET_ANY_DEFINER"), strings.Contains(text, "SET USER"), strings.Contains(text, "SUPER"):
 		hint = "the dump has views or routines of other accounts (DEFINER): load it by their account, or by one that may set definers"
 	case strings.Contains(text, "1419"):

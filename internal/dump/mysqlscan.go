@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash"
+	"slices"
 	"strings"
 )
 
@@ -343,11 +344,14 @@ func (s *dumpScanner) code(rest []byte, i *int) (more bool) {
 }
 
 func (s *dumpScanner) endStatement() {
-	if s.onStatement != nil && len(s.head) > 0 {
-		s.onStatement(s.first, string(s.head))
+	head := string(s.head)
+	if s.state == betweenRows {
+		head = insertInto + string(s.name) + "`"
+	}
+	if s.onStatement != nil && head != "" {
+		s.onStatement(s.first, head)
 	}
 	if s.state == inCode {
-		head := string(s.head)
 		if o, ok := madeBy(head); ok {
 			s.objects[o] = true
 		}
@@ -394,47 +398,54 @@ func (t scanned) digest() string { return fmt.Sprintf("dump:%016x%016x", t.high,
 
 // madeBy reads which object a CREATE statement of a dump makes. Views are made
 // twice, at first without a DEFINER and without content, for others to refer to.
+// MariaDB gives triggers back as they were written, names without quotes and with
+// the database before them included.
 func madeBy(head string) (o mysqlObject, ok bool) {
-	if !strings.HasPrefix(head, "CREATE ") {
+	rest, create := strings.CutPrefix(head, "CREATE ")
+	if !create {
 		return o, false
 	}
 	definer := false
-	for rest := head[len("CREATE "):]; rest != ""; {
-		switch c := rest[0]; {
-		case c == '`' || c == '"' || c == '\'':
-			name, after := unquote(rest)
-			if o.kind != "" {
-				o.name = name
-				return o, o.kind != "view" || definer
-			}
-			rest = after
-		case c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z':
-			end := strings.IndexFunc(rest, func(r rune) bool {
-				return r != '_' && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') && (r < '0' || r > '9')
-			})
+	for rest != "" {
+		quoted := strings.IndexByte("`\"'", rest[0]) >= 0
+		if !quoted && !isWord(rune(rest[0])) {
+			rest = rest[1:]
+			continue
+		}
+		var word string
+		if quoted {
+			word, rest = unquote(rest)
+		} else {
+			end := strings.IndexFunc(rest, func(r rune) bool { return !isWord(r) })
 			if end < 0 {
 				end = len(rest)
 			}
-			word := strings.ToUpper(rest[:end])
-			rest = rest[end:]
-			switch word {
-			case "DEFINER":
-				definer = true
-			case "TABLE", "VIEW", "TRIGGER", "PROCEDURE", "FUNCTION", "EVENT", "SEQUENCE", "PACKAGE":
-				o.kind = strings.ToLower(word)
-			case "BODY":
-				o.kind = "package body"
-			case "IF", "NOT", "EXISTS":
-			default:
-				if o.kind != "" { // a name without quotes
-					return mysqlObject{o.kind, rest}, false
-				}
-			}
-		default:
-			rest = rest[1:]
+			word, rest = rest[:end], rest[end:]
+		}
+		upper := strings.ToUpper(word)
+		switch {
+		case o.kind != "" && strings.HasPrefix(rest, "."): // the database
+		case o.kind == "package" && upper == "BODY" && !quoted:
+			o.kind = "package body"
+		case o.kind != "" && !quoted && (upper == "IF" || upper == "NOT" || upper == "EXISTS"):
+		case o.kind != "":
+			o.name = word
+			return o, o.kind != "view" || definer
+		case quoted:
+		case upper == "DEFINER":
+			definer = true
+		case slices.Contains(makes, upper):
+			o.kind = strings.ToLower(word)
 		}
 	}
 	return o, false
+}
+
+var makes = []string{"TABLE", "VIEW", "TRIGGER", "PROCEDURE", "FUNCTION", "EVENT", "SEQUENCE", "PACKAGE"}
+
+// isWord reports whether a letter can stand in a name without quotes.
+func isWord(r rune) bool {
+	return r == '_' || r == '$' || r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' || r >= 0x80
 }
 
 // unquote reads a name in quotes of any kind, and returns what follows it.
