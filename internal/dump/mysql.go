@@ -458,23 +458,21 @@ func (m *mysql) Load(ctx context.Context, r io.Reader, content string, _ Options
 		return err
 	}
 	defer a.remove()
-	in := newSandboxFilter(r)
 	scan := newDumpScanner(false)
+	scan.mend = !s.mariaDB
 	var latest statements
 	scan.onStatement = latest.add
-	from := &meteredReader{r: in, meter: meter{tell: m.Progress}}
+	from := &meteredReader{r: newSandboxFilter(r), meter: meter{tell: m.Progress}}
 	scan.onTable = func(name string) { from.table = name }
+	args := []string{"--defaults-file=" + a.file, "--batch", "--binary-mode", "--no-auto-rehash", "--database=" + m.URL.Database}
+	if s.mariaDB {
+		// Comments in routines are left out otherwise. Oracle's client keeps them, and
+		// with the option it trips over a trigger that was made with a semicolon.
+		args = append(args, "--comments")
+	}
 	complaints, err := program{
-		path: client.path, args: []string{"--defaults-file=" + a.file, "--batch", "--binary-mode", "--comments", "--no-auto-rehash", "--database=" + m.URL.Database}, env: a.env, secrets: a.secrets,
-		stdin: readerFunc(func(b []byte) (int, error) {
-			n, err := from.Read(b)
-			_, _ = scan.Write(b[:n]) // it only looks
-			if errors.Is(err, io.EOF) && !scan.whole() {
-				// What the client has in hand at the end it would run.
-				err = errors.New("the dump ends before its last line")
-			}
-			return n, err
-		}),
+		path: client.path, args: args, env: a.env, secrets: a.secrets,
+		stdin: &scannedReader{r: from, scan: scan},
 	}.run(ctx)
 	if err == nil {
 		return nil
@@ -486,6 +484,47 @@ func (m *mysql) Load(ctx context.Context, r io.Reader, content string, _ Options
 		err = fmt.Errorf("%w (in: %s)", err, head)
 	}
 	return mysqlAdvice(err)
+}
+
+// scannedReader is a dump on its way to the client.
+type scannedReader struct {
+	r     io.Reader
+	scan  *dumpScanner
+	buf   []byte
+	ready []byte // of buf, to be given out
+	held  []byte // of buf, which scan wants to see again
+	err   error
+}
+
+func (s *scannedReader) Read(b []byte) (int, error) {
+	for len(s.ready) == 0 {
+		if s.err != nil {
+			return 0, s.err
+		}
+		s.fill()
+	}
+	n := copy(b, s.ready)
+	s.ready = s.ready[n:]
+	return n, nil
+}
+
+func (s *scannedReader) fill() {
+	if len(s.held) == len(s.buf) {
+		s.buf = append(make([]byte, 0, 2*len(s.buf)+64<<10), s.held...)
+		s.buf = s.buf[:cap(s.buf)]
+	}
+	held := copy(s.buf, s.held)
+	n, err := s.r.Read(s.buf[held:])
+	n += held
+	left := s.scan.scan(s.buf[:n])
+	if err != nil {
+		left, s.err = 0, err
+		if errors.Is(err, io.EOF) && !s.scan.whole() {
+			// What the client has in hand at the end it would run.
+			s.err = errors.New("the dump ends before its last line")
+		}
+	}
+	s.ready, s.held = s.buf[:n-left], s.buf[n-left:n]
 }
 
 // errorLines leaves out the statement that some clients show with an error: it may

@@ -18,6 +18,8 @@ import (
 // that an INSERT in the text of a routine is not taken for one of the dump.
 type dumpScanner struct {
 	digests bool
+	// mend changes what it reads where Oracle's client would trip over it: see code.
+	mend bool
 	// onTable is called when the rows of another table begin.
 	onTable func(name string)
 	// onStatement is called with the line of every statement that has begun, and
@@ -28,7 +30,7 @@ type dumpScanner struct {
 	objects map[mysqlObject]bool
 
 	state     scanState
-	carry     []byte // bytes that mean something only together with the next
+	carry     []byte // what scan has left
 	head      []byte // of the statement, without the marks of comments
 	first     int    // the line that it begins in
 	line      int
@@ -98,11 +100,19 @@ var special = func() (t [256]bool) {
 // Write reads the next part.
 func (s *dumpScanner) Write(p []byte) (int, error) {
 	n := len(p)
-	s.keepTail(p)
 	if len(s.carry) > 0 {
 		p = append(s.carry, p...)
 		s.carry = nil
 	}
+	if left := s.scan(p); left > 0 {
+		s.carry = bytes.Clone(p[len(p)-left:])
+	}
+	return n, nil
+}
+
+// scan reads the next part but for some bytes at its end, which are to come again
+// with those that follow: they mean something only together.
+func (s *dumpScanner) scan(p []byte) (left int) {
 	counted := 0 // of p, for lines
 	begun := 0   // where the row began in p
 	for i := 0; i < len(p); i++ {
@@ -164,9 +174,8 @@ func (s *dumpScanner) Write(p []byte) (int, error) {
 				counted = i
 				s.first = s.line
 			}
-			more := s.step(p, &i)
-			if more {
-				s.carry = bytes.Clone(p[i:])
+			if more := s.step(p, &i); more {
+				left = len(p) - i
 				p = p[:i] // the loop ends here
 			}
 		}
@@ -175,7 +184,8 @@ func (s *dumpScanner) Write(p []byte) (int, error) {
 		s.add(p[begun:])
 	}
 	s.line += bytes.Count(p[counted:], newline)
-	return n, nil
+	s.keepTail(p)
+	return left
 }
 
 var newline = []byte("\n")
@@ -191,6 +201,8 @@ func (s *dumpScanner) keepTail(p []byte) {
 		s.tail = append(s.tail[:0], s.tail[over:]...)
 	}
 }
+
+const blank = " \t\r\n"
 
 // ahead is how far step must see to know what a byte is.
 const ahead = 4
@@ -288,6 +300,21 @@ func (s *dumpScanner) keep(b byte) {
 // versions has in it is code.
 func (s *dumpScanner) code(rest []byte, i *int) (more bool) {
 	b := rest[0]
+	if b == ';' && s.mend && s.delimiter != ";" {
+		// A trigger or event that was made with a semicolon behind it has that in the
+		// dump, inside of its comment. The client has several statements allowed, and
+		// the server takes the rest of the comment for the second.
+		end := bytes.TrimLeft(rest[1:], blank)
+		if after, comment := bytes.CutPrefix(end, []byte("*/")); comment {
+			end = bytes.TrimLeft(after, blank)
+			if bytes.HasPrefix(end, []byte(s.delimiter)) {
+				rest[0], b = ' ', ' '
+			}
+		}
+		if len(end) < ahead {
+			return true
+		}
+	}
 	if b == '/' || b == '*' || b == '-' || b == s.delimiter[0] {
 		if len(rest) < max(ahead, len(s.delimiter)) {
 			return true
