@@ -156,6 +156,9 @@ type BackupOptions struct {
 	// Jobs is how many connections PostgreSQL's program may use. Above 1 it needs room
 	// for a copy in the folder for temporary files. Default: 1.
 	Jobs int
+	// ToolDir is the folder with the server's programs. Default: those of the PATH and
+	// the folders that packages put them in, the newest that fits the server.
+	ToolDir string
 	// Recipients encrypt the backup: age public keys ("age1…"). Whoever has the
 	// identity of one of them can read it. Default: it is not encrypted.
 	Recipients []string

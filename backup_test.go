@@ -20,10 +20,16 @@ var backupFiles = files{
 }
 
 // keeping lets backups of a test go to a folder of its own.
-func keeping(t *testing.T) (dir string, edit func(*tldwdb.Config)) {
+func keeping(t *testing.T, tdb *testdb.Database) (dir string, edit func(*tldwdb.Config)) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "kept")
-	return dir, func(cfg *tldwdb.Config) { cfg.Backup.Dir = dir }
+	return dir, func(cfg *tldwdb.Config) { cfg.Backup.Dir, cfg.Backup.ToolDir = dir, toolDir(tdb.Engine) }
+}
+
+// toolDir is a folder with an engine's programs that are not in the PATH, such as
+// Oracle's on a machine that has MariaDB's.
+func toolDir(e testdb.Engine) string {
+	return os.Getenv("TLDWDB_TEST_" + strings.ToUpper(string(e)) + "_TOOLS")
 }
 
 // people makes the schema with rows of odd content.
@@ -42,10 +48,24 @@ func people(t *testing.T, db *tldwdb.DB) {
 	}
 }
 
-// backupEngines are those of which backups can be made here.
+// forEachBackup runs f on every engine whose programs are here.
 func forEachBackup(t *testing.T, f func(t *testing.T, tdb *testdb.Database)) {
 	t.Helper()
-	forEachOf(t, []testdb.Engine{testdb.SQLite}, f)
+	testdb.ForEach(t, func(t *testing.T, tdb *testdb.Database) {
+		_, kept := keeping(t, tdb)
+		probe, err := tldwdb.Open(t.Context(), configFor(tdb, files{}, kept))
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = tldwdb.CanBackUp(t.Context(), probe)
+		if closeErr := probe.Close(); closeErr != nil {
+			t.Fatal(closeErr)
+		}
+		if err != nil {
+			t.Skipf("%v", err)
+		}
+		f(t, tdb)
+	})
 }
 
 // TestBackupAndRestore: what was backed up comes back, and nothing else.
@@ -62,7 +82,7 @@ func TestBackupAndRestore(t *testing.T) {
 		} {
 			t.Run(o.name, func(t *testing.T) {
 				tdb := testdb.New(t, tdb.Engine)
-				dir, kept := keeping(t)
+				dir, kept := keeping(t, tdb)
 				db := open(t, tdb, backupFiles, kept, func(cfg *tldwdb.Config) { o.edit(&cfg.Backup) })
 				people(t, db)
 				before := tdb.Dump(t)
@@ -165,7 +185,7 @@ func wantKept(t *testing.T, dir string, b tldwdb.Backup) {
 func TestVerifyFinds(t *testing.T) {
 	t.Parallel()
 	forEachBackup(t, func(t *testing.T, tdb *testdb.Database) {
-		dir, kept := keeping(t)
+		dir, kept := keeping(t, tdb)
 		db := open(t, tdb, backupFiles, kept, func(cfg *tldwdb.Config) { cfg.Backup.Compression = "none" })
 		people(t, db)
 		good, err := db.Backup(t.Context(), tldwdb.BackupOptions{})
@@ -252,7 +272,7 @@ func tableAt(b *tldwdb.Backup, name string) int {
 func TestBackupNeedsItsKey(t *testing.T) {
 	t.Parallel()
 	forEachBackup(t, func(t *testing.T, tdb *testdb.Database) {
-		dir, kept := keeping(t)
+		dir, kept := keeping(t, tdb)
 		db := open(t, tdb, backupFiles, kept)
 		people(t, db)
 		b, err := db.Backup(t.Context(), tldwdb.BackupOptions{PassphraseFile: passphrase(t, "the passphrase of backups")})
@@ -276,7 +296,7 @@ func TestBackupNeedsItsKey(t *testing.T) {
 func TestRestoreRefuses(t *testing.T) {
 	t.Parallel()
 	forEachBackup(t, func(t *testing.T, tdb *testdb.Database) {
-		_, kept := keeping(t)
+		_, kept := keeping(t, tdb)
 		db := open(t, tdb, backupFiles, kept)
 		people(t, db)
 		if _, err := db.Restore(t.Context(), tldwdb.RestoreOptions{}); !errors.Is(err, tldwdb.ErrNoBackup) {
@@ -316,7 +336,7 @@ func TestRestoreRefuses(t *testing.T) {
 func TestBackupBeforeMigrate(t *testing.T) {
 	t.Parallel()
 	forEachBackup(t, func(t *testing.T, tdb *testdb.Database) {
-		dir, kept := keeping(t)
+		dir, kept := keeping(t, tdb)
 		f := files{}
 		maps.Copy(f, backupFiles)
 		for _, step := range []struct {

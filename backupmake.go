@@ -94,6 +94,7 @@ func (db *DB) backupOptions(o BackupOptions) (*backupPlan, error) {
 	o.Method = cmp.Or(o.Method, c.Method)
 	o.Compression = cmp.Or(o.Compression, c.Compression, archive.Zstd)
 	o.Jobs = cmp.Or(o.Jobs, c.Jobs, 1)
+	o.ToolDir = cmp.Or(o.ToolDir, c.ToolDir)
 	if len(o.Recipients) == 0 && o.RecipientsFile == "" && o.PassphraseFile == "" {
 		o.Recipients, o.RecipientsFile, o.PassphraseFile = c.Recipients, c.RecipientsFile, c.PassphraseFile
 	}

@@ -17,10 +17,11 @@ import (
 
 // backupJob is what a worker does with backups.
 type backupJob struct {
-	Do   string `json:"do"` // backup, verify or restore
-	Dir  string `json:"dir"`
-	Name string `json:"name"`
-	Over string `json:"over"`
+	Do    string `json:"do"` // backup, verify or restore
+	Dir   string `json:"dir"`
+	Tools string `json:"tools"`
+	Name  string `json:"name"`
+	Over  string `json:"over"`
 	// Halt is the phase in which the worker says so and stops for ever, and Bytes
 	// whether it is to be in the middle of it.
 	Halt  string `json:"halt"`
@@ -28,7 +29,7 @@ type backupJob struct {
 }
 
 func (j backupJob) run(ctx context.Context, db *tldwdb.DB) error {
-	o := tldwdb.BackupOptions{Dir: j.Dir, Progress: func(p tldwdb.BackupProgress) {
+	o := tldwdb.BackupOptions{Dir: j.Dir, ToolDir: j.Tools, Progress: func(p tldwdb.BackupProgress) {
 		if p.Phase == j.Halt && (!j.Bytes || p.Bytes > 0) {
 			fmt.Println(sayHalt)
 			select {}
@@ -69,13 +70,13 @@ func large(t *testing.T, db *tldwdb.DB) {
 func TestKilledInABackup(t *testing.T) {
 	t.Parallel()
 	forEachBackup(t, func(t *testing.T, tdb *testdb.Database) {
-		dir, kept := keeping(t)
+		dir, kept := keeping(t, tdb)
 		db := open(t, tdb, backupFiles, kept)
 		people(t, db)
 		large(t, db)
 		before := tdb.Dump(t)
 		for _, at := range []backupJob{{Halt: "dump"}, {Halt: "dump", Bytes: true}, {Halt: "check"}, {Halt: "check", Bytes: true}} {
-			at.Do, at.Dir = "backup", dir
+			at.Do, at.Dir, at.Tools = "backup", dir, toolDir(tdb.Engine)
 			w := startWorker(t, job{URL: tdb.URL, Files: backupFiles, Backup: at})
 			w.await(t, sayHalt)
 			w.kill()
@@ -101,7 +102,7 @@ func TestKilledInABackup(t *testing.T) {
 func TestKilledInARestore(t *testing.T) {
 	t.Parallel()
 	forEachBackup(t, func(t *testing.T, tdb *testdb.Database) {
-		dir, kept := keeping(t)
+		dir, kept := keeping(t, tdb)
 		db := open(t, tdb, backupFiles, kept)
 		people(t, db)
 		large(t, db)
@@ -115,7 +116,7 @@ func TestKilledInARestore(t *testing.T) {
 		}
 		before := tdb.Dump(t)
 		for _, at := range []backupJob{{Halt: "load", Bytes: true}, {Halt: "verify"}, {Halt: "dump", Bytes: true}, {Halt: "switch"}, {Halt: "switch", Bytes: true}} {
-			at.Do, at.Dir, at.Name, at.Over = "restore", dir, b.Name, label(tdb)
+			at.Do, at.Dir, at.Tools, at.Name, at.Over = "restore", dir, toolDir(tdb.Engine), b.Name, label(tdb)
 			w := startWorker(t, job{URL: tdb.URL, Files: backupFiles, Backup: at})
 			w.await(t, sayHalt)
 			if got := tdb.Dump(t); got != before {
@@ -144,7 +145,7 @@ func TestBackupDiskFull(t *testing.T) {
 	t.Parallel()
 	forEachBackup(t, func(t *testing.T, tdb *testdb.Database) {
 		dir := filepath.Join(fullDisk(t, "1m"), "kept")
-		db := open(t, tdb, backupFiles, func(cfg *tldwdb.Config) { cfg.Backup.Dir = dir })
+		db := open(t, tdb, backupFiles, func(cfg *tldwdb.Config) { cfg.Backup.Dir, cfg.Backup.ToolDir = dir, toolDir(tdb.Engine) })
 		people(t, db)
 		large(t, db)
 		before := tdb.Dump(t)

@@ -2,6 +2,7 @@ package tldwdb
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,6 +14,7 @@ import (
 
 	"filippo.io/age"
 
+	"github.com/tldw/tldwdb/internal/dialect"
 	"github.com/tldw/tldwdb/internal/dump"
 )
 
@@ -148,13 +150,32 @@ func (db *DB) restoreBeside(ctx context.Context, p *backupPlan, b Backup, keys b
 	if err := db.canRead(b); err != nil {
 		return nil, err
 	}
-	if b.Content != sqliteContent {
-		return nil, fmt.Errorf("backups of the kind %q cannot be restored yet", b.Content)
+	if b.Content == sqliteContent {
+		return db.openFilledScratch(ctx, func(path string) error {
+			p.meter.enter(phaseLoad)
+			return p.extract(ctx, b, keys, path)
+		})
 	}
-	return db.openFilledScratch(ctx, func(path string) error {
-		p.meter.enter(phaseLoad)
-		return p.extract(ctx, b, keys, path)
-	})
+	s, err := db.openScratch(ctx, scratchURL)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.load(ctx, p, b, keys); err != nil {
+		return nil, errors.Join(err, s.close(ctx))
+	}
+	return s, nil
+}
+
+// load restores a backup into a scratch database of a server.
+func (s *scratch) load(ctx context.Context, p *backupPlan, b Backup, keys backupKeys) error {
+	err := s.loadServer(ctx, p, b, keys)
+	if err == nil || ctx.Err() != nil || errors.Is(err, ErrBackupDamaged) || errors.Is(err, ErrBackupKey) {
+		return err
+	}
+	if _, refused := errors.AsType[*dump.Refusal](err); refused || ClassOf(err) != ErrorClass(dialect.FaultOther) {
+		return err // it may well be good
+	}
+	return damaged("all its bytes are there, and it cannot be restored: %w", err)
 }
 
 // canRead says whether this engine can take that backup, in that form.
@@ -174,42 +195,55 @@ func damaged(format string, args ...any) error {
 // examine compares a restored database with the manifest of its backup.
 func (s *scratch) examine(ctx context.Context, p *backupPlan, b Backup) (notes []string, err error) {
 	p.meter.enter(phaseVerify)
-	conn, err := s.Acquire(ctx)
+	notes, err = s.holds(ctx, p, b)
+	if err != nil {
+		return nil, err
+	}
+	more, err := s.agree(ctx)
+	return append(notes, more...), err
+}
+
+// holds compares what is in a database with the manifest of a backup.
+func (db *DB) holds(ctx context.Context, p *backupPlan, b Backup) (notes []string, err error) {
+	conn, err := db.Acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
-	in := contents{}
-	switch b.Content {
-	case sqliteContent:
-		if err := dump.CheckSQLite(ctx, conn.Conn, "integrity_check"); err != nil {
-			return nil, damaged("%w", err)
-		}
-		tables, err := dump.SQLiteTables(ctx, conn.Conn)
-		if err != nil {
-			return nil, err
-		}
-		in.tables = backupTables(tables)
+	facts, err := db.dialect.Inspect(ctx, conn.Conn, db.cfg.Table)
+	if err != nil {
+		return nil, err
 	}
-	if err := in.describe(ctx, &store{d: s.dialect, table: s.dialect.Qualify("", s.cfg.Table)}, conn.Conn); err != nil {
+	in := contents{}
+	if in.tables, err = db.countTables(ctx, p, b, conn.Conn); err != nil {
+		return nil, err
+	}
+	if err := in.describe(ctx, &store{d: db.dialect, table: db.dialect.Qualify(facts.Schema, db.cfg.Table)}, conn.Conn); err != nil {
 		return nil, err
 	}
 	if err := in.compare(b); err != nil {
 		return nil, err
 	}
-	if in.schema != b.Schema {
-		// The description changes with the program that makes it, and with the server.
-		facts, err := s.dialect.Inspect(ctx, conn.Conn, s.cfg.Table)
-		if err != nil {
-			return nil, err
-		}
-		if b.Writer == writer && b.EngineVersion == facts.Server {
-			return nil, damaged("the schema that was restored is not the one that was backed up")
-		}
-		notes = append(notes, fmt.Sprintf("the schema could only be compared by the number of its objects: the backup was written by %s on %s", b.Writer, b.EngineVersion))
+	if in.schema == b.Schema {
+		return nil, nil
 	}
-	more, err := s.agree(ctx)
-	return append(notes, more...), err
+	// The description changes with the program that makes it, and with the server.
+	if b.Writer == writer && b.EngineVersion == facts.Server {
+		return nil, damaged("the schema that was restored is not the one that was backed up")
+	}
+	return []string{fmt.Sprintf("the schema could only be compared by the number of its objects: the backup was written by %s on %s", b.Writer, b.EngineVersion)}, nil
+}
+
+// countTables has the engine check itself, where it can, and counts the rows.
+func (db *DB) countTables(ctx context.Context, p *backupPlan, b Backup, conn *sql.Conn) ([]BackupTable, error) {
+	if b.Content != sqliteContent {
+		return db.tablesNow(ctx, p, b)
+	}
+	if err := dump.CheckSQLite(ctx, conn, "integrity_check"); err != nil {
+		return nil, damaged("%w", err)
+	}
+	tables, err := dump.SQLiteTables(ctx, conn)
+	return backupTables(tables), err
 }
 
 // agree compares the history that was restored with this binary's files.

@@ -20,12 +20,16 @@ type backupWay interface {
 	dump(ctx context.Context, r *run, p *backupPlan, parts *partSet) (contents, error)
 }
 
-// chooseWay finds the way for a method, and makes sure that it can be gone.
-func (db *DB) chooseWay(_ context.Context, o BackupOptions) (backupWay, error) {
-	if db.dialectName == dialect.NameSQLite && o.Method != BackupPortable {
+// chooseWay finds the way for a method, and makes sure that it can be gone before
+// anything is written.
+func (db *DB) chooseWay(ctx context.Context, o BackupOptions) (backupWay, error) {
+	switch {
+	case o.Method == BackupPortable:
+		return nil, fmt.Errorf("no %s backups of %s yet", o.Method, db.dialectName)
+	case db.dialectName == dialect.NameSQLite:
 		return sqliteWay{}, nil
 	}
-	return nil, fmt.Errorf("no %s backups of %s yet", o.Method, db.dialectName)
+	return serverWay{o.Jobs}, db.tooled(ctx, o, nil, func(e dump.Engine) error { return e.Check(ctx) })
 }
 
 // sqliteWay copies a SQLite file. The copy is what is described, so that the

@@ -413,6 +413,7 @@ func ConfigFromLookup(lookup func(string) (string, bool)) (Config, error) {
 			Method:         BackupMethod(strings.ToLower(e.text("TLDWDB_BACKUP_METHOD"))),
 			Compression:    strings.ToLower(e.text("TLDWDB_BACKUP_COMPRESSION")),
 			Jobs:           e.number("TLDWDB_BACKUP_JOBS"),
+			ToolDir:        e.text("TLDWDB_TOOL_DIR"),
 			Recipients:     e.list("TLDWDB_BACKUP_RECIPIENTS"),
 			RecipientsFile: e.text("TLDWDB_BACKUP_RECIPIENTS_FILE"),
 			IdentityFiles:  e.list("TLDWDB_BACKUP_IDENTITY_FILES"),

@@ -105,3 +105,9 @@ func NextBackup(s BackupSchedule, newest, now time.Time) (time.Time, error) {
 	t, err := s.times()
 	return t.next(newest, now), err
 }
+
+// CanBackUp reports why no backup can be made here, such as a program that is missing.
+func CanBackUp(ctx context.Context, db *DB) error {
+	_, err := db.planBackup(ctx, BackupOptions{})
+	return err
+}

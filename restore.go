@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tldw/tldwdb/internal/catalog"
+	"github.com/tldw/tldwdb/internal/dialect"
 	"github.com/tldw/tldwdb/internal/dump"
 )
 
@@ -127,6 +128,9 @@ func (r *run) restore(ctx context.Context, o RestoreOptions, p *backupPlan, keys
 	if err != nil {
 		return err
 	}
+	if empty && done.Backup.Content != sqliteContent {
+		return r.restoreEmpty(ctx, p, keys, done)
+	}
 	s, err := r.db.restoreBeside(ctx, p, done.Backup, keys, o.ScratchURL)
 	if err != nil {
 		return err
@@ -148,7 +152,7 @@ func (r *run) restore(ctx context.Context, o RestoreOptions, p *backupPlan, keys
 		done.Replaced = &replaced
 	}
 	p.meter.enter(phaseSwitch)
-	if err := r.replace(ctx, p, s); err != nil {
+	if err := r.replace(ctx, p, s, done); err != nil {
 		return err
 	}
 	// What is there now is asked of the database itself.
@@ -157,6 +161,27 @@ func (r *run) restore(ctx context.Context, o RestoreOptions, p *backupPlan, keys
 		err = damaged("the history in the database is not that of the backup, after it was put there")
 	}
 	return err
+}
+
+// restoreEmpty restores into a database of a server in which there is nothing, and
+// looks at what is there then.
+func (r *run) restoreEmpty(ctx context.Context, p *backupPlan, keys backupKeys, done *Restored) error {
+	if err := r.db.canRead(done.Backup); err != nil {
+		return err
+	}
+	r.rollback(ctx) // a transaction would be in the way of the program
+	err := r.elsewhere(ctx, func(ctx context.Context) (err error) {
+		if err := r.db.loadServer(ctx, p, done.Backup, keys); err != nil {
+			return err
+		}
+		p.meter.enter(phaseVerify)
+		done.Notes, err = r.db.holds(ctx, p, done.Backup)
+		return err
+	})
+	if err != nil {
+		return hinted(err, "the database was empty, and what has come into it is not complete: empty it before the next try")
+	}
+	return nil
 }
 
 // mayReplace refuses to replace what nobody has named, and tells whether there is
@@ -202,7 +227,10 @@ func someOf(objects catalog.Catalog) string {
 }
 
 // replace puts what was restored beside the database in its place.
-func (r *run) replace(ctx context.Context, p *backupPlan, s *scratch) error {
+func (r *run) replace(ctx context.Context, p *backupPlan, s *scratch, _ *Restored) error {
+	if r.d.Name() != dialect.NameSQLite {
+		return errors.New("not yet")
+	}
 	path := s.file()
 	if err := s.Close(); err != nil { // so that all of it is in the file
 		return err

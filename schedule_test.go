@@ -52,7 +52,7 @@ func opened(t *testing.T, tdb *testdb.Database, edits ...func(*tldwdb.Config)) (
 func TestScheduleBackups(t *testing.T) {
 	t.Parallel()
 	tdb := testdb.New(t, testdb.SQLite)
-	dir, kept := keeping(t)
+	dir, kept := keeping(t, tdb)
 	synctest.Test(t, func(t *testing.T) {
 		db, done := opened(t, tdb, kept)
 		defer done()
@@ -109,7 +109,7 @@ func TestScheduleBackups(t *testing.T) {
 func TestScheduleGoesOn(t *testing.T) {
 	t.Parallel()
 	tdb := testdb.New(t, testdb.SQLite)
-	dir, kept := keeping(t)
+	dir, kept := keeping(t, tdb)
 	synctest.Test(t, func(t *testing.T) {
 		db, done := opened(t, tdb, kept)
 		defer done()

@@ -64,6 +64,7 @@ var settingsRead = []Setting{
 	{"Backup", "TLDWDB_BACKUP_METHOD", "how backups are made: native or portable"},
 	{"Backup", "TLDWDB_BACKUP_COMPRESSION", "of backups: zstd or none"},
 	{"Backup", "TLDWDB_BACKUP_JOBS", "connections of one backup of PostgreSQL"},
+	{"Backup", "TLDWDB_TOOL_DIR", "the folder with the server's programs, such as pg_dump"},
 	{"Backup", "TLDWDB_BACKUP_RECIPIENTS", "public keys of age that backups are encrypted to, with commas between them"},
 	{"Backup", "TLDWDB_BACKUP_RECIPIENTS_FILE", "a file with such keys, one a line"},
 	{"Backup", "TLDWDB_BACKUP_IDENTITY_FILES", "files with the secret keys that open backups"},

@@ -424,3 +424,13 @@ func (c *loginConnector) struggle(ctx context.Context, v version, refusal error)
 		}
 	}
 }
+
+// Ask is the log-in of now, for a program that connects by itself. An empty user is
+// the URL's; a password that is not given is the URL's too, or is found elsewhere.
+func (c *Credentials) Ask(ctx context.Context) (user, password string, given bool, err error) {
+	v, err := c.current(ctx, AskUsual)
+	if err != nil || v.Password.reveal == nil {
+		return v.User, "", false, err
+	}
+	return v.User, v.Password.reveal(), true, nil
+}
