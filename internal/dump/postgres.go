@@ -25,9 +25,6 @@ import (
 // lockWait is how long a dump waits for a table that somebody changes.
 const lockWait = time.Minute
 
-// connectWait bounds a try to connect to one host.
-const connectWait = 10 * time.Second
-
 type postgres struct{ Target }
 
 // Postgres works with pg_dump and pg_restore. Subscriptions are left out: they hold
@@ -68,31 +65,6 @@ func (p *postgres) tools(ctx context.Context) (dump, restore tool, server releas
 func (p *postgres) Check(ctx context.Context) error {
 	_, _, _, err := p.tools(ctx)
 	return err
-}
-
-// access is a way into one database for programs: a private folder with the
-// password, an environment, and what they are told in their arguments.
-type access struct {
-	dir     string
-	env     []string
-	conn    string // libpq: what --dbname is
-	file    string // MySQL: what --defaults-file is
-	secrets []string
-	remove  func()
-}
-
-// login is the password for programs, if there is one that they do not find
-// themselves.
-func (t Target) login(ctx context.Context) (password string, given bool, err error) {
-	if t.Password != nil {
-		password, err = t.Password(ctx)
-		if err != nil {
-			return "", false, fmt.Errorf("asking for the password: %w", err)
-		}
-		return password, true, nil
-	}
-	password, given = t.URL.Password()
-	return password, given, nil
 }
 
 // libpq are the parameters of a URL that libpq knows and that say how to connect.
@@ -193,44 +165,6 @@ type snapshot struct {
 	given    bool
 }
 
-// dial connects to the first host that lets us in, for a snapshot is one server's.
-func (p *postgres) dial(ctx context.Context, database string) (pool *sql.DB, u dburl.URL, password string, given bool, err error) {
-	password, given, err = p.login(ctx)
-	if err != nil {
-		return nil, u, "", false, err
-	}
-	hosts := [][]dburl.Endpoint{p.URL.Endpoints}
-	if len(p.URL.Endpoints) > 1 {
-		hosts = nil
-		for _, e := range p.URL.Endpoints {
-			hosts = append(hosts, []dburl.Endpoint{e})
-		}
-	}
-	var failed error
-	for _, one := range hosts {
-		u = p.URL
-		u.Endpoints = one
-		if database != "" {
-			u.Database = database
-		}
-		o := dialect.ConnectOptions{Application: "tldwdb backup", ConnectTimeout: connectWait, Logger: p.Log}
-		if given {
-			login := dialect.Login{Password: dialect.NewSecret(password)}
-			o.Credentials = dialect.NewCredentials(func(context.Context) (dialect.Login, error) { return login, nil }, false, 0, p.Log)
-		}
-		connector, err := dialect.Connector(u, o)
-		if err != nil {
-			return nil, u, "", false, err
-		}
-		pool = sql.OpenDB(connector)
-		if err = pool.PingContext(ctx); err == nil {
-			return pool, u, password, given, nil
-		}
-		failed = errors.Join(failed, err, pool.Close())
-	}
-	return nil, u, "", false, failed
-}
-
 // snap begins the transaction and exports its snapshot.
 func (p *postgres) snap(ctx context.Context) (_ *snapshot, err error) {
 	s := &snapshot{}
@@ -279,7 +213,7 @@ func (p *postgres) begin(ctx context.Context, pool *sql.DB) (*sql.Tx, error) {
 	return tx, nil
 }
 
-// pgNotOurs are the schemas that no dump has, and what extensions made: that comes
+// pgOurs leaves out the schemas that no dump has, and what extensions made: that comes
 // with the extension.
 const pgOurs = `n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'`
 
