@@ -160,6 +160,9 @@ func mysqlMeaning(mode string) string {
 }
 
 var (
+	// A collation says which character set it is of. Oracle's server shows that too
+	// where the statement that made the table has named it, as its own dumps do.
+	mysqlCharset = lazyregexp.New("^(`(?:[^`]|``)*` \\w+(?:\\((?:[^')]|'(?:[^']|'')*')*\\))?) CHARACTER SET \\w+ (COLLATE )")
 	// The next number counts rows.
 	mysqlNext = lazyregexp.New(`^(\).*?) AUTO_INCREMENT=\d+`)
 	// Who made it is the installation's. It stands before the name.
@@ -177,7 +180,7 @@ func mysqlTable(b *builder, name, statement string) {
 		text := strings.TrimSuffix(strings.TrimPrefix(l, "  "), ",")
 		switch {
 		case strings.HasPrefix(text, "`"):
-			b.add("table", name, "", place, text)
+			b.add("table", name, "", place, mysqlCharset.ReplaceAllString(text, "$1 $2"))
 			place++
 		case strings.HasPrefix(text, ")"):
 			b.add("table", name, "", unordered+1, strings.TrimPrefix(mysqlNext.ReplaceAllString(text, "$1"), ") "))
