@@ -118,10 +118,7 @@ func (s *dumpScanner) scan(p []byte) (left int) {
 	for i := 0; i < len(p); i++ {
 		switch s.state {
 		case inRow:
-			for i < len(p) && !special[p[i]] {
-				i++
-			}
-			if i == len(p) {
+			if i += plain(p[i:]); i == len(p) {
 				break
 			}
 			switch p[i] {
@@ -174,7 +171,9 @@ func (s *dumpScanner) scan(p []byte) (left int) {
 				counted = i
 				s.first = s.line
 			}
-			if more := s.step(p, &i); more {
+			next, more := s.step(p, i)
+			i = next
+			if more {
 				left = len(p) - i
 				p = p[:i] // the loop ends here
 			}
@@ -202,28 +201,51 @@ func (s *dumpScanner) keepTail(p []byte) {
 	}
 }
 
+// plain is the length of what a part of a row begins with that is neither text nor a
+// parenthesis: numbers, which are short, and binary values in digits, which are not.
+func plain(p []byte) int {
+	const short = 48
+	for k, b := range p[:min(short, len(p))] {
+		if special[b] {
+			return k
+		}
+	}
+	if len(p) <= short {
+		return len(p)
+	}
+	end := len(p)
+	for _, b := range []byte(")'(") {
+		if k := bytes.IndexByte(p[short:end], b); k >= 0 {
+			end = short + k
+		}
+	}
+	return end
+}
+
 const blank = " \t\r\n"
 
 // ahead is how far step must see to know what a byte is.
 const ahead = 4
 
-// step reads what is at i, outside of rows, and leaves i at the last byte that it has
-// read. more says that this cannot be known without the bytes that come next.
-func (s *dumpScanner) step(p []byte, i *int) (more bool) {
-	rest := p[*i:]
+// step reads what is at i, outside of rows, and returns where the last byte is that
+// it has read. more says that what is there cannot be known without the bytes that
+// come next.
+func (s *dumpScanner) step(p []byte, i int) (last int, more bool) {
+	rest := p[i:]
 	b := rest[0]
 	switch s.state {
 	case inCode:
-		return s.code(rest, i)
+		n, more := s.code(rest)
+		return i + n, more
 	case inSingle, inDouble, inBack:
 		s.keep(b)
 		switch {
 		case b == '\\' && s.state != inBack && !s.literal:
 			if len(rest) == 1 {
 				s.head = s.head[:max(0, len(s.head)-1)]
-				return true
+				return i, true
 			}
-			*i++
+			i++
 		case b == quotes[s.state]: // of two, the second begins anew
 			s.state = inCode
 		}
@@ -234,19 +256,19 @@ func (s *dumpScanner) step(p []byte, i *int) (more bool) {
 		} else {
 			s.state = inCode
 		}
-		*i += end
+		i += end
 	case inBlock:
 		if len(rest) == 1 {
-			return true
+			return i, true
 		}
 		if b == '*' && rest[1] == '/' {
 			s.state = inCode
-			*i++
+			i++
 		}
 	case inVersion:
 		if b < '0' || b > '9' {
 			s.state = inCode
-			*i-- // it is of what follows
+			i-- // it is of what follows
 		}
 	case inDelimiter:
 		if b != '\n' {
@@ -271,7 +293,7 @@ func (s *dumpScanner) step(p []byte, i *int) (more bool) {
 		}
 		s.beginRows()
 		s.state = inColumns
-		*i-- // it is of what follows
+		i-- // it is of what follows
 	case inColumns:
 		switch b {
 		case '`':
@@ -284,7 +306,7 @@ func (s *dumpScanner) step(p []byte, i *int) (more bool) {
 			s.state = inColumns
 		}
 	}
-	return false
+	return i, false
 }
 
 var quotes = [...]byte{inSingle: '\'', inDouble: '"', inBack: '`'}
@@ -297,8 +319,8 @@ func (s *dumpScanner) keep(b byte) {
 }
 
 // code reads what is neither in quotes nor in a comment. What a comment for some
-// versions has in it is code.
-func (s *dumpScanner) code(rest []byte, i *int) (more bool) {
+// versions has in it is code. It is step, counted from the beginning of rest.
+func (s *dumpScanner) code(rest []byte) (last int, more bool) {
 	b := rest[0]
 	if b == ';' && s.mend && s.delimiter != ";" {
 		// A trigger or event that was made with a semicolon behind it has that in the
@@ -312,43 +334,38 @@ func (s *dumpScanner) code(rest []byte, i *int) (more bool) {
 			}
 		}
 		if len(end) < ahead {
-			return true
+			return 0, true
 		}
 	}
 	if b == '/' || b == '*' || b == '-' || b == s.delimiter[0] {
 		if len(rest) < max(ahead, len(s.delimiter)) {
-			return true
+			return 0, true
 		}
 		switch {
 		case bytes.HasPrefix(rest, []byte("/*!")):
 			s.state = inVersion
-			*i += len("/*!") - 1
-			return false
+			return len("/*!") - 1, false
 		case bytes.HasPrefix(rest, []byte("/*M!")):
 			s.state = inVersion
-			*i += len("/*M!") - 1
-			return false
+			return len("/*M!") - 1, false
 		case bytes.HasPrefix(rest, []byte("/*")):
 			s.state = inBlock
-			*i++
-			return false
+			return 1, false
 		case bytes.HasPrefix(rest, []byte("*/")): // the end of a comment for some versions
-			*i++
-			return false
+			return 1, false
 		case bytes.HasPrefix(rest, []byte("--")) && (rest[2] == ' ' || rest[2] == '\t' || rest[2] == '\n' || rest[2] == '\r'):
 			s.state = inLine
-			*i++
-			return false
+			return 1, false
 		case bytes.HasPrefix(rest, []byte(s.delimiter)):
-			*i += len(s.delimiter) - 1
+			n := len(s.delimiter)
 			s.endStatement()
-			return false
+			return n - 1, false
 		}
 	}
 	switch b {
 	case '#':
 		s.state = inLine
-		return false
+		return 0, false
 	case '\'':
 		s.state = inSingle
 	case '"':
@@ -357,7 +374,7 @@ func (s *dumpScanner) code(rest []byte, i *int) (more bool) {
 		s.state = inBack
 	case ' ', '\t', '\r', '\n':
 		if len(s.head) == 0 {
-			return false
+			return 0, false
 		}
 	}
 	s.keep(b)
@@ -367,7 +384,7 @@ func (s *dumpScanner) code(rest []byte, i *int) (more bool) {
 	case b == ' ' && len(s.head) == len("DELIMITER ") && strings.EqualFold(string(s.head), "DELIMITER "):
 		s.name, s.state = s.name[:0], inDelimiter
 	}
-	return false
+	return 0, false
 }
 
 func (s *dumpScanner) endStatement() {
