@@ -228,3 +228,25 @@ func TestExcerpt(t *testing.T) {
 		t.Errorf("%d bytes: %s", len(text), text)
 	}
 }
+
+// TestProgramEndsWithItsChildren: what is called pg_dump may be a script.
+func TestProgramEndsWithItsChildren(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("this looks into /proc")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var child bytes.Buffer
+	_, err := program{path: "/bin/sh", args: []string{"-c", "sleep 600 >&2 & echo $!; wait"}, stdout: writerFunc(func(b []byte) (int, error) {
+		cancel()
+		return child.Write(b)
+	})}.run(ctx)
+	if !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	// run returns when the pipes are closed, which the child has had open too.
+	status, err := os.ReadFile("/proc/" + strings.TrimSpace(child.String()) + "/status")
+	if err == nil && !bytes.Contains(status, []byte("State:\tZ")) && !bytes.Contains(status, []byte("FDSize:\t0\n")) { // a process that is ending
+		t.Errorf("the child goes on: %s", status)
+	}
+}

@@ -163,7 +163,7 @@ func (p product) missing(server, name, dir string, wanted release, tools, others
 		for _, t := range tools {
 			list = append(list, t.release.String())
 		}
-		return refuse(hint, "%s of %s %s or newer is needed for this server, %s; in %s there is %s", name, p.name, wanted, server, where, strings.Join(list, ", "))
+		return refuse(hint, "%s of %s %s or newer is needed for this server, %s; in %s there is %s", name, p.name, wanted, server, where, strings.Join(slices.Compact(list), ", "))
 	case len(others) > 0:
 		return refuse(hint, "the server is %s, and needs %s's own %s; in %s there is another product's: %s", server, p.name, name, where, others[0].says)
 	}
