@@ -79,7 +79,7 @@ func list(t *testing.T, args ...string) map[string]pkg {
 
 // above names what stands on the root package: all else of the module is below it.
 func above(path string) bool {
-	for _, p := range []string{"cmd", "examples", "tldwdbcli", "tldwdbtest", "tldwdbmetrics", "tldwdbotel"} {
+	for _, p := range []string{"cmd", "examples", "tldwdbcli", "tldwdbtest", "tldwdbmetrics", "tldwdbotel", "tldwdbs3"} {
 		if path == module+"/"+p || strings.HasPrefix(path, module+"/"+p+"/") {
 			return true
 		}
@@ -147,8 +147,8 @@ func TestTheRootLinksOnlyWhatIsListed(t *testing.T) {
 }
 
 // Who wants one way of watching does not get the other, and who wants none gets
-// neither.
-func TestOnlyWhoWatchesLinksTheLibrariesForIt(t *testing.T) {
+// neither; a client for object storage is for those who have some.
+func TestOnlyWhoWantsThemLinksTheLibraries(t *testing.T) {
 	t.Parallel()
 	packages := list(t, "-deps", "./...")
 	links := func(path, library string) bool {
@@ -159,12 +159,13 @@ func TestOnlyWhoWatchesLinksTheLibrariesForIt(t *testing.T) {
 			return packages[d].Module != nil && strings.HasPrefix(packages[d].Module.Path, library)
 		})
 	}
-	const prometheus, otel, otelsql = "github.com/prometheus/", "go.opentelemetry.io/", "github.com/XSAM/otelsql"
+	const prometheus, otel, otelsql, s3 = "github.com/prometheus/", "go.opentelemetry.io/", "github.com/XSAM/otelsql", "github.com/minio/"
 	for path, allowed := range map[string][]string{
 		module: nil, module + "/tldwdbcli": nil, module + "/cmd/tldwdb": nil, module + "/examples/service": nil, module + "/examples/wrapped": nil,
 		module + "/tldwdbmetrics": {prometheus}, module + "/tldwdbotel": {otel, otelsql},
+		module + "/tldwdbs3": {s3},
 	} {
-		for _, library := range []string{prometheus, otel, otelsql} {
+		for _, library := range []string{prometheus, otel, otelsql, s3} {
 			if is, want := links(path, library), slices.Contains(allowed, library); is != want {
 				t.Errorf("%s links %s: %v, want %v", path, library, is, want)
 			}
