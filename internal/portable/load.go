@@ -1,0 +1,472 @@
+package portable
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/tldw/tldwdb/internal/dialect"
+)
+
+// loader puts rows into a database. Triggers are taken away for the time, because
+// they have run at the source, and foreign keys on PostgreSQL; what brings them back
+// is written into the journal first, so that the next run can do it when this one
+// is killed. Each table is a transaction with its line of the journal.
+type loader struct {
+	e       engine
+	base    *session
+	d       dialect.Dialect
+	o       *Options
+	from    string // engine of the source
+	all     []*Table
+	tables  []*Table
+	journal string // quoted
+	there   bool   // the journal was found: a load was cut short
+	entries map[[2]string]string
+	next    map[*Table]int64
+	want    []wanted
+}
+
+// wanted is what a table is to have at the end.
+type wanted struct {
+	m   *mapping
+	sum string
+}
+
+// The kinds of journal entries.
+const (
+	entryObstacle = "obstacle" // what to bring back
+	entryReady    = "ready"    // everything is out of the way, and the tables were emptied
+	entryTable    = "table"    // its rows are there, with this digest
+)
+
+func newLoader(ctx context.Context, d dialect.Dialect, c *sql.Conn, o *Options, from string) (*loader, error) {
+	l := &loader{e: newEngine(d, c, o), base: &session{d: d, c: c, options: o}, d: d, o: o, from: from, next: map[*Table]int64{}}
+	var err error
+	if l.all, err = l.e.tables(ctx); err != nil {
+		return nil, fmt.Errorf("reading the catalogue: %w", err)
+	}
+	for _, t := range l.all {
+		switch {
+		case strings.EqualFold(t.name, o.journal()):
+			l.there = true
+		case !o.leftOut(t.Name) && (!t.shadow || from == d.Name()):
+			l.tables = append(l.tables, t)
+		}
+	}
+	l.journal = d.Identifier(o.journal())
+	if d.Name() == dialect.NamePostgres {
+		schema := o.Schema
+		if schema == "" {
+			if err := dialect.QueryRow(ctx, c, "SELECT coalesce(current_schema(), 'public')", nil, &schema); err != nil {
+				return nil, err
+			}
+		}
+		l.journal = d.Qualify(schema, o.journal())
+	}
+	return l, l.e.beginLoad(ctx)
+}
+
+// transaction runs work, and commits.
+func (l *loader) transaction(ctx context.Context, work func() error) error {
+	if err := l.base.exec(ctx, l.e.begin()...); err != nil {
+		return err
+	}
+	err := work()
+	if err == nil {
+		err = l.base.exec(ctx, "COMMIT")
+	}
+	if err != nil {
+		clean, cancel := detached(ctx)
+		defer cancel()
+		_ = l.base.exec(clean, "ROLLBACK") // the connection may be gone, and the transaction with it
+	}
+	return err
+}
+
+func (l *loader) makeJournal(ctx context.Context) error {
+	text := map[string]string{dialect.NameMySQL: "LONGTEXT"}[l.d.Name()]
+	if text == "" {
+		text = "TEXT"
+	}
+	return l.base.exec(ctx, "CREATE TABLE "+l.journal+" (kind VARCHAR(20) NOT NULL, name VARCHAR(400) NOT NULL, body "+text+" NOT NULL, PRIMARY KEY (kind, name))")
+}
+
+func (l *loader) readJournal(ctx context.Context) error {
+	l.entries = map[[2]string]string{}
+	var kind, name, body string
+	return each(ctx, l.base.c, "SELECT kind, name, body FROM "+l.journal, nil, []any{&kind, &name, &body}, func() error {
+		l.entries[[2]string{kind, name}] = body
+		return nil
+	})
+}
+
+// note replaces an entry of the journal.
+func (l *loader) note(ctx context.Context, kind, name, body string) error {
+	return l.base.exec(ctx, "DELETE FROM "+l.journal+" WHERE kind = "+l.d.Literal(kind)+" AND name = "+l.d.Literal(name),
+		"INSERT INTO "+l.journal+" (kind, name, body) VALUES ("+l.d.Literal(kind)+", "+l.d.Literal(name)+", "+l.d.Literal(body)+")")
+}
+
+// Mark makes the journal in a database that has none: from then on it is the
+// target of a copy, whose rows may be replaced.
+func Mark(ctx context.Context, d dialect.Dialect, c *sql.Conn, o Options) (err error) {
+	l, err := newLoader(ctx, d, c, &o, "")
+	if err != nil {
+		return err
+	}
+	defer func() { err = ended(ctx, l.e.endLoad, err) }()
+	if l.there {
+		return nil
+	}
+	return l.makeJournal(ctx)
+}
+
+// Marked reports whether a database is the target of a load that is not at its end.
+// rows are the tables that have rows.
+func Marked(ctx context.Context, d dialect.Dialect, c *sql.Conn, o Options) (marked bool, rows []string, err error) {
+	e := newEngine(d, c, &o)
+	tables, err := e.tables(ctx)
+	if err != nil {
+		return false, nil, fmt.Errorf("reading the catalogue: %w", err)
+	}
+	for _, t := range tables {
+		if strings.EqualFold(t.name, o.journal()) {
+			marked = true
+			continue
+		}
+		if o.leftOut(t.Name) || t.shadow {
+			continue
+		}
+		var n int
+		if err := dialect.QueryRow(ctx, c, "SELECT COUNT(*) FROM (SELECT 1 AS one FROM "+t.of+" LIMIT 1) AS found", nil, &n); err != nil {
+			return false, nil, err
+		}
+		if n > 0 {
+			rows = append(rows, t.Name)
+		}
+	}
+	return marked, rows, nil
+}
+
+// start takes away what stands in between, and all rows; of a load that was cut
+// short, when resume says so, only what it had not.
+func (l *loader) start(ctx context.Context, resume bool) error {
+	if l.there {
+		if err := l.readJournal(ctx); err != nil {
+			return fmt.Errorf("reading the journal: %w", err)
+		}
+		if _, ready := l.entries[[2]string{entryReady, ""}]; ready && resume {
+			return nil
+		}
+	}
+	prepare := func() error {
+		if !l.there {
+			if err := l.makeJournal(ctx); err != nil {
+				return err
+			}
+			l.there, l.entries = true, map[[2]string]string{}
+		}
+		list, err := l.e.suspend(ctx, l.tables)
+		if err != nil {
+			return fmt.Errorf("looking for triggers and foreign keys: %w", err)
+		}
+		for i, o := range list {
+			o.Order = len(l.entries) + i
+			body, err := json.Marshal(o)
+			if err != nil {
+				return err
+			}
+			// By table and name: PostgreSQL's names are unique in a table only.
+			name := o.Table + "/" + o.Name
+			if _, there := l.entries[[2]string{entryObstacle, name}]; there {
+				continue
+			}
+			if err := l.note(ctx, entryObstacle, name, string(body)); err != nil {
+				return err
+			}
+		}
+		if err := l.readJournal(ctx); err != nil {
+			return err
+		}
+		for _, o := range list {
+			if err := l.base.exec(ctx, o.Away); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	drain := func() error {
+		if err := l.base.exec(ctx, "DELETE FROM "+l.journal+" WHERE kind = "+l.d.Literal(entryTable)); err != nil {
+			return err
+		}
+		if err := l.e.empty(ctx, l.tables); err != nil {
+			return fmt.Errorf("emptying the tables: %w", err)
+		}
+		return l.note(ctx, entryReady, "", "")
+	}
+	var err error
+	if l.d.TransactionalDDL() {
+		err = l.transaction(ctx, prepare)
+	} else {
+		err = prepare()
+	}
+	if err == nil {
+		err = l.transaction(ctx, drain)
+	}
+	if err != nil {
+		return fmt.Errorf("preparing the target: %w", err)
+	}
+	return l.readJournal(ctx)
+}
+
+// pair finds the target of a table. It is nil for one that only the source's engine
+// has.
+func (l *loader) pair(from *Table) (*mapping, []Problem) {
+	to := find(l.tables, from.Name)
+	if to == nil {
+		if from.shadow {
+			return nil, nil
+		}
+		return nil, []Problem{{Table: from.Name, Reason: "the target has no such table"}}
+	}
+	m, problems := pairUp(from, to, l.from == l.d.Name())
+	m.native = l.from == l.d.Name() && l.from == dialect.NameSQLite
+	m.loose = l.from == dialect.NameSQLite && !m.native
+	return m, problems
+}
+
+// table loads the rows that read feeds, in one transaction, and returns their
+// digest by the kinds as which the two sides are compared.
+func (l *loader) table(ctx context.Context, m *mapping, read func(feed func(line []byte, row []value) error) error) (sum *digest, err error) {
+	err = l.transaction(ctx, func() (err error) {
+		if _, there := l.entries[[2]string{entryTable, m.to.Name}]; there {
+			if err := l.e.empty(ctx, []*Table{m.to}); err != nil {
+				return err
+			}
+		}
+		to, err := l.e.sink(ctx, m)
+		if err != nil {
+			return err
+		}
+		closed := false
+		defer func() {
+			if !closed {
+				to.abort()
+			}
+		}()
+		f := newFeeder(m, to)
+		if err := read(f.feed); err != nil {
+			return err
+		}
+		closed = true
+		if err := to.close(); err != nil {
+			return err
+		}
+		sum = f.sum
+		return l.note(ctx, entryTable, m.to.Name, sum.String())
+	})
+	if err != nil && !errors.As(err, new(*ValueError)) && !errors.Is(err, ErrDamaged) {
+		err = fmt.Errorf("loading table %s: %w", m.to.Name, err)
+	}
+	return sum, err
+}
+
+// feeder turns rows of one table into rows of another.
+type feeder struct {
+	m    *mapping
+	to   sink
+	sum  *digest
+	by   *canon
+	out  []value
+	bufs [][]byte
+}
+
+func newFeeder(m *mapping, to sink) *feeder {
+	f := &feeder{m: m, to: to, sum: newDigest(), by: &canon{loose: m.loose}, out: make([]value, len(m.insert)), bufs: make([][]byte, len(m.columns))}
+	for _, p := range m.columns {
+		f.by.from, f.by.as = append(f.by.from, p.from.Kind), append(f.by.as, p.compare)
+	}
+	return f
+}
+
+func (f *feeder) feed(line []byte, row []value) error {
+	m := f.m
+	for i, p := range m.columns {
+		f.by.value(f.sum, i, row[p.source])
+	}
+	f.sum.end()
+	for k, i := range m.insert {
+		v := row[m.columns[i].source]
+		if !m.same {
+			var err error
+			if v, err = f.convert(i, v); err != nil {
+				return m.refused(m.columns[i].from.Name, row, f.sum.rows, err)
+			}
+		}
+		f.out[k] = v
+	}
+	if !m.same {
+		line = nil
+	}
+	if err := f.to.write(line, f.out); err != nil {
+		return m.refused("", row, f.sum.rows, err)
+	}
+	return nil
+}
+
+// refused names the row of a value that cannot be held.
+func (m *mapping) refused(column string, row []value, n int64, err error) error {
+	why, ok := errors.AsType[refusal](err)
+	if !ok {
+		return err
+	}
+	return &ValueError{Table: m.from.Name, Column: column, Key: m.rowName(row, n), Reason: string(why)}
+}
+
+// convert makes a value one of the target's column.
+func (f *feeder) convert(i int, v value) (value, error) {
+	p := &f.m.columns[i]
+	if v.null {
+		return v, p.to.check(v)
+	}
+	from, to := v.kind(p.from.Kind), p.to.Kind
+	if f.m.native && p.from.Kind == to {
+		return v, nil
+	}
+	if to == KindAny {
+		tag := byte(tagText)
+		switch {
+		case from == KindBool || from == KindInt:
+			if from == KindBool {
+				v.data = []byte{"01"[b2i(v.data[0] == 't')]}
+			}
+			tag = tagInt
+		case from == KindFloat32 || from == KindFloat64:
+			tag = tagFloat
+		case from == KindBytes:
+			tag = tagBytes
+		}
+		return value{tag: tag, data: v.data}, nil
+	}
+	if from == KindAny {
+		from = KindText
+	}
+	if f.m.loose && v.tag == 0 && (from.isTime() || from == KindJSON || from == KindUUID) {
+		from = KindText
+	}
+	if from == to {
+		v.tag = 0
+		return v, p.to.check(v)
+	}
+	var err error
+	if f.bufs[i], err = convert(shrink(f.bufs[i])[:0], from, to, v.data); err != nil {
+		return v, err
+	}
+	v = value{data: f.bufs[i]}
+	return v, p.to.check(v)
+}
+
+// DigestError means that a table has not the content that it was to have.
+type DigestError struct {
+	Table     string
+	Rows      int64 // that are there
+	Want, Got string
+}
+
+// Error names the table.
+func (e *DigestError) Error() string {
+	return fmt.Sprintf("table %s: what is read from the target is not what was read from the source (%d rows are there; digest %s, want %s)", e.Table, e.Rows, e.Got, e.Want)
+}
+
+// verify reads every table again.
+func (l *loader) verify(ctx context.Context) (err error) {
+	list := make([]*Table, len(l.want))
+	for i, w := range l.want {
+		list[i] = w.m.to
+	}
+	progress := newMeter(l.o, "verify", list)
+	if _, err := l.e.beginRead(ctx); err != nil {
+		return err
+	}
+	defer func() { err = ended(ctx, l.e.endRead, err) }()
+	for _, w := range l.want {
+		progress.table(w.m.to.Name)
+		part := *w.m.to
+		part.Columns = nil
+		by := &canon{loose: l.d.Name() == dialect.NameSQLite}
+		for _, p := range w.m.columns {
+			part.Columns = append(part.Columns, *p.to)
+			by.from, by.as = append(by.from, p.to.Kind), append(by.as, p.compare)
+		}
+		sum := newDigest()
+		err := l.e.read(ctx, &part, func(line []byte, row []value) error {
+			by.add(sum, row)
+			progress.row(len(line), row)
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("reading table %s again: %w", w.m.to.Name, err)
+		}
+		if got := sum.String(); got != w.sum {
+			return &DigestError{Table: w.m.to.Name, Rows: sum.rows, Want: w.sum, Got: got}
+		}
+		progress.done()
+	}
+	return nil
+}
+
+// finish brings back what was taken away, and proves what is there.
+func (l *loader) finish(ctx context.Context, sequences []Sequence) error {
+	work := func() error {
+		var list []obstacle
+		for key, body := range l.entries {
+			if key[0] != entryObstacle {
+				continue
+			}
+			var o obstacle
+			if err := json.Unmarshal([]byte(body), &o); err != nil {
+				return fmt.Errorf("the journal's entry for %s cannot be read: %w", key[1], err)
+			}
+			list = append(list, o)
+		}
+		slices.SortFunc(list, func(a, b obstacle) int { return a.Order - b.Order })
+		for _, o := range list {
+			there, err := l.e.isThere(ctx, o)
+			if err == nil && !there {
+				err = l.base.exec(ctx, o.Back...)
+			}
+			if err != nil {
+				return fmt.Errorf("bringing back %s of table %s: %w", o.Name, o.Table, err)
+			}
+		}
+		for _, s := range sequences {
+			if err := l.e.setSequence(ctx, s); err != nil {
+				return err
+			}
+		}
+		if err := l.e.setNumbers(ctx, l.next); err != nil {
+			return fmt.Errorf("setting the next numbers: %w", err)
+		}
+		return l.e.settle(ctx, l.tables)
+	}
+	if err := l.verify(ctx); err != nil {
+		return err
+	}
+	drop := func() error { return l.base.exec(ctx, "DROP TABLE "+l.journal) }
+	if l.d.TransactionalDDL() {
+		return l.transaction(ctx, func() error {
+			if err := work(); err != nil {
+				return err
+			}
+			return drop()
+		})
+	}
+	if err := work(); err != nil {
+		return err
+	}
+	return drop()
+}

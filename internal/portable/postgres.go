@@ -1,0 +1,427 @@
+package portable
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/tldw/tldwdb/internal/dialect"
+)
+
+// postgres reads by COPY … TO STDOUT in a transaction that reads one snapshot, and
+// writes by COPY … FROM STDIN. Rows from one to another are handed on as they are.
+type postgres struct {
+	session
+	schema string // the default one
+}
+
+// pgSettings fix how values are written, for one transaction. Row-level security
+// would leave rows out in silence: with it off the server refuses instead.
+var pgSettings = []string{
+	"SET LOCAL DateStyle = 'ISO, YMD'", "SET LOCAL IntervalStyle = 'postgres'", "SET LOCAL TimeZone = 'UTC'", "SET LOCAL extra_float_digits = 3",
+	"SET LOCAL bytea_output = 'hex'", "SET LOCAL xmloption = 'content'", "SET LOCAL row_security = off", "SET LOCAL search_path = ''",
+	"SET LOCAL synchronize_seqscans = off", "SET LOCAL statement_timeout = 0", "SET LOCAL idle_in_transaction_session_timeout = 0", "SET LOCAL client_encoding = 'UTF8'",
+	"SET LOCAL standard_conforming_strings = on",
+}
+
+// pgUser is the condition that a relation is a user's, and not an extension's.
+const pgUser = `n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND c.relpersistence <> 't'
+	AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend x WHERE x.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND x.objid = c.oid AND x.deptype = 'e')`
+
+const pgColumns = `SELECT n.nspname::text, c.relname::text, c.relkind = 'p', pg_catalog.pg_table_size(c.oid), a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod),
+	coalesce(b.typname, t.typname)::text, coalesce(b.typtype, t.typtype)::text, CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE a.atttypmod END,
+	a.attnotnull OR t.typnotnull, a.attgenerated <> '', a.atthasdef OR t.typdefault IS NOT NULL OR a.attidentity <> '',
+	coalesce(pg_catalog.pg_get_serial_sequence(pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname), a.attname), ''),
+	coalesce(pg_catalog.array_position(i.indkey::int2[], a.attnum), -1)
+	FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+	LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+	LEFT JOIN pg_catalog.pg_type t ON t.oid = a.atttypid LEFT JOIN pg_catalog.pg_type b ON t.typtype = 'd' AND b.oid = t.typbasetype
+	LEFT JOIN pg_catalog.pg_index i ON i.indrelid = c.oid AND i.indisprimary
+	WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND a.attname IS NOT NULL AND ` + pgUser + ` ORDER BY 1, 2, a.attnum`
+
+const pgReferences = `SELECT n.nspname::text, c.relname::text, fn.nspname::text, f.relname::text
+	FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_class c ON c.oid = k.conrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+	JOIN pg_catalog.pg_class f ON f.oid = k.confrelid JOIN pg_catalog.pg_namespace fn ON fn.oid = f.relnamespace WHERE k.contype = 'f' AND k.conparentid = 0`
+
+// full is the name of a relation as an archive has it.
+func (p *postgres) full(schema, name string) string {
+	if schema == p.schema {
+		return name
+	}
+	return schema + "." + name
+}
+
+func (p *postgres) tables(ctx context.Context) (list []*Table, err error) {
+	p.schema = p.options.Schema
+	if p.schema == "" {
+		if err := dialect.QueryRow(ctx, p.c, "SELECT coalesce(current_schema(), 'public')", nil, &p.schema); err != nil {
+			return nil, err
+		}
+	}
+	var schema, table, base, class, sequence string
+	var partitioned bool
+	var size int64
+	var modifier, key int
+	var c Column
+	keys := map[*Table]map[int]string{}
+	err = each(ctx, p.c, pgColumns, nil, []any{&schema, &table, &partitioned, &size, &c.Name, &c.Type, &base, &class, &modifier, &c.NotNull, &c.Generated, &c.hasDefault, &sequence, &key}, func() error {
+		full := p.full(schema, table)
+		if n := len(list); n == 0 || list[n-1].Name != full {
+			t := &Table{Name: full, schema: schema, name: table, of: p.d.Qualify(schema, table), partitioned: partitioned, bytes: size}
+			list, keys[t] = append(list, t), map[int]string{}
+		}
+		t := list[len(list)-1]
+		c.Kind, c.limits = pgKind(base, class, modifier)
+		c.Auto = sequence != ""
+		if c.Auto {
+			t.sequence = sequence
+		}
+		if key >= 0 {
+			keys[t][key] = c.Name
+		}
+		t.Columns = append(t.Columns, c)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range list {
+		for i := range len(keys[t]) + 1 { // int2vector counts from 0
+			if name, ok := keys[t][i]; ok {
+				t.Key = append(t.Key, name)
+			}
+		}
+	}
+	var toSchema, to string
+	err = each(ctx, p.c, pgReferences, nil, []any{&schema, &table, &toSchema, &to}, func() error {
+		if t := find(list, p.full(schema, table)); t != nil {
+			t.refs = append(t.refs, p.full(toSchema, to))
+		}
+		return nil
+	})
+	return list, err
+}
+
+// pgKind knows a type by its name and modifier.
+func pgKind(base, class string, modifier int) (Kind, limits) {
+	l := limits{noNUL: true}
+	if class != "b" && class != "e" {
+		return KindOther, l
+	}
+	switch base {
+	case "bool":
+		return KindBool, l
+	case "int2":
+		l.bits = 16
+		return KindInt, l
+	case "int4":
+		l.bits = 32
+		return KindInt, l
+	case "int8":
+		l.bits = 64
+		return KindInt, l
+	case "oid":
+		l.bits, l.unsigned = 32, true
+		return KindInt, l
+	case "float4":
+		return KindFloat32, l
+	case "float8":
+		return KindFloat64, l
+	case "numeric":
+		if modifier >= 4 {
+			l.precision, l.hasScale = (modifier-4)>>16&0xffff, true
+			l.scale = ((modifier-4)&0x7ff ^ 1024) - 1024 // it may be negative
+		}
+		return KindDecimal, l
+	case "text", "citext", "name", "xml":
+		return KindText, l
+	case "varchar":
+		l.chars = max(modifier-4, 0)
+		return KindText, l
+	case "bpchar":
+		l.chars = max(modifier-4, 0)
+		return KindChar, l
+	case "bytea":
+		return KindBytes, l
+	case "date":
+		l.noZeroDate, l.years = true, [2]int{}
+		return KindDate, l
+	case "time", "timestamp", "timestamptz":
+		l.timeDigits, l.noZeroDate, l.dayHours = 7, true, true
+		if modifier >= 0 {
+			l.timeDigits = modifier + 1
+		}
+		return Kind(base), l
+	case "json":
+		return KindJSON, l
+	case "jsonb":
+		l.jsonb = true
+		return KindJSON, l
+	case "uuid":
+		return KindUUID, l
+	}
+	if class == "e" {
+		return KindText, l
+	}
+	return KindOther, l
+}
+
+func (p *postgres) beginRead(ctx context.Context) (position string, err error) {
+	if err := p.exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"); err != nil {
+		return "", err
+	}
+	if err := p.exec(ctx, pgSettings...); err != nil {
+		return "", err
+	}
+	err = dialect.QueryRow(ctx, p.c, "SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() ELSE pg_catalog.pg_current_wal_lsn() END::text", nil, &position)
+	return position, err
+}
+
+func (p *postgres) endRead(ctx context.Context) error { return p.exec(ctx, "ROLLBACK") }
+
+func (p *postgres) columns(list []Column) string {
+	names := make([]string, len(list))
+	for i, c := range list {
+		names[i] = p.d.Identifier(c.Name)
+	}
+	return strings.Join(names, ", ")
+}
+
+func (p *postgres) read(ctx context.Context, t *Table, row func(line []byte, row []value) error) error {
+	only := "ONLY "
+	if t.partitioned {
+		only = ""
+	}
+	w := &copyWriter{n: len(t.Columns), row: row}
+	// A table by its name leaves computed columns out.
+	err := dialect.CopyOut(ctx, p.c, "COPY (SELECT "+p.columns(t.Columns)+" FROM "+only+t.of+") TO STDOUT", w)
+	if w.err != nil {
+		return w.err
+	}
+	return err
+}
+
+// copyWriter takes what the server sends, a row at a time.
+type copyWriter struct {
+	n      int
+	row    func(line []byte, row []value) error
+	reader rowReader
+	err    error
+}
+
+func (w *copyWriter) Write(line []byte) (int, error) {
+	var row []value
+	if row, w.err = w.reader.split(line[:len(line)-1], w.n); w.err == nil {
+		w.err = w.row(line, row)
+	}
+	return len(line), w.err
+}
+
+func (p *postgres) numbers(ctx context.Context, tables []*Table) error {
+	for _, t := range tables {
+		if t.sequence == "" {
+			continue
+		}
+		if err := dialect.QueryRow(ctx, p.c, "SELECT CASE WHEN is_called THEN last_value + 1 ELSE last_value END FROM "+t.sequence, nil, &t.next); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pgFree are the sequences that belong to no column.
+const pgFree = `SELECT n.nspname::text, c.relname::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+	WHERE c.relkind = 'S' AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend x WHERE x.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND x.objid = c.oid AND x.deptype IN ('a', 'i')) AND ` + pgUser + ` ORDER BY 1, 2`
+
+func (p *postgres) sequences(ctx context.Context) (list []Sequence, err error) {
+	var schema, name string
+	var of []string
+	err = each(ctx, p.c, pgFree, nil, []any{&schema, &name}, func() error {
+		list, of = append(list, Sequence{Name: p.full(schema, name)}), append(of, p.d.Qualify(schema, name))
+		return nil
+	})
+	for i := range list {
+		if err == nil {
+			err = dialect.QueryRow(ctx, p.c, "SELECT CASE WHEN is_called THEN last_value + 1 ELSE last_value END FROM "+of[i], nil, &list[i].Next)
+		}
+	}
+	return list, err
+}
+
+func (p *postgres) setSequence(ctx context.Context, s Sequence) error {
+	schema, name := p.schema, s.Name
+	if before, after, ok := strings.Cut(s.Name, "."); ok {
+		schema, name = before, after
+	}
+	return p.exec(ctx, fmt.Sprintf("SELECT pg_catalog.setval(%s, %d, false)", p.d.Literal(p.d.Qualify(schema, name)), s.Next))
+}
+
+func (p *postgres) beginLoad(context.Context) error { return nil }
+func (p *postgres) endLoad(ctx context.Context) error {
+	return p.exec(ctx, "ROLLBACK") // of what was cut short; else a warning
+}
+
+func (p *postgres) begin() []string { return append([]string{"BEGIN"}, pgSettings...) }
+
+// Foreign keys are checked by a join when they come back, as pg_restore does it;
+// row by row it would take several times as long, and circles would have no order.
+const pgKeys = `SELECT n.nspname::text, c.relname::text, k.conname::text, pg_catalog.pg_get_constraintdef(k.oid), coalesce(pg_catalog.obj_description(k.oid, 'pg_constraint'), '')
+	FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_class c ON c.oid = k.conrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+	WHERE k.contype = 'f' AND k.conparentid = 0 AND ` + pgUser + ` ORDER BY 1, 2, 3`
+
+const pgTriggers = `SELECT n.nspname::text, c.relname::text, t.tgname::text, t.tgenabled::text
+	FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+	WHERE NOT t.tgisinternal AND t.tgenabled <> 'D' AND c.relkind IN ('r', 'p') AND ` + pgUser + ` ORDER BY 1, 2, 3`
+
+func (p *postgres) suspend(ctx context.Context, tables []*Table) (list []obstacle, err error) {
+	var schema, table, name, what, comment string
+	err = each(ctx, p.c, pgKeys, nil, []any{&schema, &table, &name, &what, &comment}, func() error {
+		of := "ALTER TABLE " + p.d.Qualify(schema, table)
+		o := obstacle{Table: p.full(schema, table), Name: name, Away: of + " DROP CONSTRAINT " + p.d.Identifier(name), Back: []string{of + " ADD CONSTRAINT " + p.d.Identifier(name) + " " + what}}
+		if comment != "" {
+			o.Back = append(o.Back, "COMMENT ON CONSTRAINT "+p.d.Identifier(name)+" ON "+p.d.Qualify(schema, table)+" IS "+p.d.Literal(comment))
+		}
+		list = append(list, o)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = each(ctx, p.c, pgTriggers, nil, []any{&schema, &table, &name, &what}, func() error {
+		enable := map[string]string{"O": "ENABLE", "R": "ENABLE REPLICA", "A": "ENABLE ALWAYS"}[what]
+		of := "ALTER TABLE " + p.d.Qualify(schema, table)
+		list = append(list, obstacle{Table: p.full(schema, table), Name: name,
+			Away: of + " DISABLE TRIGGER " + p.d.Identifier(name), Back: []string{of + " " + enable + " TRIGGER " + p.d.Identifier(name)}})
+		return nil
+	})
+	return list, err
+}
+
+func (p *postgres) isThere(context.Context, obstacle) (bool, error) { return false, nil }
+
+func (p *postgres) empty(ctx context.Context, tables []*Table) error {
+	if len(tables) == 0 {
+		return nil
+	}
+	names := make([]string, len(tables))
+	for i, t := range tables {
+		names[i] = t.of
+	}
+	return p.exec(ctx, "TRUNCATE "+strings.Join(names, ", "))
+}
+
+// sink starts a COPY that reads from a pipe.
+func (p *postgres) sink(ctx context.Context, m *mapping) (sink, error) {
+	columns := make([]Column, len(m.insert))
+	for i, k := range m.insert {
+		columns[i] = *m.columns[k].to
+	}
+	statement := "COPY " + m.to.of + " (" + p.columns(columns) + ") FROM STDIN"
+	reader, pipe := io.Pipe()
+	s := &copySink{pipe: pipe, out: bufio.NewWriterSize(pipe, 64<<10), done: make(chan error, 1)}
+	go func() {
+		_, err := dialect.CopyIn(ctx, p.c, statement, reader)
+		_ = reader.CloseWithError(cmpErr(err, errCopyEnded)) // a writer must not wait for who has gone
+		s.done <- err
+	}()
+	return s, nil
+}
+
+var errCopyEnded = errors.New("the COPY has ended")
+
+func cmpErr(err, otherwise error) error {
+	if err != nil {
+		return err
+	}
+	return otherwise
+}
+
+type copySink struct {
+	pipe  *io.PipeWriter
+	out   *bufio.Writer
+	done  chan error
+	line  []byte
+	ended bool
+}
+
+func (s *copySink) write(line []byte, row []value) error {
+	if line == nil {
+		s.line = s.line[:0]
+		for i, v := range row {
+			if i > 0 {
+				s.line = append(s.line, '\t')
+			}
+			v.tag = 0 // the value is of its column's kind
+			s.line = appendValue(s.line, v)
+		}
+		s.line = append(s.line, '\n')
+		line = s.line
+		defer func() { s.line = shrink(s.line) }()
+	}
+	if _, err := s.out.Write(line); err != nil {
+		return s.end(err)
+	}
+	return nil
+}
+
+// end waits for the server's own error, which says more than that of the pipe.
+func (s *copySink) end(err error) error {
+	if s.ended {
+		return err
+	}
+	s.ended = true
+	if err != nil {
+		_ = s.pipe.CloseWithError(err) // never fails
+	} else {
+		_ = s.pipe.Close() // never fails
+	}
+	return cmpErr(<-s.done, err)
+}
+
+func (s *copySink) close() error {
+	if err := s.out.Flush(); err != nil {
+		return s.end(err)
+	}
+	return s.end(nil)
+}
+
+func (s *copySink) abort() { _ = s.end(errCopyEnded) }
+
+func (p *postgres) setNumbers(ctx context.Context, next map[*Table]int64) error {
+	for t, n := range next {
+		if t.sequence == "" {
+			continue
+		}
+		var auto string
+		for _, c := range t.Columns {
+			if c.Auto {
+				auto = p.d.Identifier(c.Name)
+			}
+		}
+		statement := fmt.Sprintf("SELECT pg_catalog.setval(%s, greatest(%s, (SELECT min_value FROM pg_catalog.pg_sequences WHERE pg_catalog.quote_ident(schemaname) || '.' || pg_catalog.quote_ident(sequencename) = %[1]s), (SELECT max(%[3]s) + 1 FROM %[4]s)), false)",
+			p.d.Literal(t.sequence), strconv.FormatInt(n, 10), auto, t.of)
+		if err := p.exec(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settle computes materialized views: they were made when the tables were empty.
+func (p *postgres) settle(ctx context.Context, _ []*Table) error {
+	var schema, name string
+	var list []string
+	err := each(ctx, p.c, `SELECT n.nspname::text, c.relname::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'm' AND c.relispopulated AND `+pgUser+` ORDER BY c.oid`,
+		nil, []any{&schema, &name}, func() error {
+			list = append(list, "REFRESH MATERIALIZED VIEW "+p.d.Qualify(schema, name))
+			return nil
+		})
+	if err != nil {
+		return err
+	}
+	return p.exec(ctx, list...)
+}
