@@ -14,8 +14,9 @@ import (
 
 // loader puts rows into a database. Triggers are taken away for the time, because
 // they have run at the source, and foreign keys on PostgreSQL; what brings them back
-// is written into the journal first, so that the next run can do it when this one
-// is killed. Each table is a transaction with its line of the journal.
+// is written into the journal first, so that the next run can do it when this one is
+// killed. Each table is a transaction with its line of the journal; on MySQL it is
+// several, of which the last has that line.
 type loader struct {
 	e       engine
 	base    *session
@@ -26,6 +27,7 @@ type loader struct {
 	tables  []*Table
 	journal string // quoted
 	there   bool   // the journal was found: a load was cut short
+	resumed bool   // and it goes on
 	entries map[[2]string]string
 	next    map[*Table]int64
 	want    []wanted
@@ -160,6 +162,7 @@ func (l *loader) start(ctx context.Context, resume bool) error {
 			return fmt.Errorf("reading the journal: %w", err)
 		}
 		if _, ready := l.entries[[2]string{entryReady, ""}]; ready && resume {
+			l.resumed = true
 			return nil
 		}
 	}
@@ -243,7 +246,7 @@ func (l *loader) pair(from *Table) (*mapping, []Problem) {
 // digest by the kinds as which the two sides are compared.
 func (l *loader) table(ctx context.Context, m *mapping, read func(feed func(line []byte, row []value) error) error) (sum *digest, err error) {
 	err = l.transaction(ctx, func() (err error) {
-		if _, there := l.entries[[2]string{entryTable, m.to.Name}]; there {
+		if l.resumed { // what was there, or a part of it
 			if err := l.e.empty(ctx, []*Table{m.to}); err != nil {
 				return err
 			}
