@@ -99,6 +99,7 @@ type BackupPart struct {
 
 // BackupVerification is what a restore on trial has shown.
 type BackupVerification struct {
+	Backup   string    `json:"backup"` // its name
 	Time     time.Time `json:"time"`
 	OK       bool      `json:"ok"`
 	Duration int64     `json:"duration_ms"`

@@ -62,7 +62,7 @@ func (db *DB) VerifyBackup(ctx context.Context, name string, o VerifyOptions) (v
 	if err != nil && (ctx.Err() != nil || !errors.Is(err, ErrBackupDamaged)) {
 		return v, fmt.Errorf("verifying %s: %w", b.Name, ended(ctx, err))
 	}
-	v = BackupVerification{Time: time.Now().UTC(), OK: err == nil, Duration: time.Since(began).Milliseconds(), Engine: b.Engine, Notes: notes}
+	v = BackupVerification{Backup: b.Name, Time: time.Now().UTC(), OK: err == nil, Duration: time.Since(began).Milliseconds(), Engine: b.Engine, Notes: notes}
 	log, level := db.log.With(slog.String("backup", b.Name), slog.String("store", p.store.String()), slog.Duration("took", time.Since(began).Round(time.Millisecond))), slog.LevelInfo
 	message := "backup verified"
 	if err != nil {

@@ -50,6 +50,11 @@ type Options struct {
 	// LookupEnv finds a variable of the environment as os.LookupEnv does, which is
 	// the default. A function that never finds any keeps the environment out.
 	LookupEnv func(name string) (value string, found bool)
+
+	// OpenStore opens a store of backups that is no folder, by what --store or
+	// TLDWDB_BACKUP_STORE says, such as tldwdbs3.Open. Default: there are folders
+	// only.
+	OpenStore func(url string) (tldwdb.BackupStore, error)
 }
 
 // The exit codes.
@@ -147,6 +152,7 @@ and database disagree, 4 the migration lock was not had in time`,
 	a.lookCommands(root)
 	a.fileCommands(root)
 	a.careCommands(root)
+	a.backupCommands(root)
 	root.PersistentFlags().VisitAll(refuseBlank)
 	for _, cmd := range root.Commands() {
 		cmd.Flags().VisitAll(refuseBlank)
@@ -221,6 +227,7 @@ type app struct {
 	opts   Options
 	lookup func(string) (string, bool)
 	flags  globalFlags
+	backup backupFlags
 }
 
 // globalFlags are the flags of every command.
@@ -336,7 +343,7 @@ func (a *app) complain(cmd *cobra.Command, err error) error {
 		return err
 	}
 	usage := errors.As(err, new(*usageError))
-	if a.flags.json && (!usage || slices.Contains(schemaNames(), cmd.Name())) {
+	if a.flags.json && (!usage || slices.Contains(schemaNames(), answerName(cmd))) {
 		return a.answerJSON(cmd, nil, err)
 	}
 	p := a.printer(cmd.ErrOrStderr())
@@ -398,6 +405,9 @@ func (a *app) onDB(cmd *cobra.Command, cfg tldwdb.Config, f func(ctx context.Con
 	}
 	if cfg.Progress == nil {
 		cfg.Progress = talk.progress
+	}
+	if cfg.Backup.Progress == nil {
+		cfg.Backup.Progress = talk.backup
 	}
 	for _, edit := range edits {
 		edit(&cfg)

@@ -67,6 +67,7 @@ var errorKinds = []struct {
 	{"interrupted", context.Canceled}, {"timeout", context.DeadlineExceeded},
 	{"schema_differs", tldwdb.ErrSchemaDiffers}, {"no_scratch", tldwdb.ErrNoScratch}, {"no_foreign_history", tldwdb.ErrNoForeignHistory},
 	{"foreign_state", tldwdb.ErrForeignState}, {"not_mapped", tldwdb.ErrNotMapped}, {"file_replaced", tldwdb.ErrFileReplaced},
+	{"no_backup", tldwdb.ErrNoBackup}, {"backup_newer", tldwdb.ErrBackupNewer}, {"backup_damaged", tldwdb.ErrBackupDamaged}, {"backup_key", tldwdb.ErrBackupKey}, {"not_empty", tldwdb.ErrNotEmpty},
 }
 
 func describeError(err error) *errorMessage {
@@ -152,8 +153,16 @@ func fillLists(v reflect.Value) {
 	}
 }
 
+// answerName is the name of a command's answer: backup-list for 'backup list'.
+func answerName(cmd *cobra.Command) string {
+	if group := cmd.Parent(); group != nil && group.Name() == "backup" {
+		return group.Name() + "-" + cmd.Name()
+	}
+	return cmd.Name()
+}
+
 func (a *app) answerJSON(cmd *cobra.Command, data any, err error) error {
-	name := cmd.Name()
+	name := answerName(cmd)
 	if named, ok := data.(interface{ answers() string }); ok {
 		name = named.answers()
 	}

@@ -165,7 +165,7 @@ func (s *steps) count() (int, error) {
 
 func (a *app) upCommand(root *cobra.Command) {
 	var plan string
-	var dryRun bool
+	var dryRun, backup bool
 	cmd := a.add(root, command{
 		use: "up [V | +n] [flags]", group: groupRun, short: "Apply what is pending",
 		long: `
@@ -174,9 +174,11 @@ the next n. One process migrates at a time; the others wait for it, at most for
 --lock-wait. It never takes anything back.
 
 With --plan it runs exactly what 'plan' has shown under that ID, or says that
-files or database have changed since.`,
+files or database have changed since. With --backup it first makes a backup, if
+anything is pending, and touches nothing if that fails.`,
 		example: `
 tldwdb up
+tldwdb up --backup
 tldwdb up +1
 tldwdb up 2
 tldwdb up --dry-run`,
@@ -197,11 +199,16 @@ tldwdb up --dry-run`,
 					return result(db.Migrate(ctx, to.request))
 				}
 				return upAsPlanned(ctx, db, to.request, plan)
+			}, func(cfg *tldwdb.Config) {
+				if backup {
+					cfg.BackupBeforeMigrate = tldwdb.BackupAlways
+				}
 			})
 		},
 	})
 	cmd.Flags().StringVar(&plan, "plan", "", "`ID` of the plan to run, from 'plan'")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only show what would run, as 'plan' does")
+	cmd.Flags().BoolVar(&backup, "backup", false, "make a backup first")
 }
 
 // upAsPlanned runs what a plan says: the one that was asked for, or one that was

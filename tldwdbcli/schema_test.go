@@ -27,6 +27,8 @@ var answers = map[string]any{
 	"verify": verifyAnswer{}, "doctor": doctorAnswer{}, "health": healthAnswer{}, "config": configAnswer{}, "version": versionAnswer{},
 	"new": filesAnswer{}, "init": filesAnswer{}, "show": showAnswer{}, "edit": pathAnswer{}, "sql": scriptAnswer{},
 	"renumber": renumberAnswer{}, "import": importAnswer{}, "baseline": baselineAnswer{}, "adopt": adoptAnswer{}, "audit": auditAnswer{}, "repair": repairAnswer{},
+	"backup-create": backupAnswer{}, "backup-list": backupListAnswer{}, "backup-verify": backupVerifyAnswer{}, "backup-restore": backupRestoreAnswer{},
+	"backup-prune": backupPruneAnswer{}, "backup-schedule": backupScheduleAnswer{},
 }
 
 // schemaOf describes the whole answer of a command.
@@ -145,8 +147,13 @@ func TestSchemas(t *testing.T) {
 			t.Errorf("%s is not what the command answers: run this test with -update; if a member went away or changed, raise schemaVersion", file)
 		}
 	}
-	for _, command := range New(Options{}).Commands() {
-		_, has := answers[command.Name()]
+	commands := New(Options{}).Commands()
+	for _, command := range commands {
+		commands = append(commands, command.Commands()...)
+	}
+	for _, command := range commands {
+		_, has := answers[answerName(command)]
+		has = has || command.HasSubCommands() // answers with its help
 		if plain := []string{"schema", "help", "completion"}; !has && !slices.Contains(plain, command.Name()) {
 			t.Errorf("%s answers without a schema", command.Name())
 		}

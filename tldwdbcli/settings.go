@@ -41,6 +41,7 @@ type settings struct {
 	config  tldwdb.Config
 	dir     string            // the folder on disk; empty for migrations that are built in
 	file    string            // the settings file that was read; empty for none
+	store   string            // where backups are, if that is no folder
 	program tldwdb.Config     // what the program has set
 	origin  map[string]string // of each variable that was used: where its value came from
 }
@@ -98,6 +99,7 @@ func (a *app) settings() (*settings, error) {
 	}
 	fillFrom(&cfg, a.opts.Config)
 	s.config = cfg
+	s.store, _ = look(variableStore)
 	if s.dir, _ = look(variableDir); s.dir != "" {
 		if info, err := os.Stat(s.dir); err != nil || !info.IsDir() {
 			return nil, usagef("the folder of migrations %s (%s) is not there: name another one, or make it with 'init'", s.dir, s.origin[variableDir])
@@ -180,7 +182,7 @@ func fileKey(variable string) string {
 
 // variables are the names of all variables that a configuration is read from.
 func variables() []string {
-	list := []string{variableDir}
+	list := []string{variableDir, variableStore}
 	_, _ = tldwdb.ConfigFromLookup(func(name string) (string, bool) { // an empty environment has no errors
 		if !slices.Contains(list, name) {
 			list = append(list, name)
@@ -421,5 +423,8 @@ func (s *settings) answer(all bool) (configAnswer, error) {
 		}
 	}
 	answer.Settings = append(answer.Settings, dir)
+	if s.store != "" {
+		answer.Settings = append(answer.Settings, settingAnswer{Key: fileKey(variableStore), Variable: variableStore, Value: s.store, Origin: s.origin[variableStore]})
+	}
 	return answer, nil
 }

@@ -1,6 +1,7 @@
 package tldwdbcli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -28,9 +29,10 @@ type talk struct {
 type talkState struct {
 	mu      sync.Mutex
 	now     *tldwdb.Progress
-	since   time.Time // when the statement began
-	said    time.Time // when it was last told
-	live    bool      // the last line is one to be written again
+	backup  *tldwdb.BackupProgress // goes before now
+	since   time.Time              // when the statement began
+	said    time.Time              // when it was last told
+	live    bool                   // the last line is one to be written again
 	started bool
 	ended   chan struct{}
 	done    sync.WaitGroup
@@ -132,11 +134,67 @@ func (t *talk) progress(p tldwdb.Progress) {
 		t.p.linef("%s", t.line())
 		s.said = s.since
 	}
-	if !s.started {
+	s.backup = nil
+	t.start()
+}
+
+// backup is [tldwdb.BackupOptions]'.
+func (t *talk) backup(p tldwdb.BackupProgress) {
+	if !t.enabled {
+		return
+	}
+	s := t.state
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	first := s.backup == nil || s.backup.Phase != p.Phase
+	s.backup = &p
+	if first {
+		s.since = time.Now()
+		if !t.p.live && p.Phase != "lock" { // the log says if it has to be waited for
+			t.p.linef("%s", t.line())
+			s.said = s.since
+		}
+	}
+	t.start()
+}
+
+// start has somebody tell what goes on. The caller has the lock.
+func (t *talk) start() {
+	if s := t.state; !s.started {
 		s.started = true
 		s.done.Add(1)
 		go t.tell()
 	}
+}
+
+// phases are the phases of a backup as people say them.
+var phases = map[string]string{
+	"lock": "waiting for the migration lock", "dump": "backing up", "check": "checking the stored bytes", "load": "restoring",
+	"verify": "comparing with the manifest", "switch": "putting it in place",
+}
+
+// backupLine is how far a backup is.
+func backupLine(p *tldwdb.BackupProgress) string {
+	line := cmp.Or(phases[p.Phase], p.Phase)
+	if p.Table != "" {
+		line += " " + p.Table
+	}
+	if p.TablesAll > 0 {
+		line += fmt.Sprintf(", %d of %d tables", p.Tables, p.TablesAll)
+	}
+	switch {
+	case p.BytesAll > 0:
+		line += fmt.Sprintf(", %s of %s", size(p.Bytes), size(p.BytesAll))
+	case p.Bytes > 0:
+		line += ", " + size(p.Bytes)
+	}
+	if p.Elapsed >= time.Second {
+		line += ", " + p.Elapsed.Round(time.Second).String()
+	}
+	if p.Left >= time.Second {
+		line += ", " + p.Left.Round(time.Second).String() + " left"
+	}
+	return line
 }
 
 // tell goes on telling until the command ends.
@@ -167,6 +225,9 @@ func (t *talk) tell() {
 
 // line is the migration, and the statement, that is running.
 func (t *talk) line() string {
+	if b := t.state.backup; b != nil {
+		return backupLine(b)
+	}
 	p := t.state.now
 	verb := "applying"
 	switch {

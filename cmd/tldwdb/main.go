@@ -11,6 +11,7 @@ import (
 	"github.com/tldw/tldwdb"
 	"github.com/tldw/tldwdb/migrations"
 	"github.com/tldw/tldwdb/tldwdbcli"
+	"github.com/tldw/tldwdb/tldwdbs3"
 )
 
 func main() {
@@ -18,7 +19,7 @@ func main() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400)
 	}
-	root := tldwdbcli.New(tldwdbcli.Options{Use: "tldwdb", Config: tldwdb.Config{Migrations: migrations.FS}})
+	root := tldwdbcli.New(tldwdbcli.Options{Use: "tldwdb", Config: tldwdb.Config{Migrations: migrations.FS}, OpenStore: tldwdbs3.Open})
 	root.Version = tldwdb.Version // --version, as everywhere
 	root.AddCommand(manCommand(root))
 	os.Exit(tldwdbcli.Run(context.Background(), root, os.Args[1:], os.Stdout, os.Stderr))

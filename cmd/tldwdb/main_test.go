@@ -150,13 +150,26 @@ func TestExamples(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	commands := regexp.MustCompile(`(?m)^  ([a-z]+) +\S`).FindAllStringSubmatch(help, -1)
-	if len(commands) < 25 {
+	listed := regexp.MustCompile(`(?m)^  ([a-z]+) +\S`)
+	var commands []string
+	for _, command := range listed.FindAllStringSubmatch(help, -1) {
+		if name := command[1]; name != "backup" {
+			commands = append(commands, name)
+			continue
+		}
+		help, err := run(t, t.TempDir(), "tldwdb backup --help")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, command := range listed.FindAllStringSubmatch(help, -1) {
+			commands = append(commands, "backup "+command[1])
+		}
+	}
+	if len(commands) < 30 {
 		t.Fatalf("found %d commands in\n%s", len(commands), help)
 	}
-	for _, command := range commands {
-		name := command[1]
-		if slices.Contains([]string{"tldwdb", "completion", "help"}, name) { // cobra's own
+	for _, name := range commands {
+		if slices.Contains([]string{"tldwdb", "completion", "help", "backup tldwdb"}, name) { // cobra's own
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
@@ -196,6 +209,10 @@ func preparations(line string) []string {
 	words := strings.Fields(line)
 	up, folder := "tldwdb up", "cp -r "+filepath.Join(repository, "migrations", "sqlite")+" migrations"
 	switch {
+	case strings.HasSuffix(line, " restore"):
+		return []string{up, "tldwdb backup create", "rm tldw.db*"}
+	case words[1] == "backup" && words[2] != "create" && words[2] != "schedule":
+		return []string{up, "tldwdb backup create", "tldwdb backup create --dir copies"}
 	case strings.Contains(line, "import "):
 		return []string{"mkdir -p db/migrations", "printf -- '-- +goose Up\\nCREATE TABLE t (n int);\\n-- +goose Down\\nDROP TABLE t;\\n' > db/migrations/1_t.sql"}
 	case strings.Contains(line, "--map "):
