@@ -85,7 +85,7 @@ func TestBackupAndRestore(t *testing.T) {
 				dir, kept := keeping(t, tdb)
 				db := open(t, tdb, backupFiles, kept, func(cfg *tldwdb.Config) { o.edit(&cfg.Backup) })
 				people(t, db)
-				before := tdb.Dump(t)
+				before := dumped(t, tdb)
 				b, err := db.Backup(t.Context(), tldwdb.BackupOptions{})
 				if err != nil {
 					t.Fatal(err)
@@ -103,7 +103,7 @@ func TestBackupAndRestore(t *testing.T) {
 				if err != nil || !v.OK {
 					t.Errorf("%+v, %v", v, err)
 				}
-				if got := tdb.Dump(t); got != before {
+				if got := dumped(t, tdb); got != before {
 					t.Errorf("backup or verification has changed the database:\n%s", got)
 				}
 
@@ -111,15 +111,15 @@ func TestBackupAndRestore(t *testing.T) {
 				if _, err := db.Pool().ExecContext(t.Context(), "DELETE FROM notes"); err != nil {
 					t.Fatal(err)
 				}
-				if _, err := db.Restore(t.Context(), tldwdb.RestoreOptions{}); !errors.Is(err, tldwdb.ErrNotEmpty) {
+				if _, err := restore(t, tdb, db, tldwdb.RestoreOptions{}); !errors.Is(err, tldwdb.ErrNotEmpty) {
 					t.Errorf("%v", err)
 				}
-				changed := tdb.Dump(t)
-				done, err := db.Restore(t.Context(), tldwdb.RestoreOptions{Name: b.Name, Over: label(tdb)})
+				changed := dumped(t, tdb)
+				done, err := restore(t, tdb, db, tldwdb.RestoreOptions{Name: b.Name, Over: label(tdb)})
 				if err != nil {
 					t.Fatal(err)
 				}
-				if got := tdb.Dump(t); got != before {
+				if got := dumped(t, tdb); got != before {
 					t.Errorf("restored:\n%s\nand it was:\n%s", got, before)
 				}
 
@@ -127,25 +127,49 @@ func TestBackupAndRestore(t *testing.T) {
 				if done.Replaced == nil || done.Replaced.Reason != tldwdb.ReasonRestore {
 					t.Fatalf("%+v", done)
 				}
-				if _, err := db.Restore(t.Context(), tldwdb.RestoreOptions{Name: done.Replaced.Name, Over: label(tdb), WithoutBackup: true}); err != nil {
+				if _, err := restore(t, tdb, db, tldwdb.RestoreOptions{Name: done.Replaced.Name, Over: label(tdb), WithoutBackup: true}); err != nil {
 					t.Fatal(err)
 				}
-				if got := tdb.Dump(t); got != changed {
+				if got := dumped(t, tdb); got != changed {
 					t.Errorf("restored:\n%s\nand it was:\n%s", got, changed)
 				}
 
 				// Into an empty one.
 				other := testdb.New(t, tdb.Engine)
 				fresh := open(t, other, backupFiles, kept, func(cfg *tldwdb.Config) { o.edit(&cfg.Backup) })
-				if _, err := fresh.Restore(t.Context(), tldwdb.RestoreOptions{Name: b.Name, Up: true}); err != nil {
+				if _, err := restore(t, other, fresh, tldwdb.RestoreOptions{Name: b.Name, Up: true}); err != nil {
 					t.Fatal(err)
 				}
-				if got := other.Dump(t); got != before {
+				if got := dumped(t, other); got != before {
 					t.Errorf("restored:\n%s\nand it was:\n%s", got, before)
 				}
 			})
 		}
 	})
+}
+
+// dumped is Dump of a database that may have taken the place of another one, so that
+// connections of before have ended. Oracle's server shows more of the same table when
+// a dump has made it.
+func dumped(t *testing.T, tdb *testdb.Database) string {
+	t.Helper()
+	pool := tdb.AdminDB(t)
+	for pool.Stats().Idle > 0 && pool.PingContext(t.Context()) != nil { //nolint:revive // each takes a dead one away
+	}
+	return strings.ReplaceAll(tdb.Dump(t), " CHARACTER SET utf8mb4 COLLATE", " COLLATE")
+}
+
+// restore restores, and drops what the server keeps of before.
+func restore(t *testing.T, tdb *testdb.Database, db *tldwdb.DB, o tldwdb.RestoreOptions) (tldwdb.Restored, error) {
+	t.Helper()
+	done, err := db.Restore(t.Context(), o)
+	if done.Kept != "" {
+		pool := tdb.AdminDB(t)
+		for pool.Stats().Idle > 0 && pool.PingContext(t.Context()) != nil { //nolint:revive // each takes a dead one away
+		}
+		execIn(t, pool, "DROP DATABASE "+done.Kept)
+	}
+	return done, err
 }
 
 // label is what a person calls the database.
@@ -175,7 +199,7 @@ func wantKept(t *testing.T, dir string, b tldwdb.Backup) {
 			t.Errorf("%s: %v, %v", e.Name(), info.Mode(), err)
 		}
 	}
-	if len(names) != 2 || names[0] != b.Parts[0].Name || names[1] != b.Name+".json" {
+	if len(names) != 2 || !slices.Contains(names, b.Parts[0].Name) || !slices.Contains(names, b.Name+".json") {
 		t.Errorf("%s has %v", dir, names)
 	}
 }
@@ -238,11 +262,11 @@ func TestVerifyFinds(t *testing.T) {
 					t.Fatal(err)
 				}
 				fault.do(t, b)
-				before := tdb.Dump(t)
-				if _, err := db.Restore(t.Context(), tldwdb.RestoreOptions{Name: b.Name, Over: label(tdb)}); !errors.Is(err, tldwdb.ErrBackupDamaged) {
+				before := dumped(t, tdb)
+				if _, err := restore(t, tdb, db, tldwdb.RestoreOptions{Name: b.Name, Over: label(tdb)}); !errors.Is(err, tldwdb.ErrBackupDamaged) {
 					t.Errorf("restored: %v", err)
 				}
-				if got := tdb.Dump(t); got != before {
+				if got := dumped(t, tdb); got != before {
 					t.Errorf("the database has changed:\n%s", got)
 				}
 				v, err := db.VerifyBackup(t.Context(), b.Name, tldwdb.VerifyOptions{})
@@ -250,13 +274,14 @@ func TestVerifyFinds(t *testing.T) {
 					t.Errorf("%+v, %v", v, err)
 				}
 				list, err := tldwdb.ListBackups(t.Context(), tldwdb.DirStore(dir))
-				if err != nil || len(list) == 0 || list[0].Verified == nil || list[0].Verified.OK {
+				i := slices.IndexFunc(list, func(one tldwdb.Backup) bool { return one.Name == b.Name })
+				if err != nil || i < 0 || list[i].Err == nil && (list[i].Verified == nil || list[i].Verified.OK) {
 					t.Errorf("%+v, %v", list, err)
 				}
 			})
 		}
 		// All that came after it are bad, and known to be.
-		done, err := db.Restore(t.Context(), tldwdb.RestoreOptions{Over: label(tdb)})
+		done, err := restore(t, tdb, db, tldwdb.RestoreOptions{Over: label(tdb)})
 		if err != nil || done.Backup.Name != good.Name {
 			t.Errorf("%s, and the good one is %s: %v", done.Backup.Name, good.Name, err)
 		}
@@ -283,7 +308,7 @@ func TestBackupNeedsItsKey(t *testing.T) {
 			if v, err := db.VerifyBackup(t.Context(), b.Name, tldwdb.VerifyOptions{BackupOptions: o}); !errors.Is(err, tldwdb.ErrBackupKey) || v.OK {
 				t.Errorf("%+v, %v", v, err)
 			}
-			if _, err := db.Restore(t.Context(), tldwdb.RestoreOptions{BackupOptions: o, Name: b.Name, Over: label(tdb)}); !errors.Is(err, tldwdb.ErrBackupKey) {
+			if _, err := restore(t, tdb, db, tldwdb.RestoreOptions{BackupOptions: o, Name: b.Name, Over: label(tdb)}); !errors.Is(err, tldwdb.ErrBackupKey) {
 				t.Errorf("%v", err)
 			}
 		}
@@ -299,7 +324,7 @@ func TestRestoreRefuses(t *testing.T) {
 		_, kept := keeping(t, tdb)
 		db := open(t, tdb, backupFiles, kept)
 		people(t, db)
-		if _, err := db.Restore(t.Context(), tldwdb.RestoreOptions{}); !errors.Is(err, tldwdb.ErrNoBackup) {
+		if _, err := restore(t, tdb, db, tldwdb.RestoreOptions{}); !errors.Is(err, tldwdb.ErrNoBackup) {
 			t.Errorf("there is none: %v", err)
 		}
 		b, err := db.Backup(t.Context(), tldwdb.BackupOptions{})
@@ -319,12 +344,12 @@ func TestRestoreRefuses(t *testing.T) {
 				cfg.Migrations = files{"0001_people.up.sql": backupFiles["0001_people.up.sql"]}.fs()
 			}},
 		} {
-			before := tdb.Dump(t)
+			before := dumped(t, tdb)
 			other := open(t, tdb, backupFiles, kept, refused.edit)
-			if _, err := other.Restore(t.Context(), tldwdb.RestoreOptions{Name: b.Name, Over: refused.over}); !errors.Is(err, refused.want) {
+			if _, err := restore(t, tdb, other, tldwdb.RestoreOptions{Name: b.Name, Over: refused.over}); !errors.Is(err, refused.want) {
 				t.Errorf("%s: %v", refused.name, err)
 			}
-			if got := tdb.Dump(t); got != before {
+			if got := dumped(t, tdb); got != before {
 				t.Errorf("%s: the database has changed:\n%s", refused.name, got)
 			}
 		}
@@ -352,7 +377,7 @@ func TestBackupBeforeMigrate(t *testing.T) {
 		} {
 			f[step.file] = step.text
 			db := open(t, tdb, f, kept, func(cfg *tldwdb.Config) { cfg.BackupBeforeMigrate = step.when })
-			before := tdb.Dump(t)
+			before := dumped(t, tdb)
 			res, err := db.Up(t.Context())
 			if err != nil {
 				t.Fatal(err)
@@ -366,11 +391,11 @@ func TestBackupBeforeMigrate(t *testing.T) {
 			// It is what was there before.
 			other := testdb.New(t, tdb.Engine)
 			fresh := open(t, other, f, kept)
-			done, err := fresh.Restore(t.Context(), tldwdb.RestoreOptions{Name: res.Backup})
+			done, err := restore(t, other, fresh, tldwdb.RestoreOptions{Name: res.Backup})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := other.Dump(t); done.Backup.Reason != tldwdb.ReasonMigration || got != before {
+			if got := dumped(t, other); done.Backup.Reason != tldwdb.ReasonMigration || got != before {
 				t.Errorf("%s: %s:\n%s\nand it was:\n%s", step.name, done.Backup.Reason, got, before)
 			}
 		}
@@ -382,11 +407,11 @@ func TestBackupBeforeMigrate(t *testing.T) {
 			t.Fatal(err)
 		}
 		db := open(t, tdb, f, kept, func(cfg *tldwdb.Config) { cfg.BackupBeforeMigrate = tldwdb.BackupDestructive })
-		before := tdb.Dump(t)
+		before := dumped(t, tdb)
 		if res, err := db.Up(t.Context()); err == nil || len(res.Applied) > 0 || !strings.Contains(err.Error(), "backup before the migration") {
 			t.Errorf("%+v, %v", res, err)
 		}
-		if got := tdb.Dump(t); got != before {
+		if got := dumped(t, tdb); got != before {
 			t.Errorf("the database has changed:\n%s", got)
 		}
 	})

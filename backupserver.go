@@ -23,9 +23,18 @@ type serverWay struct{ jobs int }
 
 func (serverWay) method() BackupMethod { return BackupNative }
 
-// tooled calls f with the engine of a server's database, by the road that migrations
-// take.
-func (db *DB) tooled(ctx context.Context, o BackupOptions, m *meter, f func(dump.Engine) error) (err error) {
+// tooled calls f with the engine of a server's database.
+func (db *DB) tooled(ctx context.Context, o BackupOptions, m *meter, f func(dump.Engine) error) error {
+	return db.targeted(ctx, o, m, func(t dump.Target) error {
+		if t.URL.Dialect == dburl.Postgres {
+			return f(dump.Postgres(t))
+		}
+		return f(dump.MySQL(t))
+	})
+}
+
+// targeted calls f with a server's database, by the road that migrations take.
+func (db *DB) targeted(ctx context.Context, o BackupOptions, m *meter, f func(dump.Target) error) (err error) {
 	u, login := db.url, db.login
 	if db.migrateURL.Dialect != "" {
 		u, login = db.migrateURL, db.migrateLogin
@@ -53,11 +62,7 @@ func (db *DB) tooled(ctx context.Context, o BackupOptions, m *meter, f func(dump
 			return password, err
 		}
 	}
-	if u.Dialect == dburl.Postgres {
-		err = f(dump.Postgres(t))
-	} else {
-		err = f(dump.MySQL(t))
-	}
+	err = f(t)
 	if refusal, ok := errors.AsType[*dump.Refusal](err); ok {
 		err = hinted(err, refusal.Hint)
 	}
@@ -109,14 +114,8 @@ func (r *run) describe(ctx context.Context, in *contents) error {
 
 // loadServer has the server's own program read a backup into db, which is empty.
 func (db *DB) loadServer(ctx context.Context, p *backupPlan, b Backup, keys backupKeys) error {
-	p.meter.enter(phaseCheck)
-	all, done := b.Size(), int64(0)
-	// What the program reads takes effect at once: so all of it is read before.
-	err := checkParts(ctx, p.store, b, func(n int) {
-		done += int64(n)
-		p.meter.bytes(done, all)
-	})
-	if err != nil {
+	// What the program reads takes effect at once.
+	if err := p.checkAll(ctx, b); err != nil {
 		return err
 	}
 	p.meter.enter(phaseLoad)

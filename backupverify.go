@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -166,9 +165,26 @@ func (db *DB) restoreBeside(ctx context.Context, p *backupPlan, b Backup, keys b
 	return s, nil
 }
 
-// load restores a backup into a scratch database of a server.
+// fill puts the content of a backup into a scratch database.
+func (s *scratch) fill(ctx context.Context, p *backupPlan, b Backup, keys backupKeys) (err error) {
+	if b.Content != portableContent {
+		return s.loadServer(ctx, p, b, keys)
+	}
+	if err := s.makeFor(ctx, b); err != nil {
+		return err
+	}
+	conn, err := s.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	return s.loadPortable(ctx, p, b, keys, conn.Conn)
+}
+
+// load restores a backup into a scratch database, and tells one that is not good from
+// one of which nothing is known.
 func (s *scratch) load(ctx context.Context, p *backupPlan, b Backup, keys backupKeys) error {
-	err := s.loadServer(ctx, p, b, keys)
+	err := s.fill(ctx, p, b, keys)
 	if err == nil || ctx.Err() != nil || errors.Is(err, ErrBackupDamaged) || errors.Is(err, ErrBackupKey) {
 		return err
 	}
@@ -224,8 +240,11 @@ func (db *DB) holds(ctx context.Context, p *backupPlan, b Backup) (notes []strin
 	if err := in.compare(b); err != nil {
 		return nil, err
 	}
-	if in.schema == b.Schema {
+	switch {
+	case in.schema == b.Schema:
 		return nil, nil
+	case b.Method == BackupPortable:
+		return []string{"the schema is that of the migrations, and not the same as where the backup was made: that was another engine, or somebody had changed it by hand"}, nil
 	}
 	// The description changes with the program that makes it, and with the server.
 	if b.Writer == writer && b.EngineVersion == facts.Server {
@@ -236,7 +255,12 @@ func (db *DB) holds(ctx context.Context, p *backupPlan, b Backup) (notes []strin
 
 // countTables has the engine check itself, where it can, and counts the rows.
 func (db *DB) countTables(ctx context.Context, p *backupPlan, b Backup, conn *sql.Conn) ([]BackupTable, error) {
-	if b.Content != sqliteContent {
+	switch b.Content {
+	case portableContent:
+		// The digests were compared when the rows were loaded.
+		return b.Tables, nil
+	case sqliteContent:
+	default:
 		return db.tablesNow(ctx, p, b)
 	}
 	if err := dump.CheckSQLite(ctx, conn, "integrity_check"); err != nil {
@@ -287,11 +311,14 @@ func (in *contents) compare(b Backup) error {
 		say("the table %s was not there", name)
 	}
 	for _, kind := range slices.Sorted(maps.Keys(merged(b.Objects, in.objects))) {
+		if b.Method == BackupPortable {
+			break // the migrations have made them
+		}
 		if got, want := in.objects[kind], b.Objects[kind]; got != want {
 			say("there are %d objects of the kind %s, and there were %d", got, kind, want)
 		}
 	}
-	if !slices.Equal(in.migrations, b.Migrations) {
+	if !sameMigrations(in.migrations, b) {
 		say("the history lists other migrations")
 	}
 	if len(wrong) == 0 {
@@ -302,6 +329,25 @@ func (in *contents) compare(b Backup) error {
 		wrong = append(wrong[:most], fmt.Sprintf("and %d more", len(wrong)-most))
 	}
 	return damaged("%s", strings.Join(wrong, "; "))
+}
+
+// sameMigrations reports whether a history is that of a backup. Where the migrations
+// have run anew they may be those of another engine, and repeatable ones need all the
+// others.
+func sameMigrations(list []BackupMigration, b Backup) bool {
+	if b.Method != BackupPortable {
+		return slices.Equal(list, b.Migrations)
+	}
+	versions := func(list []BackupMigration) []BackupMigration {
+		var kept []BackupMigration
+		for _, m := range list {
+			if m.Version > 0 {
+				kept = append(kept, BackupMigration{Set: m.Set, Version: m.Version, Name: m.Name})
+			}
+		}
+		return kept
+	}
+	return slices.Equal(versions(list), versions(b.Migrations))
 }
 
 func merged(a, b map[string]int) map[string]int {
@@ -322,6 +368,3 @@ func (db *DB) openFilledScratch(ctx context.Context, fill func(path string) erro
 	s := &scratch{src: src}
 	return s, db.openScratchFile(ctx, s, db.scratchConfig(), fill)
 }
-
-// scratchFile is the file of such a scratch database.
-func (s *scratch) file() string { return filepath.Clean(s.url.Path) }

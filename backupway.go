@@ -25,7 +25,7 @@ type backupWay interface {
 func (db *DB) chooseWay(ctx context.Context, o BackupOptions) (backupWay, error) {
 	switch {
 	case o.Method == BackupPortable:
-		return nil, fmt.Errorf("no %s backups of %s yet", o.Method, db.dialectName)
+		return portableWay{}, nil
 	case db.dialectName == dialect.NameSQLite:
 		return sqliteWay{}, nil
 	}

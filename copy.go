@@ -29,8 +29,6 @@ var (
 	// ErrCopyDiffers means that what is read from the target, at the end, is not what
 	// was read from the source: something else writes there.
 	ErrCopyDiffers = errors.New("the target does not have what the source has")
-	// ErrNotEmpty means that the target has rows that no copy has put there.
-	ErrNotEmpty = errors.New("the target has rows")
 )
 
 // CopyOptions say how [Copy] works. The zero value copies everything.

@@ -164,6 +164,7 @@ type run struct {
 	leaseGuard func() string     // see lease.Guard
 	seen       *history          // the first look, without the lock
 	dirty      bool              // conn is not as it came from the pool
+	moved      bool              // the database has another name, and conn was ended with it
 	before     map[string]string // the session's settings as they were
 	tables     *dialect.Lasting  // those without transactions; nil where all have them
 }
@@ -467,6 +468,9 @@ func (r *run) underLock(ctx context.Context, workLeft func(*history) (bool, erro
 	r.result.Locked = true
 	settled := true
 	defer func() {
+		if r.moved { // with the lock's session
+			return
+		}
 		if !settled || err != nil && r.inDoubt() && !errors.Is(err, ErrAmbiguous) { // which the journal remembers
 			return // who comes next has to be as careful: the lease runs out
 		}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"strings"
 	"time"
 
@@ -14,8 +13,8 @@ import (
 	"github.com/tldw/tldwdb/internal/dump"
 )
 
-// ErrNotEmpty means that a backup was to be restored into a database in which there
-// is something, and that RestoreOptions.Over does not name it.
+// ErrNotEmpty means that a database in which there is something was to be restored or
+// copied into, and that nobody has said that this may be replaced.
 var ErrNotEmpty = errors.New("the database is not empty")
 
 // RestoreOptions say what is restored, and over what. Of BackupOptions count where
@@ -85,9 +84,14 @@ func (db *DB) Restore(ctx context.Context, o RestoreOptions) (done Restored, err
 		return done, err
 	}
 	p.meter.enter(phaseLock)
-	err = db.underMigrationLock(ctx, "restore", func(ctx context.Context, r *run) error {
-		return r.restore(ctx, o, p, keys, &done)
+	rows := false
+	err = db.underMigrationLock(ctx, "restore", func(ctx context.Context, r *run) (err error) {
+		rows, err = r.restore(ctx, o, p, keys, &done)
+		return err
 	})
+	if err == nil && rows { // the migrations need the lock themselves
+		err = db.restoreRows(ctx, p, keys, &done)
+	}
 	if err != nil {
 		return done, err
 	}
@@ -119,45 +123,64 @@ func (db *DB) knows(b Backup) error {
 	return nil
 }
 
-// restore is what of Restore is done under the lock.
-func (r *run) restore(ctx context.Context, o RestoreOptions, p *backupPlan, keys backupKeys, done *Restored) (err error) {
+// restore is what of Restore is done under the lock. rows says that it is left to the
+// caller, because the database is empty, and migrations make what is to be loaded
+// into.
+func (r *run) restore(ctx context.Context, o RestoreOptions, p *backupPlan, keys backupKeys, done *Restored) (rows bool, err error) {
 	if r.facts.ReadOnly {
-		return withHint(fmt.Errorf("%w: %s on %s", ErrReadOnly, databaseLabel(r.facts.Database), r.facts.Server), "restore on the primary, as somebody who may write")
+		return false, withHint(fmt.Errorf("%w: %s on %s", ErrReadOnly, databaseLabel(r.facts.Database), r.facts.Server), "restore on the primary, as somebody who may write")
 	}
 	empty, err := r.mayReplace(ctx, o.Over)
 	if err != nil {
-		return err
+		return false, err
 	}
-	if empty && done.Backup.Content != sqliteContent {
-		return r.restoreEmpty(ctx, p, keys, done)
+	if empty && r.d.Name() != dialect.NameSQLite {
+		if done.Backup.Content == portableContent {
+			return true, nil
+		}
+		return false, r.restoreEmpty(ctx, p, keys, done)
 	}
 	s, err := r.db.restoreBeside(ctx, p, done.Backup, keys, o.ScratchURL)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer func() { err = errors.Join(err, s.close(ctx)) }()
 	if done.Notes, err = s.examine(ctx, p, done.Backup); err != nil {
-		return err
+		return false, err
 	}
 	if !empty && !o.WithoutBackup {
 		o.BackupOptions.Reason = ReasonRestore
 		before, err := r.db.planBackup(ctx, o.BackupOptions)
 		if err != nil {
-			return err
+			return false, err
 		}
 		replaced, err := r.backup(ctx, before)
 		if err != nil {
-			return err
+			return false, err
 		}
 		done.Replaced = &replaced
 	}
 	p.meter.enter(phaseSwitch)
 	if err := r.replace(ctx, p, s, done); err != nil {
-		return err
+		return false, err
 	}
-	// What is there now is asked of the database itself.
-	now, err := r.store.readAll(ctx, r.conn.Conn)
-	if err == nil && !slices.Equal(now, done.Backup.Migrations) {
+	return false, r.arrived(ctx, done.Backup)
+}
+
+// arrived asks the database itself what is there now, by a new connection: those that
+// there were may have gone with what was replaced.
+func (r *run) arrived(ctx context.Context, b Backup) error {
+	conn := r.conn.Conn
+	if r.d.Name() != dialect.NameSQLite {
+		second, done, err := r.secondConnection(ctx)
+		if err != nil {
+			return err
+		}
+		defer done()
+		conn = second
+	}
+	now, err := r.store.readAll(ctx, conn)
+	if err == nil && !sameMigrations(now, b) {
 		err = damaged("the history in the database is not that of the backup, after it was put there")
 	}
 	return err
@@ -196,7 +219,7 @@ func (r *run) mayReplace(ctx context.Context, over string) (empty bool, err erro
 	case objects.Empty():
 		return true, nil
 	case over == "":
-		return false, withHint(fmt.Errorf("%w: %s has %s", ErrNotEmpty, label, someOf(objects)),
+		return false, withHint(fmt.Errorf("%w: %s has %s", ErrNotEmpty, label, someTables(objects)),
 			"restore into an empty database; or, to replace what is there, name it in RestoreOptions.Over (--over %s)", label)
 	case over != label:
 		return false, fmt.Errorf("%w: RestoreOptions.Over names %q, and this is %s", ErrNotEmpty, over, label)
@@ -208,8 +231,8 @@ func (r *run) mayReplace(ctx context.Context, over string) (empty bool, err erro
 	return false, r.unprotected(hist)
 }
 
-// someOf names a few objects.
-func someOf(objects catalog.Catalog) string {
+// someTables names a few of what there is.
+func someTables(objects catalog.Catalog) string {
 	var names []string
 	for _, o := range objects {
 		if o.Of == "" && o.Kind == "table" {
@@ -227,13 +250,21 @@ func someOf(objects catalog.Catalog) string {
 }
 
 // replace puts what was restored beside the database in its place.
-func (r *run) replace(ctx context.Context, p *backupPlan, s *scratch, _ *Restored) error {
-	if r.d.Name() != dialect.NameSQLite {
-		return errors.New("not yet")
-	}
-	path := s.file()
-	if err := s.Close(); err != nil { // so that all of it is in the file
+func (r *run) replace(ctx context.Context, p *backupPlan, s *scratch, done *Restored) error {
+	restored := s.url
+	if err := s.Close(); err != nil { // of SQLite, so that all of it is in the file
 		return err
 	}
-	return dump.ReplaceSQLite(ctx, r.conn.Conn, path, p.meter.bytes)
+	if r.d.Name() == dialect.NameSQLite {
+		return dump.ReplaceSQLite(ctx, r.conn.Conn, restored.Path, p.meter.bytes)
+	}
+	r.rollback(ctx) // a transaction would hold up what changes places
+	return r.db.targeted(ctx, p.options, nil, func(t dump.Target) (err error) {
+		if done.Kept, err = dump.Swap(ctx, t, restored.Database); err == nil && r.d.Name() == dialect.NamePostgres {
+			// Every session of both databases was ended, those of the lock and of the
+			// scratch database included, and that database has another name now.
+			r.moved, s.moved = true, true
+		}
+		return err
+	})
 }

@@ -45,6 +45,7 @@ type scratch struct {
 	remove func(context.Context) error
 	others []string // the server's databases: no statement may name them
 	own    bool     // made by us, beside the database that it stands in for
+	moved  bool     // it has become that database
 }
 
 // replay runs the migrations that keep accepts on a scratch database, and describes
@@ -257,7 +258,7 @@ func (db *DB) openScratchBeside(ctx context.Context, s *scratch, cfg Config) (er
 	name := ""
 	s.remove = func(ctx context.Context) error {
 		var dropErr error
-		if made {
+		if made && !s.moved {
 			if dropErr = server.DropScratch(ctx, side.DB, name); dropErr != nil {
 				dropErr = fmt.Errorf("dropping the scratch database %s: %w", name, dropErr)
 			}

@@ -44,20 +44,3 @@ func SQLiteTables(ctx context.Context, c *sql.Conn) ([]Table, error) {
 	}
 	return tables, nil
 }
-
-// texts reads a column of text.
-func texts(ctx context.Context, c *sql.Conn, query string) (list []string, err error) {
-	rows, err := c.QueryContext(ctx, query)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		var text string
-		if err := rows.Scan(&text); err != nil {
-			return nil, err
-		}
-		list = append(list, text)
-	}
-	return list, rows.Err()
-}

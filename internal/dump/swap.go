@@ -37,7 +37,7 @@ const cleaning = 10 * time.Second
 
 // keptName is for a server whose names have at most length bytes.
 func keptName(live string, now time.Time, length int) string {
-	end := now.UTC().Format("_before_20060102_150405")
+	end := strings.Replace(now.UTC().Format("_before_20060102_150405.000"), ".", "_", 1)
 	for len(live)+len(end) > length {
 		runes := []rune(live)
 		live = string(runes[:len(runes)-1])

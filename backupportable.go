@@ -1,0 +1,165 @@
+package tldwdb
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/tldw/tldwdb/internal/portable"
+)
+
+// This file makes and reads portable backups: rows as text, for which the migrations
+// make the tables.
+
+const (
+	portableContent   = "rows"
+	portableExtension = "rows"
+)
+
+// portableWay writes the rows of all tables in one snapshot.
+type portableWay struct{}
+
+func (portableWay) method() BackupMethod { return BackupPortable }
+
+func (portableWay) dump(ctx context.Context, r *run, p *backupPlan, parts *partSet) (in contents, err error) {
+	if err := r.describe(ctx, &in); err != nil {
+		return in, err
+	}
+	if err := r.db.canMakeAnew(in.migrations); err != nil {
+		return in, err
+	}
+	target, err := parts.begin(ctx, portableExtension)
+	if err != nil {
+		return in, err
+	}
+	o := r.db.portableOptions(p, r.facts.Schema)
+	o.Writer, o.Server = writer, r.facts.Server
+	for _, m := range in.migrations {
+		o.Migrations = append(o.Migrations, portable.Migration{Set: m.Set, Version: m.Version, Name: m.Name, Checksum: m.Checksum, State: string(m.State)})
+	}
+	err = r.besideLock(ctx, func(ctx context.Context, conn *sql.Conn) error {
+		sum, err := portable.Dump(ctx, r.d, conn, target, o)
+		in.content, in.position, in.tables = portableContent, sum.Header.Position, portableTables(sum)
+		return err
+	})
+	return in, err
+}
+
+// portableOptions leave this package's own tables out.
+func (db *DB) portableOptions(p *backupPlan, schema string) portable.Options {
+	return portable.Options{Skip: []string{db.cfg.Table, db.cfg.Table + "_lease"}, Schema: schema,
+		Progress: func(told portable.Progress) { p.meter.table(told.Table, told.Bytes, max(told.BytesAll, told.Bytes)) }}
+}
+
+func portableTables(sum portable.Summary) []BackupTable {
+	list := make([]BackupTable, len(sum.Tables))
+	for i, t := range sum.Tables {
+		list[i] = BackupTable{Name: t.Name, Rows: t.Rows, Digest: t.Digest}
+	}
+	slices.SortFunc(list, func(a, b BackupTable) int { return cmp.Compare(a.Name, b.Name) })
+	return list
+}
+
+// besideLock runs fn on a connection beside that of the lock, where one can be made.
+func (r *run) besideLock(ctx context.Context, fn func(context.Context, *sql.Conn) error) error {
+	second, done, err := r.secondConnection(ctx)
+	if errors.Is(err, errNoSideConnection) {
+		return fn(ctx, r.conn.Conn)
+	}
+	if err != nil {
+		return err
+	}
+	defer done()
+	return r.elsewhere(ctx, func(ctx context.Context) error { return fn(ctx, second) })
+}
+
+// canMakeAnew refuses a portable backup of what the migrations alone do not make.
+func (db *DB) canMakeAnew(list []BackupMigration) error {
+	for _, m := range list {
+		switch {
+		case m.Set != db.cfg.Set:
+			return withHint(fmt.Errorf("the database has migrations of the set %s too, and a portable backup is of one set", m.Set), "make a native backup, which has everything that is in the database")
+		case !state(m.State).done():
+			return withHint(fmt.Errorf("%w: %d %s is %s", ErrHalfApplied, m.Version, m.Name, m.State), "a portable backup holds rows, for which the migrations make the tables: finish it with DB.Up, or make a native backup")
+		}
+	}
+	if versionOf(list, db.cfg.Set) == 0 {
+		return withHint(errors.New("no migration is applied here, and a portable backup holds rows, for which the migrations make the tables"), "make a native backup, or take the database over with DB.Baseline")
+	}
+	return nil
+}
+
+// versionOf is the highest version of a set.
+func versionOf(list []BackupMigration, set string) (version int64) {
+	for _, m := range list {
+		if m.Set == set {
+			version = max(version, m.Version)
+		}
+	}
+	return version
+}
+
+// makeFor migrates a scratch database to the version of a portable backup.
+func (s *scratch) makeFor(ctx context.Context, b Backup) error {
+	version := versionOf(b.Migrations, s.cfg.Set)
+	src := s.src.versions(version)
+	if head, _ := s.src.head(); head == version {
+		src = s.src // with what is repeatable
+	}
+	_, err := s.migrated(ctx, src, s.comparing(Verification{}))
+	return err
+}
+
+// loadPortable replaces the rows of a database that has the tables.
+func (db *DB) loadPortable(ctx context.Context, p *backupPlan, b Backup, keys backupKeys, conn *sql.Conn) (err error) {
+	if err := p.checkAll(ctx, b); err != nil {
+		return err
+	}
+	p.meter.enter(phaseLoad)
+	content, err := openPart(ctx, p.store, b, b.Parts[0], keys)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, content.Close()) }()
+	rows, err := portable.Open(content)
+	if err != nil {
+		return err
+	}
+	facts, err := db.dialect.Inspect(ctx, conn, db.cfg.Table)
+	if err != nil {
+		return err
+	}
+	_, err = rows.Load(ctx, db.dialect, conn, db.portableOptions(p, facts.Schema))
+	return err
+}
+
+// checkAll reads all stored bytes before any of them takes effect.
+func (p *backupPlan) checkAll(ctx context.Context, b Backup) error {
+	p.meter.enter(phaseCheck)
+	all, done := b.Size(), int64(0)
+	return checkParts(ctx, p.store, b, func(n int) {
+		done += int64(n)
+		p.meter.bytes(done, all)
+	})
+}
+
+// restoreRows restores a portable backup into a database of a server in which there
+// is nothing, by migrating it first.
+func (db *DB) restoreRows(ctx context.Context, p *backupPlan, keys backupKeys, done *Restored) error {
+	if _, err := db.Migrate(ctx, Request{Goal: GoalVersion, Version: versionOf(done.Backup.Migrations, db.cfg.Set)}); err != nil {
+		return fmt.Errorf("migrating the empty database: %w", err)
+	}
+	return db.underMigrationLock(ctx, "restore", func(ctx context.Context, r *run) error {
+		return r.besideLock(ctx, func(ctx context.Context, conn *sql.Conn) (err error) {
+			if err := db.loadPortable(ctx, p, done.Backup, keys, conn); err != nil {
+				return err
+			}
+			p.meter.enter(phaseVerify)
+			done.Notes, err = db.holds(ctx, p, done.Backup)
+			return err
+		})
+	})
+}
