@@ -105,7 +105,7 @@ func versionOf(list []BackupMigration, set string) (version int64) {
 // makeFor migrates a scratch database to the version of a portable backup.
 func (s *scratch) makeFor(ctx context.Context, b Backup) error {
 	version := versionOf(b.Migrations, s.cfg.Set)
-	src := s.src.versions(version)
+	src := s.src.part(upTo(version))
 	if head, _ := s.src.head(); head == version {
 		src = s.src // with what is repeatable
 	}

@@ -116,7 +116,7 @@ func (db *DB) baselineVerified(ctx context.Context, version int64, v Verificatio
 	if err := db.mayBaseline(ctx, version); err != nil {
 		return &Result{}, err
 	}
-	want, repeatable, err := db.replay(ctx, func(m *migration) bool { return !m.id.Repeatable && m.id.Version <= version }, v)
+	want, repeatable, err := db.replay(ctx, upTo(version), v)
 	if err != nil {
 		return &Result{}, ended(ctx, err)
 	}

@@ -385,7 +385,7 @@ func (c *copyRun) plan(ctx context.Context, from portable.Side) (err error) {
 			return err
 		}
 		defer func() { err = errors.Join(err, s.close(ctx)) }()
-		if _, err := s.migrated(ctx, s.src.versions(c.done.Version), catalog.Options{}); err != nil {
+		if _, err := s.migrated(ctx, s.src.part(upTo(c.done.Version)), catalog.Options{}); err != nil {
 			return err
 		}
 		target = s.DB

@@ -87,6 +87,11 @@ func (db *DB) replay(ctx context.Context, keep func(*migration) bool, v Verifica
 	return want, catalog.Compare(before, after), nil
 }
 
+// upTo accepts versioned migrations up to that version.
+func upTo(version int64) func(*migration) bool {
+	return func(m *migration) bool { return !m.id.Repeatable && m.id.Version <= version }
+}
+
 // part is the source with what keep accepts.
 func (s *source) part(keep func(*migration) bool) *source {
 	part := &source{fsys: s.fsys}
