@@ -60,7 +60,8 @@ func CertificatesUntil(db *DB) (server, client time.Time) {
 
 // SaysTheSame reports whether two callers who do not wait share an answer.
 func SaysTheSame(ctx context.Context, db *DB) bool {
-	return db.prober.stale(ctx) == db.prober.stale(ctx)
+	first := db.prober.stale(ctx)
+	return first == db.prober.stale(ctx)
 }
 
 // UnderMigrationLock runs fn while db has the migration lock, as a backup does.

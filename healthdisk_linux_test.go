@@ -41,22 +41,7 @@ func TestHealthDiskFull(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	ballast := filepath.Join(dir, "ballast")
-	f, err := os.Create(ballast)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, size := range []int{64 << 10, 1} { // to the last byte
-		for err = nil; err == nil; {
-			_, err = f.Write(make([]byte, size))
-		}
-		if !errors.Is(err, syscall.ENOSPC) {
-			t.Fatal(err)
-		}
-	}
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
-	}
+	ballast := fillDisk(t, dir)
 	wantHealth(t, probe(t, first), tldwdb.StatusUnhealthy, true, tldwdb.CheckDisk, "")
 	wantHealth(t, deep.Health(t.Context()), tldwdb.StatusUnhealthy, true, tldwdb.CheckWriteAccess, "disk_full")
 	if h := deep.Health(t.Context()); h.WriteAccess || h.Error != "the database has no room to write" {

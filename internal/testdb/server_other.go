@@ -25,6 +25,9 @@ func Start(_ context.Context, e Engine) (*Server, error) {
 // StartDurable fails as Start does.
 func StartDurable(ctx context.Context, e Engine) (*Server, error) { return Start(ctx, e) }
 
+// StartIn fails as Start does.
+func StartIn(ctx context.Context, e Engine, _ string) (*Server, error) { return Start(ctx, e) }
+
 // StartTLS fails as Start does.
 func StartTLS(ctx context.Context, e Engine, _ TLSFiles) (*Server, error) { return Start(ctx, e) }
 

@@ -3,6 +3,7 @@
 package testdb
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"database/sql"
@@ -183,6 +184,12 @@ func StartDurable(ctx context.Context, e Engine) (*Server, error) {
 	return start(ctx, instance{engine: e, durable: true})
 }
 
+// StartIn is [StartDurable] for a server that keeps its files in a folder of the caller's, such as a
+// file system that can be filled.
+func StartIn(ctx context.Context, e Engine, folder string) (*Server, error) {
+	return start(ctx, instance{engine: e, durable: true, within: folder})
+}
+
 // StartTLS is [Start] for a server that speaks TLS with a certificate of the caller's, and asks its
 // clients for one. Plain connections are taken as well, except of members of the PostgreSQL role
 // signs_with_cert, which the caller makes: they sign in with a certificate that names them.
@@ -223,7 +230,7 @@ func startOnce(ctx context.Context, wanted instance) (_ *Server, err error) {
 	if in.port, err = freePort(ctx); err != nil {
 		return nil, err
 	}
-	if in.dir, err = os.MkdirTemp(scratch(), "tldwdb-"+string(e)+"-"); err != nil {
+	if in.dir, err = os.MkdirTemp(cmp.Or(in.within, scratch()), "tldwdb-"+string(e)+"-"); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -288,7 +295,8 @@ type instance struct {
 	password string // of the superuser and of the account
 	durable  bool   // what is committed is the system's, and no longer the process's
 
-	tls *TLSFiles // nil: plain text alone
+	tls    *TLSFiles // nil: plain text alone
+	within string    // where its folder is made; empty: where such folders are
 
 	replicates bool    // a standby may follow
 	follows    *Server // what this one is the standby of
