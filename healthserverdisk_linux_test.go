@@ -25,7 +25,7 @@ func TestHealthServerDiskFull(t *testing.T) {
 	for e, size := range map[testdb.Engine]string{testdb.Postgres: "size=160m", testdb.MariaDB: "size=400m"} {
 		t.Run(string(e), func(t *testing.T) {
 			t.Parallel()
-			dir, err := os.MkdirTemp("/tmp", "tldwdb-disk-") // short, for the server's socket, and open to its account
+			dir, err := os.MkdirTemp("/tmp", "tldwdb-disk-") //nolint:usetesting // short, for the server's socket, and open to its account
 			if err != nil {
 				t.Fatal(err)
 			}
