@@ -42,16 +42,6 @@ func target(t *testing.T, db *testdb.Database) Target {
 			t.Error(err)
 		}
 	})
-	conn, err := pool.Conn(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := d.Inspect(t.Context(), conn, "tldwdb_history"); err != nil {
-		t.Fatal(err)
-	}
-	if err := conn.Close(); err != nil {
-		t.Fatal(err)
-	}
 	return Target{URL: u, DB: pool, Dialect: d, ToolDir: toolDir(db.Engine)}
 }
 

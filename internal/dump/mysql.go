@@ -72,7 +72,7 @@ func (m *mysql) tool(ctx context.Context, s mysqlServer, mariaDB, oracle string)
 	if s.mariaDB {
 		from, names = mariaDBProduct, []string{mariaDB, oracle} // the old name
 	}
-	found, others := from.find(ctx, m.ToolDir, names...)
+	found, others := from.find(ctx, m.ToolDir, s.release, names...)
 	t, ok := choose(found, s.release)
 	if !ok {
 		return t, from.missing(s.version, names[0], m.ToolDir, s.release, found, others)
@@ -253,6 +253,9 @@ func (m *mysql) look(ctx context.Context, s mysqlServer) (list []mysqlEntry, pos
 		return nil, "", err
 	}
 	defer func() { _ = conn.Close() }()
+	if _, err := m.Dialect.Inspect(ctx, conn, "tldwdb_history"); err != nil { // which product it is
+		return nil, "", err
+	}
 	if rights, ok := m.Dialect.(dialect.BackupRights); ok {
 		missing, err := rights.MissingForBackup(ctx, conn, m.URL.Database)
 		if err != nil {

@@ -127,15 +127,15 @@ func onlyTransactionTimeout(complaints string) bool {
 // restorer is the pg_restore that reads a version of the format and fits the server
 // best.
 func (p *postgres) restorer(ctx context.Context, server release, minor byte) (tool, error) {
-	found, others := postgresProduct.find(ctx, p.ToolDir, "pg_restore")
 	oldest := release{archiveNeeds[minor], -1}
 	if minor > 16 {
-		oldest.major = 19 // nobody knows yet
+		oldest.major = 19 // newer than all that are known here
 	}
 	wanted := server
 	if wanted.compare(oldest) < 0 {
 		wanted = oldest
 	}
+	found, others := postgresProduct.find(ctx, p.ToolDir, wanted, "pg_restore")
 	if t, ok := choose(found, wanted); ok {
 		return t, nil
 	}

@@ -50,12 +50,12 @@ func (p *postgres) tools(ctx context.Context) (dump, restore tool, server releas
 	if err != nil {
 		return dump, restore, server, err
 	}
-	found, others := postgresProduct.find(ctx, p.ToolDir, "pg_dump")
+	found, others := postgresProduct.find(ctx, p.ToolDir, server, "pg_dump")
 	dump, ok := choose(found, server)
 	if !ok {
 		return dump, restore, server, postgresProduct.missing(says, "pg_dump", p.ToolDir, server, found, others)
 	}
-	found, others = postgresProduct.find(ctx, p.ToolDir, "pg_restore")
+	found, others = postgresProduct.find(ctx, p.ToolDir, dump.release, "pg_restore")
 	if restore, ok = choose(found, dump.release); !ok {
 		return dump, restore, server, postgresProduct.missing(says, "pg_restore", p.ToolDir, dump.release, found, others)
 	}

@@ -246,6 +246,9 @@ func (m *mysql) swap(ctx context.Context, restored string) (kept string, err err
 		return "", err
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
+	if _, err := m.Dialect.Inspect(ctx, conn, "tldwdb_history"); err != nil { // which product it is
+		return "", err
+	}
 	before, err := m.describe(ctx, conn, live)
 	if err != nil {
 		return "", err

@@ -111,6 +111,14 @@ func TestSwapPostgresFails(t *testing.T) {
 	}
 }
 
+// skipOld is for servers on which a crash can tear a RENAME TABLE apart.
+func skipOld(t *testing.T, err error) {
+	t.Helper()
+	if err != nil && strings.Contains(err.Error(), "are the first that do not") {
+		t.Skip(err)
+	}
+}
+
 // TestSwapMySQL: the tables change places, and foreign keys go with them.
 func TestSwapMySQL(t *testing.T) {
 	t.Parallel()
@@ -126,6 +134,7 @@ func TestSwapMySQL(t *testing.T) {
 			fill(t, db, nil, append(schema, "INSERT INTO parent VALUES (1, 'old')", "INSERT INTO child VALUES (1, 1)", "CREATE TABLE later (id int)")...)
 			other := restored(t, db, append(schema, "INSERT INTO parent VALUES (1, 'new'), (2, 'newer')", "INSERT INTO child VALUES (1, 1), (2, 2)")...)
 			kept, err := Swap(t.Context(), target(t, db), other.Name())
+			skipOld(t, err)
 			if err != nil {
 				t.Fatalf("%v", err)
 			}
@@ -164,6 +173,7 @@ func TestSwapMySQLRefuses(t *testing.T) {
 				fill(t, db, nil, "CREATE TABLE t (id int)", c.live)
 				other := restored(t, db, "CREATE TABLE t (id int)", "CREATE TABLE new_one (id int)", c.restored)
 				_, err := Swap(t.Context(), target(t, db), other.Name())
+				skipOld(t, err)
 				refusal, ok := errors.AsType[*Refusal](err)
 				if !ok || !strings.Contains(err.Error(), c.says) || refusal.Hint == "" {
 					t.Fatalf("%v", err)

@@ -87,9 +87,9 @@ var mysqlProduct = product{
 // asking bounds one call of --version.
 const asking = 20 * time.Second
 
-// find lists the programs of one name, or of several that mean the same. Where dir
-// is given it looks there only.
-func (p product) find(ctx context.Context, dir string, names ...string) (tools, others []tool) {
+// find lists the programs of one name, or of several that mean the same, and goes no
+// further than to one of the wanted release. Where dir is given it looks there only.
+func (p product) find(ctx context.Context, dir string, wanted release, names ...string) (tools, others []tool) {
 	dirs := []string{dir}
 	if dir == "" {
 		dirs = nil
@@ -130,6 +130,9 @@ func (p product) find(ctx context.Context, dir string, names ...string) (tools, 
 				t.release.minor, _ = strconv.Atoi(m[2])
 			}
 			tools = append(tools, t)
+			if t.release == wanted {
+				return tools, nil
+			}
 		}
 	}
 	return tools, others
