@@ -462,7 +462,7 @@ func (m *mysql) Load(ctx context.Context, r io.Reader, content string, _ Options
 	}
 	defer a.remove()
 	scan := newDumpScanner(false)
-	scan.mend = !s.mariaDB
+	scan.mend = true
 	var latest statements
 	scan.onStatement = latest.add
 	from := &meteredReader{r: newSandboxFilter(r), meter: meter{tell: m.Progress}}

@@ -18,7 +18,8 @@ import (
 // that an INSERT in the text of a routine is not taken for one of the dump.
 type dumpScanner struct {
 	digests bool
-	// mend changes what it reads where Oracle's client would trip over it: see code.
+	// mend changes what it reads, on its way to another database, where that would not
+	// do: see code.
 	mend bool
 	// onTable is called when the rows of another table begin.
 	onTable func(name string)
@@ -35,6 +36,7 @@ type dumpScanner struct {
 	first     int    // the line that it begins in
 	line      int
 	delimiter string
+	mended    bool // this statement
 	literal   bool // a backslash is a backslash: the sql_mode of a routine
 	name      []byte
 	table     *scanned
@@ -337,6 +339,12 @@ func (s *dumpScanner) code(rest []byte) (last int, more bool) {
 			return 0, true
 		}
 	}
+	if s.mend && !s.mended && strings.IndexByte(blank, b) < 0 && beginsTrigger(s.head) {
+		if !unqualify(rest) {
+			return 0, true
+		}
+		s.mended, b = true, rest[0]
+	}
 	if b == '/' || b == '*' || b == '-' || b == s.delimiter[0] {
 		if len(rest) < max(ahead, len(s.delimiter)) {
 			return 0, true
@@ -387,6 +395,65 @@ func (s *dumpScanner) code(rest []byte) (last int, more bool) {
 	return 0, false
 }
 
+// beginsTrigger reports whether the name of a trigger comes next.
+func beginsTrigger(head []byte) bool {
+	const word = "TRIGGER"
+	head = bytes.TrimRight(head, blank)
+	return bytes.HasPrefix(head, []byte("CREATE ")) && bytes.EqualFold(head[max(0, len(head)-len(word)):], []byte(word))
+}
+
+// unqualify blanks the name of the database before those of a trigger and of its
+// table, up to FOR EACH ROW. MariaDB keeps the statement as it was written: loaded
+// elsewhere, it would make the trigger in the database that was dumped. It returns
+// false if rest ends before.
+func unqualify(rest []byte) bool {
+	for i := 0; i < len(rest); {
+		begin := i
+		switch b := rest[i]; {
+		case b == '`' || b == '"':
+			for i++; ; i++ {
+				if i+1 >= len(rest) {
+					return false
+				}
+				if rest[i] == b {
+					if rest[i+1] != b {
+						break
+					}
+					i++
+				}
+			}
+			i++
+		case isWord(rune(b)):
+			for i < len(rest) && isWord(rune(rest[i])) {
+				i++
+			}
+			if i == len(rest) {
+				return false
+			}
+			if strings.EqualFold(string(rest[begin:i]), "ROW") {
+				return true
+			}
+		default:
+			i++
+			continue
+		}
+		dot := i
+		for dot < len(rest) && strings.IndexByte(blank, rest[dot]) >= 0 {
+			dot++
+		}
+		if dot == len(rest) {
+			return false
+		}
+		if rest[dot] == '.' {
+			i = dot + 1
+			for k := begin; k < i; k++ {
+				rest[k] = ' '
+			}
+		}
+	}
+	return false
+}
+
 func (s *dumpScanner) endStatement() {
 	head := string(s.head)
 	if s.state == betweenRows {
@@ -403,7 +470,7 @@ func (s *dumpScanner) endStatement() {
 			s.literal = strings.Contains(head, "NO_BACKSLASH_ESCAPES")
 		}
 	}
-	s.head, s.state = s.head[:0], inCode
+	s.head, s.state, s.mended = s.head[:0], inCode, false
 }
 
 func (s *dumpScanner) beginRows() {

@@ -78,6 +78,35 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
+// TestLoadStaysInItsDatabase: a trigger that was made with the name of the database
+// before its own is made in the database that is loaded into.
+func TestLoadStaysInItsDatabase(t *testing.T) {
+	t.Parallel()
+	for _, e := range []testdb.Engine{testdb.MariaDB, testdb.MySQL} {
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			db := testdb.New(t, e)
+			from := engine(t, db)
+			fill(t, db, nil, "CREATE TABLE `row` (id int)", "CREATE TRIGGER "+db.Name()+".`g ``.g` before insert on `"+db.Name()+"`.`row` for each row SET NEW.id = 2", "create Trigger "+db.Name()+".h after insert on "+db.Name()+" . `row` for each row set @a.b = 1")
+			var b bytes.Buffer
+			d, err := from.Dump(t.Context(), &b, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			run(t, db.AdminDB(t), "DROP TRIGGER `g ``.g`; DROP TRIGGER h")
+			copied := testdb.New(t, e)
+			if err := engine(t, copied).Load(t.Context(), &b, d.Content, Options{}); err != nil {
+				t.Fatal(err)
+			}
+			for at, want := range map[*testdb.Database]string{db: "0", copied: "2"} {
+				if got := value(t, at.AdminDB(t), "SELECT COUNT(*) FROM information_schema.triggers WHERE trigger_schema = DATABASE()"); got != want {
+					t.Errorf("%s has %s triggers, and not %s", at.Name(), got, want)
+				}
+			}
+		})
+	}
+}
+
 // TestHistoryMariaDB: what a system-versioned table had before is in the dump.
 func TestHistoryMariaDB(t *testing.T) {
 	t.Parallel()
