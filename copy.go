@@ -54,6 +54,8 @@ type CopyOptions struct {
 
 // Copied is what [Copy] did, or would do.
 type Copied struct {
+	From     string        `json:"from"`               // without its password
+	To       string        `json:"to"`                 // likewise
 	Version  int64         `json:"version"`            // of the migrations, in both databases
 	Position string        `json:"position,omitempty"` // of the snapshot in the source's log
 	Tables   []CopiedTable `json:"tables"`
@@ -139,7 +141,7 @@ func copyError(err error) error {
 	}
 	if differs, ok := errors.AsType[*portable.DigestError](err); ok {
 		return withHint(&CopyError{Kind: ErrCopyDiffers, Problems: []CopyProblem{{Table: differs.Table, Reason: fmt.Sprintf("%d rows are there; digest %s, want %s", differs.Rows, differs.Got, differs.Want)}}},
-			"let nothing write to the target, and copy again with Replace")
+			"let nothing write to the target, and copy again: what differs is copied once more")
 	}
 	return err
 }
@@ -169,7 +171,7 @@ func copyProblems(list []portable.Problem) []CopyProblem {
 // order, and those of [DB.Up] for the target.
 func Copy(ctx context.Context, from, to *DB, o CopyOptions) (*Copied, error) {
 	start := time.Now()
-	c := &copyRun{from: from, to: to, o: o, start: start, done: &Copied{DryRun: o.DryRun, Tables: []CopiedTable{}, Problems: []CopyProblem{}, Notes: []string{}}}
+	c := &copyRun{from: from, to: to, o: o, start: start, done: &Copied{From: from.url.String(), To: to.url.String(), DryRun: o.DryRun, Tables: []CopiedTable{}, Problems: []CopyProblem{}, Notes: []string{}}}
 	err := from.underMigrationLock(ctx, "copying from it", c.locked)
 	c.done.Took = time.Since(start)
 	return c.done, copyError(err)
@@ -356,7 +358,7 @@ func (c *copyRun) mark(ctx context.Context) error {
 			case marked:
 				return nil
 			case len(rows) > 0 && !c.o.Replace:
-				return withHint(fmt.Errorf("%w: there are some in %s", ErrNotEmpty, someOf(rows)), "copy into an empty database, or set CopyOptions.Replace to throw them away")
+				return withHint(fmt.Errorf("%w: there are some in %s", ErrNotEmpty, someOf(rows)), "copy into an empty database, or set CopyOptions.Replace to throw those rows away")
 			}
 			return portable.Mark(ctx, side.Dialect, side.Conn, side.Options)
 		})

@@ -25,6 +25,7 @@ func (a *app) careCommands(root *cobra.Command) {
 	a.baselineCommand(root)
 	a.adoptCommand(root)
 	a.repairCommand(root)
+	a.copyCommand(root)
 }
 
 // baselineAnswer is what a baseline wrote.

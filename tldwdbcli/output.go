@@ -68,6 +68,7 @@ var errorKinds = []struct {
 	{"schema_differs", tldwdb.ErrSchemaDiffers}, {"no_scratch", tldwdb.ErrNoScratch}, {"no_foreign_history", tldwdb.ErrNoForeignHistory},
 	{"foreign_state", tldwdb.ErrForeignState}, {"not_mapped", tldwdb.ErrNotMapped}, {"file_replaced", tldwdb.ErrFileReplaced},
 	{"no_backup", tldwdb.ErrNoBackup}, {"backup_newer", tldwdb.ErrBackupNewer}, {"backup_damaged", tldwdb.ErrBackupDamaged}, {"backup_key", tldwdb.ErrBackupKey}, {"not_empty", tldwdb.ErrNotEmpty},
+	{"copy_unfit", tldwdb.ErrCopyUnfit}, {"copy_value", tldwdb.ErrCopyValue}, {"copy_differs", tldwdb.ErrCopyDiffers},
 }
 
 func describeError(err error) *errorMessage {
@@ -250,6 +251,7 @@ var inCommands = strings.NewReplacer(
 	"FixForget", "forget", "FixChecksum", "checksum", "FixDone", "done", "FixRetry", "retry", "FixApplied", "applied",
 	"Verification.Ignore", "--ignore", "Verification.Force", "--force", "Verification.ScratchURL", "--scratch-url", "Verification.AnyColumnOrder", "--any-column-order",
 	"AdoptRequest.Versions", "--map", "AdoptRequest.From", "--from", "AdoptRequest.Table", "--from-table",
+	"set CopyOptions.Replace", "give --replace",
 )
 
 var settingName = lazyregexp.New(`Config\.\w+ \((TLDWDB_\w+)\)`)
