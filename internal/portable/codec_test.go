@@ -169,4 +169,3 @@ func TestRefusals(t *testing.T) {
 		t.Error("NULL goes into a column that is NOT NULL")
 	}
 }
-

@@ -23,10 +23,18 @@ type mysql struct {
 
 // mysqlReading and mysqlLoading fix how values are written and read. Without
 // STRICT_ALL_TABLES the server would keep something else than what it was given.
+// Where the columns are of the same types it has held the values before, among them
+// such as are not taken in that mode; what is read at the end would show what it had
+// changed.
+const (
+	mysqlStrict = "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION,ALLOW_INVALID_DATES'"
+	mysqlSame   = "SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION,ALLOW_INVALID_DATES'"
+)
+
 var (
 	mysqlReading = []string{"SET SESSION sql_mode = 'STRICT_ALL_TABLES', SESSION time_zone = '+00:00', SESSION autocommit = 1", "SET NAMES utf8mb4", "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ"}
 	mysqlLoading = []string{
-		"SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION,ALLOW_INVALID_DATES', SESSION time_zone = '+00:00', SESSION autocommit = 1",
+		mysqlStrict, "SET SESSION time_zone = '+00:00', SESSION autocommit = 1",
 		"SET NAMES utf8mb4", "SET SESSION foreign_key_checks = 0, SESSION unique_checks = 0",
 	}
 )
@@ -339,7 +347,7 @@ func (m *mysql) suspend(ctx context.Context, tables []*Table) (list []obstacle, 
 		}
 		list[i].Back = []string{
 			fmt.Sprintf("SET SESSION sql_mode = %s, SESSION character_set_client = %s, SESSION collation_connection = %s", m.d.Literal(modes[i][0]), modes[i][1], modes[i][2]),
-			text, mysqlLoading[0], mysqlLoading[1],
+			text, mysqlStrict, "SET NAMES utf8mb4",
 		}
 	}
 	return list, nil
@@ -374,6 +382,13 @@ func (m *mysql) sink(ctx context.Context, mp *mapping) (sink, error) {
 		c := mp.columns[k].to
 		names[i] = m.d.Identifier(c.Name)
 		s.columns = append(s.columns, c)
+	}
+	mode := mysqlStrict
+	if mp.same {
+		mode = mysqlSame
+	}
+	if err := m.exec(ctx, mode); err != nil {
+		return nil, err
 	}
 	s.head = []byte("INSERT INTO " + mp.to.of + " (" + strings.Join(names, ", ") + ") VALUES ")
 	s.text = append(s.text, s.head...)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 
 	"github.com/tldw/tldwdb/internal/dialect"
@@ -226,11 +225,18 @@ func (p *postgres) numbers(ctx context.Context, tables []*Table) error {
 		if t.sequence == "" {
 			continue
 		}
-		if err := dialect.QueryRow(ctx, p.c, "SELECT CASE WHEN is_called THEN last_value + 1 ELSE last_value END FROM "+t.sequence, nil, &t.next); err != nil {
+		if err := dialect.QueryRow(ctx, p.c, p.nextOf(t.sequence), nil, &t.next); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// nextOf asks which number a sequence gives next, within its bounds: one that is at
+// its end stays there.
+func (p *postgres) nextOf(sequence string) string {
+	return "SELECT least(greatest(CASE WHEN s.is_called THEN s.last_value::numeric + q.seqincrement ELSE s.last_value END, q.seqmin), q.seqmax)::bigint FROM " +
+		sequence + " s, pg_catalog.pg_sequence q WHERE q.seqrelid = " + p.d.Literal(sequence) + "::pg_catalog.regclass"
 }
 
 // pgFree are the sequences that belong to no column.
@@ -246,7 +252,7 @@ func (p *postgres) sequences(ctx context.Context) (list []Sequence, err error) {
 	})
 	for i := range list {
 		if err == nil {
-			err = dialect.QueryRow(ctx, p.c, "SELECT CASE WHEN is_called THEN last_value + 1 ELSE last_value END FROM "+of[i], nil, &list[i].Next)
+			err = dialect.QueryRow(ctx, p.c, p.nextOf(of[i]), nil, &list[i].Next)
 		}
 	}
 	return list, err
@@ -402,8 +408,8 @@ func (p *postgres) setNumbers(ctx context.Context, next map[*Table]int64) error 
 				auto = p.d.Identifier(c.Name)
 			}
 		}
-		statement := fmt.Sprintf("SELECT pg_catalog.setval(%s, greatest(%s, (SELECT min_value FROM pg_catalog.pg_sequences WHERE pg_catalog.quote_ident(schemaname) || '.' || pg_catalog.quote_ident(sequencename) = %[1]s), (SELECT max(%[3]s) + 1 FROM %[4]s)), false)",
-			p.d.Literal(t.sequence), strconv.FormatInt(n, 10), auto, t.of)
+		statement := fmt.Sprintf("SELECT pg_catalog.setval(q.seqrelid, least(greatest(%d, q.seqmin, (SELECT max(%s)::numeric + 1 FROM %s)), q.seqmax)::bigint, false) FROM pg_catalog.pg_sequence q WHERE q.seqrelid = %s::pg_catalog.regclass",
+			n, auto, t.of, p.d.Literal(t.sequence))
 		if err := p.exec(ctx, statement); err != nil {
 			return err
 		}
