@@ -92,12 +92,13 @@ func (s *sum) check(what string, size int64, digest string) error {
 
 // Writer stores one part.
 type Writer struct {
-	out    io.Writer // the first stage
-	stages []io.Closer
-	stored *sum
-	plain  *sum // the same as stored where nothing is between them
-	err    error
-	closed bool
+	out        io.Writer // the first stage
+	compressor io.Closer // nil: none
+	encryptor  io.Closer // nil: none
+	stored     *sum
+	plain      *sum // the same as stored where nothing is between them
+	err        error
+	closed     bool
 }
 
 // NewWriter begins a part. What is stored goes to w, which stays open. With
@@ -110,7 +111,7 @@ func NewWriter(w io.Writer, o Options) (*Writer, error) {
 		if err != nil {
 			return nil, fmt.Errorf("encrypting: %w", err)
 		}
-		z.out, z.stages = encrypted, append(z.stages, encrypted)
+		z.out, z.encryptor = encrypted, encrypted
 	}
 	switch o.Compression {
 	case None:
@@ -119,11 +120,11 @@ func NewWriter(w io.Writer, o Options) (*Writer, error) {
 		if err != nil {
 			return nil, fmt.Errorf("compressing: %w", err)
 		}
-		z.out, z.stages = compressed, append(z.stages, compressed)
+		z.out, z.compressor = compressed, compressed
 	default:
 		return nil, fmt.Errorf("no such compression: %q; there are zstd and none", o.Compression)
 	}
-	if z.plain = z.stored; len(z.stages) > 0 {
+	if z.plain = z.stored; z.compressor != nil || z.encryptor != nil {
 		z.plain = newSum()
 		z.out = &summed{z.out, z.plain}
 	}
@@ -150,15 +151,13 @@ func (z *Writer) Close() error {
 		return z.err
 	}
 	z.closed = true
-	for i := len(z.stages) - 1; i >= 0; i-- {
-		// The last stage is closed behind an error too, because a compressor has
-		// goroutines. What is below is not, so that it does not look complete.
-		if i < len(z.stages)-1 && z.err != nil {
-			break
-		}
-		if err := z.stages[i].Close(); z.err == nil {
+	if z.compressor != nil { // behind an error too: it has goroutines
+		if err := z.compressor.Close(); z.err == nil {
 			z.err = err
 		}
+	}
+	if z.encryptor != nil && z.err == nil { // its last chunk says that all is there
+		z.err = z.encryptor.Close()
 	}
 	return z.err
 }

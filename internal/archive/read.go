@@ -110,10 +110,6 @@ func (z *reader) end() error {
 	if err := z.Close(); err != nil {
 		return err
 	}
-	// What follows the end of the compressed content.
-	if _, err := io.Copy(io.Discard, z.raw); err != nil {
-		return z.damage("the content", err)
-	}
 	if err := z.stored.check("are stored", z.want.Size, z.want.SHA256); err != nil {
 		return err
 	}
