@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -100,11 +99,8 @@ tldwdb copy --from sqlite:///tldw.db --to sqlite:///other.db --dry-run --check`,
 			if missing(from) {
 				return fmt.Errorf("there is no database to copy from: the file of %s is not there", from)
 			}
-			if !a.flags.quiet {
-				options.Progress = a.copyProgress(cmd)
-			}
 			source := elsewhere(s.config, from)
-			edits := []func(*tldwdb.Config){func(cfg *tldwdb.Config) { source.Logger = cfg.Logger }}
+			edits := []func(*tldwdb.Config){func(cfg *tldwdb.Config) { source.Logger, options.Progress = cfg.Logger, cfg.Backup.Progress }}
 			if options.DryRun {
 				edits = append(edits, looking)
 			}
@@ -141,27 +137,4 @@ func elsewhere(cfg tldwdb.Config, url string) tldwdb.Config {
 	cfg.URL, cfg.MigrateURL, cfg.MonitorURL = url, "", ""
 	cfg.Password, cfg.PasswordFile = nil, ""
 	return cfg
-}
-
-// copyProgress says now and then how far it is. A copy that takes no time says
-// nothing.
-func (a *app) copyProgress(cmd *cobra.Command) func(tldwdb.BackupProgress) {
-	const every = 5 * time.Second
-	p, last := a.printer(cmd.ErrOrStderr()), time.Now()
-	return func(b tldwdb.BackupProgress) {
-		now := time.Now()
-		if now.Sub(last) < every {
-			return
-		}
-		last = now
-		verb := map[string]string{"load": "copying", "verify": "comparing", "check": "checking"}[b.Phase]
-		line := fmt.Sprintf("%s %s, %d of %s, %s", verb, oneLine(b.Table, 60), b.Tables, plural(b.TablesAll, "table"), size(b.Bytes))
-		if b.BytesAll > 0 {
-			line += fmt.Sprintf(" of about %s", size(b.BytesAll))
-		}
-		if b.Left >= time.Second {
-			line += fmt.Sprintf(", %s left", b.Left.Round(time.Second))
-		}
-		p.linef("%s", line)
-	}
 }

@@ -167,10 +167,9 @@ func (t *talk) start() {
 	}
 }
 
-// phases are the phases of a backup as people say them.
+// phases are those of a backup, a restore or a copy as people say them.
 var phases = map[string]string{
-	"lock": "waiting for the migration lock", "dump": "backing up", "check": "checking the stored bytes", "load": "restoring",
-	"verify": "comparing with the manifest", "switch": "putting it in place",
+	"lock": "waiting for the migration lock", "dump": "backing up", "check": "checking", "load": "loading", "verify": "comparing", "switch": "putting it in place",
 }
 
 // backupLine is how far a backup is.
