@@ -478,21 +478,30 @@ func sourceFiles(t *testing.T) map[string]*ast.File {
 // sentinels lists the exported error kinds of the package, with their texts.
 func sentinels(t *testing.T) map[string]string {
 	t.Helper()
-	kinds := map[string]string{}
+	kinds, below, alias := map[string]string{}, map[string]string{}, map[string]string{} // text by name, text by package and name, package and name by name
 	for name, file := range sourceFiles(t) {
-		if strings.Contains(name, "/") {
-			continue
-		}
 		ast.Inspect(file, func(n ast.Node) bool {
 			spec, ok := n.(*ast.ValueSpec)
 			if !ok || len(spec.Values) != 1 || !strings.HasPrefix(spec.Names[0].Name, "Err") {
 				return true
 			}
-			if call, ok := spec.Values[0].(*ast.CallExpr); ok {
-				kinds[spec.Names[0].Name] = literals(call.Args[0])[0]
+			switch value := spec.Values[0].(type) {
+			case *ast.CallExpr:
+				if text := literals(value.Args[0])[0]; strings.Contains(name, "/") {
+					below[file.Name.Name+"."+spec.Names[0].Name] = text
+				} else {
+					kinds[spec.Names[0].Name] = text
+				}
+			case *ast.SelectorExpr:
+				if from, ok := value.X.(*ast.Ident); ok && !strings.Contains(name, "/") {
+					alias[spec.Names[0].Name] = from.Name + "." + value.Sel.Name
+				}
 			}
 			return true
 		})
+	}
+	for name, of := range alias {
+		kinds[name] = below[of]
 	}
 	return kinds
 }
