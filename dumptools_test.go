@@ -1,6 +1,7 @@
 package tldwdb_test
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net/url"
@@ -15,9 +16,9 @@ import (
 	"github.com/tldw/tldwdb/internal/testdb"
 )
 
-// nativeDump has the engine's own program dump the database by way of a URL. Without
-// the program the test is skipped.
-func nativeDump(t *testing.T, tdb *testdb.Database, rawURL string) (dump.Dumped, error) {
+// nativeEngine has the engine's own programs, which go by way of a URL. Without them
+// the test is skipped.
+func nativeEngine(t *testing.T, tdb *testdb.Database, rawURL string) dump.Engine {
 	t.Helper()
 	u, err := dburl.Parse(rawURL)
 	if err != nil {
@@ -35,7 +36,12 @@ func nativeDump(t *testing.T, tdb *testdb.Database, rawURL string) (dump.Dumped,
 	if err := engine.Check(t.Context()); err != nil {
 		t.Skip(err)
 	}
-	return engine.Dump(t.Context(), io.Discard, dump.Options{Digests: true})
+	return engine
+}
+
+func nativeDump(t *testing.T, tdb *testdb.Database, rawURL string) (dump.Dumped, error) {
+	t.Helper()
+	return nativeEngine(t, tdb, rawURL).Dump(t.Context(), io.Discard, dump.Options{Digests: true})
 }
 
 // TestNativeDumpTLS: the programs look at the server's certificate as the pool does.
@@ -73,12 +79,20 @@ func TestNativeDumpHosts(t *testing.T) {
 	t.Parallel()
 	tdb := testdb.New(t, testdb.Postgres)
 	execute(t, tdb.AdminDB(t), "CREATE TABLE t (id integer)")
-	u, err := url.Parse(tdb.URL)
-	if err != nil {
-		t.Fatal(err)
+	several := func(tdb *testdb.Database) dump.Engine {
+		u, err := url.Parse(tdb.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u.Host = "127.0.0.1:1," + u.Host + ",127.0.0.1:2"
+		return nativeEngine(t, tdb, u.String()+"&target_session_attrs=read-write&TimeZone=Asia/Tokyo")
 	}
-	u.Host = "127.0.0.1:1," + u.Host
-	if d, err := nativeDump(t, tdb, u.String()+"&target_session_attrs=read-write&TimeZone=Asia/Tokyo"); err != nil || len(d.Tables) != 1 {
-		t.Errorf("%+v, %v", d, err)
+	var b bytes.Buffer
+	d, err := several(tdb).Dump(t.Context(), &b, dump.Options{})
+	if err != nil || len(d.Tables) != 1 {
+		t.Fatalf("%+v, %v", d, err)
+	}
+	if err := several(testdb.New(t, testdb.Postgres)).Load(t.Context(), &b, d.Content, dump.Options{}); err != nil {
+		t.Error(err)
 	}
 }

@@ -66,6 +66,8 @@ GRANT USAGE ON SCHEMA public TO notes_monitor;
 -- Backup: reads all rows, also those that row-level security hides, and writes
 -- nothing. PostgreSQL's own pg_read_all_data would be too much: it reads every
 -- database of the server that lets PUBLIC connect, and the verifiers of all passwords.
+-- Schemas beside public need the same lines, and large objects, which have no default
+-- rights, GRANT SELECT ON LARGE OBJECT each: a dump that meets one fails, and says so.
 ALTER ROLE notes_backup BYPASSRLS CONNECTION LIMIT 5;
 ALTER ROLE notes_backup IN DATABASE notes SET default_transaction_read_only = on;
 GRANT USAGE ON SCHEMA public TO notes_backup;

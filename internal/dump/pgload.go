@@ -27,8 +27,11 @@ func (p *postgres) Load(ctx context.Context, r io.Reader, content string, o Opti
 		return fmt.Errorf("a dump in the form %s cannot be loaded into PostgreSQL", content)
 	}
 	in := bufio.NewReaderSize(r, 1<<16)
-	password, given, err := p.login(ctx)
+	pool, to, password, given, err := p.dial(ctx, "") // which of several hosts
 	if err != nil {
+		return err
+	}
+	if err := pool.Close(); err != nil {
 		return err
 	}
 	head, err := in.Peek(len(magic) + 2)
@@ -58,20 +61,20 @@ func (p *postgres) Load(ctx context.Context, r io.Reader, content string, o Opti
 		if err != nil {
 			return restore, err
 		}
-		a, err = p.open(p.URL, password, given, restore.release)
+		a, err = p.open(to, password, given, restore.release)
 		return restore, err
 	}
 	var restore tool
 	call := program{}
-	to := &meteredReader{r: in, meter: meter{tell: p.Progress}}
+	read := &meteredReader{r: in, meter: meter{tell: p.Progress}}
 	if stream {
 		if restore, err = begin(head[len(magic)+1]); err != nil {
 			return err
 		}
-		call.stdin = to
+		call.stdin = read
 		if o.Jobs > 1 { // not from a stream: the connections read it in their own order
 			file := filepath.Join(a.dir, "dump")
-			if err := spool(ctx, file, to); err != nil {
+			if err := spool(ctx, file, read); err != nil {
 				return err
 			}
 			args, call.stdin = append(args, "--jobs="+strconv.Itoa(o.Jobs), file), nil
@@ -82,7 +85,7 @@ func (p *postgres) Load(ctx context.Context, r io.Reader, content string, o Opti
 			return err
 		}
 		defer remove()
-		if err := unpack(ctx, to, dir); err != nil {
+		if err := unpack(ctx, read, dir); err != nil {
 			return err
 		}
 		minor, err := folderVersion(dir)

@@ -96,7 +96,7 @@ func (p *postgres) open(u dburl.URL, password string, given bool, version releas
 			fmt.Fprintf(&conn, "%s='%s' ", key, quote.Replace(value))
 		}
 	}
-	for _, e := range u.Endpoints { // connect leaves one
+	for _, e := range u.Endpoints { // dial leaves one
 		add("host", cmp.Or(e.Socket, e.Host))
 		if e.Port != 0 {
 			add("port", strconv.Itoa(e.Port))
