@@ -317,3 +317,34 @@ func TestChoose(t *testing.T) {
 		}
 	}
 }
+
+// TestOnlyTransactionTimeout: a newer pg_restore may complain of its own setting, and
+// of nothing else.
+func TestOnlyTransactionTimeout(t *testing.T) {
+	t.Parallel()
+	const own = "pg_restore: error: could not execute query: ERROR:  unrecognized configuration parameter \"transaction_timeout\"\nCommand was: SET transaction_timeout = 0;\n"
+	const end = "pg_restore: warning: errors ignored on restore: 2\n"
+	for text, want := range map[string]bool{
+		own + own + end: true, own + end: true, end: false, "": false, own + "pg_restore: error: could not execute query: ERROR:  relation \"t\" already exists\n" + end: false,
+		"pg_restore: error: connection to server failed\n": false,
+	} {
+		if got := onlyTransactionTimeout(text); got != want {
+			t.Errorf("%t for %s", got, text)
+		}
+	}
+}
+
+// TestInventory: an object that pg_restore does not list is missing.
+func TestInventory(t *testing.T) {
+	t.Parallel()
+	of := func() pgInventory {
+		return pgInventory{{1259, 16781}: "table a", {0, 16781}: "the rows of a", {1255, 7}: "routine f"}
+	}
+	list := ";\n; 1255 7 is a comment\n235; 1259 16781 TABLE public a tldw\n3378; 0 16781 TABLE DATA public a tldw\n"
+	if err := of().missing([]byte(list + "9; 1255 7 FUNCTION public f() tldw\n")); err != nil {
+		t.Error(err)
+	}
+	if err := of().missing([]byte(list)); err == nil || !strings.Contains(err.Error(), "lacks routine f") {
+		t.Errorf("%v", err)
+	}
+}

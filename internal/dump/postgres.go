@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -458,6 +459,7 @@ func (p *postgres) inventory(ctx context.Context, q dialect.Queryer) (_ pgInvent
 // and what it is.
 var pgEntry = regexp.MustCompile(`(?m)^\d+; (\d+) (\d+) `)
 
+// missing takes out what is in the list, and complains of what is left.
 func (l pgInventory) missing(contents []byte) error {
 	for _, m := range pgEntry.FindAllSubmatch(contents, -1) {
 		class, _ := strconv.ParseInt(string(m[1]), 10, 64) // they are digits
@@ -467,15 +469,7 @@ func (l pgInventory) missing(contents []byte) error {
 	if len(l) == 0 {
 		return nil
 	}
-	return incomplete(mapsValues(l), "the account must own these objects or have the right to read them")
-}
-
-func mapsValues(l pgInventory) []string {
-	words := make([]string, 0, len(l))
-	for _, w := range l {
-		words = append(words, w)
-	}
-	return words
+	return incomplete(slices.Collect(maps.Values(l)), "the account must own these objects or have the right to read them")
 }
 
 // incomplete is the error for a dump that lacks something although its program says
