@@ -1,8 +1,12 @@
 package tldwdb_test
 
 import (
+	"bufio"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"os/exec"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -283,6 +287,123 @@ func TestCopyIsOneInstant(t *testing.T) {
 		}
 		if rows != counted || rows >= count(t, a, "purchase") {
 			t.Errorf("%d purchases and a count of %d, while the source has %d", rows, counted, count(t, a, "purchase"))
+		}
+	})
+}
+
+// copyVariable holds what a child process is to copy, as JSON.
+const copyVariable = "TLDWDB_TEST_COPY"
+
+type copyJob struct {
+	From, To string
+	Halt     int // at which word about the progress it stops for ever
+}
+
+// TestCopyChild is the process that TestCopyIsResumed kills.
+func TestCopyChild(t *testing.T) {
+	t.Parallel()
+	text, ok := os.LookupEnv(copyVariable)
+	if !ok {
+		t.Skip("it is run by TestCopyIsResumed")
+	}
+	var j copyJob
+	if err := json.Unmarshal([]byte(text), &j); err != nil {
+		t.Fatal(err)
+	}
+	var opened []*tldwdb.DB
+	for _, url := range []string{j.From, j.To} {
+		db, err := tldwdb.Open(t.Context(), tldwdb.Config{URL: url, Migrations: shop.fs(), PoolSize: 4})
+		if err != nil {
+			t.Fatal(err)
+		}
+		opened = append(opened, db)
+	}
+	words := 0
+	_, err := tldwdb.Copy(t.Context(), opened[0], opened[1], tldwdb.CopyOptions{Progress: func(tldwdb.BackupProgress) {
+		if words++; words == j.Halt {
+			fmt.Println(sayHalt)
+			select {}
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A copy that is killed at any point goes on, also when the source was written to in
+// between; what is there at the end has its triggers and foreign keys.
+func TestCopyIsResumed(t *testing.T) {
+	t.Parallel()
+	testdb.ForEach(t, func(t *testing.T, b *testdb.Database) {
+		a := testdb.New(t, testdb.SQLite)
+		source, target := openShop(t, a), openShop(t, b)
+		if _, err := source.Up(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		sell(t, a, 10)
+		for halt := 1; halt <= 12; halt++ { // two words for each of three tables, in two phases
+			job, err := json.Marshal(copyJob{From: a.URL, To: b.URL, Halt: halt})
+			if err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestCopyChild$", "-test.count=1")
+			cmd.Env = append(os.Environ(), copyVariable+"="+string(job))
+			out, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			halted := false
+			var said []string
+			for lines := bufio.NewScanner(out); lines.Scan(); {
+				said = append(said, lines.Text())
+				if lines.Text() == sayHalt {
+					halted = true
+					if err := cmd.Process.Kill(); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+			if err := cmd.Wait(); err == nil || !halted {
+				t.Fatalf("the process did not stop at word %d (%v): %s", halt, err, strings.Join(said, "\n"))
+			}
+			if halt%4 == 0 {
+				if _, err := a.AdminDB(t).ExecContext(t.Context(), "UPDATE customer SET name = name || '!'"); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		got, err := tldwdb.Copy(t.Context(), source, target, tldwdb.CopyOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Rows != 11+20+1 {
+			t.Errorf("%d rows, want 32", got.Rows)
+		}
+		if err := target.Check(t.Context()); err != nil {
+			t.Error(err)
+		}
+		pool := b.AdminDB(t)
+		var name string
+		var counted int64
+		if err := pool.QueryRowContext(t.Context(), "SELECT name, (SELECT n FROM counted) FROM customer WHERE id = 1").Scan(&name, &counted); err != nil || name != "the first!!!" || counted != 20 {
+			t.Errorf("the first customer is %q, the count %d (%v), want three marks and 20", name, counted, err)
+		}
+		yes := map[bool]string{true: "true", false: "1"}[b.Engine == testdb.Postgres]
+		if _, err := pool.ExecContext(t.Context(), "INSERT INTO purchase (customer, at, paid, total) VALUES (1, '2026-11-23 10:46:00', "+yes+", '1')"); err != nil {
+			t.Fatal(err)
+		}
+		if err := pool.QueryRowContext(t.Context(), "SELECT n FROM counted").Scan(&counted); err != nil || counted != 21 {
+			t.Errorf("the trigger has counted %d (%v), want 21", counted, err)
+		}
+		if status, err := target.Status(t.Context()); err != nil || len(status.Problems) > 0 {
+			t.Errorf("status %+v, %v", status, err)
+		}
+		var left int
+		if err := pool.QueryRowContext(t.Context(), "SELECT count(*) FROM tldwdb_copy").Scan(&left); err == nil {
+			t.Error("the journal is still there")
 		}
 	})
 }
