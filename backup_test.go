@@ -1,6 +1,7 @@
 package tldwdb_test
 
 import (
+	"database/sql"
 	"errors"
 	"maps"
 	"os"
@@ -153,10 +154,16 @@ func TestBackupAndRestore(t *testing.T) {
 // a dump has made it.
 func dumped(t *testing.T, tdb *testdb.Database, except ...string) string {
 	t.Helper()
-	pool := tdb.AdminDB(t)
-	for pool.Stats().Idle > 0 && pool.PingContext(t.Context()) != nil { //nolint:revive // each takes a dead one away
-	}
+	withoutDead(t, tdb.AdminDB(t))
 	return strings.ReplaceAll(tdb.Dump(t, except...), " CHARACTER SET utf8mb4 COLLATE", " COLLATE")
+}
+
+// withoutDead takes the connections out of a pool that the server has ended.
+func withoutDead(t *testing.T, pool *sql.DB) {
+	t.Helper()
+	for alive := false; !alive && pool.Stats().Idle > 0; {
+		alive = pool.PingContext(t.Context()) == nil
+	}
 }
 
 // restore restores, and drops what the server keeps of before.
@@ -165,8 +172,7 @@ func restore(t *testing.T, tdb *testdb.Database, db *tldwdb.DB, o tldwdb.Restore
 	done, err := db.Restore(t.Context(), o)
 	if done.Kept != "" {
 		pool := tdb.AdminDB(t)
-		for pool.Stats().Idle > 0 && pool.PingContext(t.Context()) != nil { //nolint:revive // each takes a dead one away
-		}
+		withoutDead(t, pool)
 		execIn(t, pool, "DROP DATABASE "+done.Kept)
 	}
 	return done, err

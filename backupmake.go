@@ -168,7 +168,7 @@ func (db *DB) identities(o BackupOptions) ([]age.Identity, error) {
 
 func (db *DB) warnKeys(warnings []string) {
 	for _, w := range warnings {
-		db.log.Warn("keys of backups: " + w)
+		db.log.Warn("a file with a key of backups is not as it should be", "warning", w)
 	}
 }
 

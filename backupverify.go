@@ -62,15 +62,14 @@ func (db *DB) VerifyBackup(ctx context.Context, name string, o VerifyOptions) (v
 		return v, fmt.Errorf("verifying %s: %w", b.Name, ended(ctx, err))
 	}
 	v = BackupVerification{Backup: b.Name, Time: time.Now().UTC(), OK: err == nil, Duration: time.Since(began).Milliseconds(), Engine: b.Engine, Notes: notes}
-	log, level := db.log.With(slog.String("backup", b.Name), slog.String("store", p.store.String()), slog.Duration("took", time.Since(began).Round(time.Millisecond))), slog.LevelInfo
-	message := "backup verified"
+	log := db.log.With(slog.String("backup", b.Name), slog.String("store", p.store.String()), slog.Duration("took", time.Since(began).Round(time.Millisecond)))
 	if err != nil {
 		v.Error = err.Error()
 		err = fmt.Errorf("verifying %s: %w", b.Name, err)
-		message, level = "the backup is not good", slog.LevelError
-		log = log.With(slog.String("error", v.Error))
+		log.LogAttrs(ctx, slog.LevelError, "the backup is not good", slog.String("error", v.Error))
+	} else {
+		log.LogAttrs(ctx, slog.LevelInfo, "backup verified")
 	}
-	log.LogAttrs(ctx, level, message)
 	b.Verified = &v
 	db.tellBackup(b)
 	return v, errors.Join(err, writeVerification(ctx, p.store, b, v))

@@ -149,7 +149,7 @@ func (r *run) restore(ctx context.Context, o RestoreOptions, p *backupPlan, keys
 		return false, err
 	}
 	if !empty && !o.WithoutBackup {
-		o.BackupOptions.Reason = ReasonRestore
+		o.Reason = ReasonRestore
 		before, err := r.db.planBackup(ctx, o.BackupOptions)
 		if err != nil {
 			return false, err
