@@ -1,6 +1,7 @@
 package tldwdb_test
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"maps"
@@ -502,4 +503,82 @@ func TestPortableBackup(t *testing.T) {
 			})
 		}
 	})
+}
+
+// TestBackupWithWriters: whatever others write meanwhile, a backup is one instant:
+// never half of a transaction.
+func TestBackupWithWriters(t *testing.T) {
+	t.Parallel()
+	for _, method := range []tldwdb.BackupMethod{tldwdb.BackupNative, tldwdb.BackupPortable} {
+		t.Run(string(method), func(t *testing.T) {
+			t.Parallel()
+			forEachBackup(t, func(t *testing.T, tdb *testdb.Database) {
+				_, kept := keeping(t, tdb)
+				db := open(t, tdb, backupFiles, kept)
+				people(t, db)
+				large(t, db)
+				ctx, stop := context.WithCancel(t.Context())
+				wrote, first := make(chan error, 1), make(chan struct{})
+				go func() {
+					for n := 0; ; n++ {
+						err := transfer(ctx, db, n)
+						if n == 0 {
+							close(first)
+						}
+						if ctx.Err() != nil || err != nil {
+							if ctx.Err() != nil {
+								err = nil
+							}
+							wrote <- err
+							return
+						}
+					}
+				}()
+				<-first
+				b, err := db.Backup(t.Context(), tldwdb.BackupOptions{Method: method, Digests: true})
+				stop()
+				if writeErr := <-wrote; writeErr != nil {
+					t.Errorf("the writer: %v", writeErr)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				if v, err := db.VerifyBackup(t.Context(), b.Name, tldwdb.VerifyOptions{}); err != nil || !v.OK {
+					t.Errorf("%+v, %v", v, err)
+				}
+				other := testdb.New(t, tdb.Engine)
+				fresh := open(t, other, backupFiles, kept)
+				if _, err := restore(t, other, fresh, tldwdb.RestoreOptions{Name: b.Name}); err != nil {
+					t.Fatal(err)
+				}
+				var people, notes int
+				if err := fresh.Pool().QueryRowContext(t.Context(), "SELECT (SELECT count(*) FROM people WHERE id > 100), (SELECT count(*) FROM notes WHERE id > 1000000)").Scan(&people, &notes); err != nil {
+					t.Fatal(err)
+				}
+				if people != notes {
+					t.Errorf("%d people and %d notes were written together", people, notes)
+				}
+			})
+		})
+	}
+}
+
+// transfer writes two rows that belong together.
+func transfer(ctx context.Context, db *tldwdb.DB, n int) (err error) {
+	tx, err := db.Pool().BeginTxx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = tx.Rollback() // the error says why
+		}
+	}()
+	if _, err := tx.ExecContext(ctx, tx.Rebind("INSERT INTO people VALUES (?, 'x')"), 101+n); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, tx.Rebind("INSERT INTO notes VALUES (?, ?, 'y')"), 1_000_001+n, 101+n); err != nil {
+		return err
+	}
+	return tx.Commit()
 }

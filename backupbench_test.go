@@ -55,11 +55,11 @@ func BenchmarkBackupSQLite(b *testing.B) {
 		for _, writer := range []string{"alone", "with a writer"} {
 			b.Run(compression+" "+writer, func(b *testing.B) {
 				b.SetBytes(info.Size())
-				stop := func() []time.Duration { return nil }
+				stop, before := func() []time.Duration { return nil }, 0.0
 				if writer != "alone" {
 					stop = updates(b, db)
 					time.Sleep(time.Second) // the usual pace is what is compared with
-					b.ReportMetric(p99(stop()), "ms/p99-before")
+					before = p99(stop())
 					stop = updates(b, db)
 				}
 				for b.Loop() {
@@ -73,6 +73,7 @@ func BenchmarkBackupSQLite(b *testing.B) {
 					b.StartTimer()
 				}
 				if took := stop(); len(took) > 0 {
+					b.ReportMetric(before, "ms/p99-before")
 					b.ReportMetric(p99(took), "ms/p99")
 				}
 			})

@@ -239,17 +239,27 @@ func (db *DB) holds(ctx context.Context, p *backupPlan, b Backup) (notes []strin
 	if err := in.compare(b); err != nil {
 		return nil, err
 	}
+	if guard, ok := db.dialect.(dialect.ForeignKeyGuard); ok {
+		// They came with the backup: SQLite enforces foreign keys only where it is asked to.
+		violations, err := guard.Violations(ctx, conn.Conn)
+		if err != nil {
+			return nil, err
+		}
+		for _, pair := range slices.Sorted(maps.Keys(violations)) {
+			notes = append(notes, fmt.Sprintf("%d rows break the foreign key %s, as they did in the database", violations[pair], pair))
+		}
+	}
 	switch {
 	case in.schema == b.Schema:
-		return nil, nil
+		return notes, nil
 	case b.Method == BackupPortable:
-		return []string{"the schema is that of the migrations, and not the same as where the backup was made: that was another engine, or somebody had changed it by hand"}, nil
+		return append(notes, "the schema is that of the migrations, and not the same as where the backup was made: that was another engine, or somebody had changed it by hand"), nil
 	}
 	// The description changes with the program that makes it, and with the server.
 	if b.Writer == writer && b.EngineVersion == facts.Server {
 		return nil, damaged("the schema that was restored is not the one that was backed up")
 	}
-	return []string{fmt.Sprintf("the schema could only be compared by the number of its objects: the backup was written by %s on %s", b.Writer, b.EngineVersion)}, nil
+	return append(notes, fmt.Sprintf("the schema could only be compared by the number of its objects: the backup was written by %s on %s", b.Writer, b.EngineVersion)), nil
 }
 
 // countTables has the engine check itself, where it can, and counts the rows.
