@@ -352,6 +352,9 @@ func everything(t *testing.T) *tldwdbmetrics.Metrics {
 	if _, err := db.Migrate(ctx, tldwdb.Request{Goal: tldwdb.GoalVersion, Version: 7}); err == nil {
 		t.Fatal("there is no version 7")
 	}
+	if _, err := db.Backup(ctx, tldwdb.BackupOptions{Dir: t.TempDir()}); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := db.Pool().ExecContext(ctx, "INSERT INTO note VALUES (1, 'again')"); err == nil {
 		t.Fatal("a duplicate was inserted")
 	}
