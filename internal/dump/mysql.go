@@ -343,7 +343,7 @@ func (m *mysql) write(ctx context.Context, w io.Writer, digests bool) (d Dumped,
 		args = append(args, "--dump-history")
 	}
 	if len(outside) > 0 {
-		m.Log.WarnContext(ctx, "tables without transactions are not of the dump's one moment if somebody writes to them meanwhile", "tables", outside)
+		m.Log.WarnContext(ctx, "tables without transactions are not of the dump's one moment if somebody writes to them meanwhile", "table", strings.Join(outside, ", "))
 	}
 	scan.onTable = func(name string) { to.table = name }
 	content := "mysqldump"
