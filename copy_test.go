@@ -407,3 +407,37 @@ func TestCopyIsResumed(t *testing.T) {
 		}
 	})
 }
+
+// What somebody else writes into the target while it is copied is found at the end,
+// and the next copy puts it right.
+func TestCopyFindsAnotherWriter(t *testing.T) {
+	t.Parallel()
+	testdb.ForEach(t, func(t *testing.T, b *testdb.Database) {
+		a := testdb.New(t, testdb.SQLite)
+		source, target := openShop(t, a), openShop(t, b)
+		if _, err := source.Up(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		sell(t, a, 3)
+		pool := b.AdminDB(t)
+		_, err := tldwdb.Copy(t.Context(), source, target, tldwdb.CopyOptions{Progress: func(p tldwdb.BackupProgress) {
+			if p.Phase == "load" && p.Tables == p.TablesAll {
+				if _, err := pool.ExecContext(t.Context(), "UPDATE customer SET name = 'another' WHERE id = 2"); err != nil {
+					t.Error(err)
+				}
+			}
+		}})
+		if !errors.Is(err, tldwdb.ErrCopyDiffers) || !strings.Contains(err.Error(), "table customer") {
+			t.Fatalf("got %v, want ErrCopyDiffers for table customer", err)
+		}
+		got, err := tldwdb.Copy(t.Context(), source, target, tldwdb.CopyOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, table := range got.Tables {
+			if table.Resumed != (table.Name != "customer") {
+				t.Errorf("table %s: resumed %v", table.Name, table.Resumed)
+			}
+		}
+	})
+}

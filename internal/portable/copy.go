@@ -32,12 +32,11 @@ type ColumnPlan struct {
 
 // copying is a copy in the making.
 type copying struct {
-	from    engine
-	tables  []*Table
-	numbers []Sequence
-	l       *loader
-	ways    []*mapping
-	notes   []string
+	from   engine
+	tables []*Table
+	l      *loader
+	ways   []*mapping
+	notes  []string
 }
 
 // openCopy reads both catalogues, and finds the way of every table.
@@ -178,7 +177,7 @@ func Copy(ctx context.Context, from, to Side) (s Summary, err error) {
 			sum, t.Resumed = f.sum, had == f.sum.String()
 		}
 		if !t.Resumed {
-			if sum, err = c.l.table(ctx, m, read); err != nil {
+			if sum, err = c.l.table(ctx, m, read, false); err != nil {
 				return s, err
 			}
 		}

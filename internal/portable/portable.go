@@ -144,7 +144,7 @@ func Dump(ctx context.Context, d dialect.Dialect, c *sql.Conn, w io.Writer, o Op
 			return s, err
 		}
 		sum := newDigest()
-		kinds := newCanon(t.Columns, d.Name() == dialect.NameSQLite)
+		kinds := newCanon(t.Columns)
 		before := out.bytes
 		err := e.read(ctx, t, func(line []byte, row []value) (err error) {
 			kinds.add(sum, row)
@@ -193,12 +193,11 @@ func ended(ctx context.Context, end func(context.Context) error, err error) erro
 // canon takes the digest of rows by the kinds of their columns.
 type canon struct {
 	from, as []Kind
-	loose    bool
 	a, b     []byte
 }
 
-func newCanon(columns []Column, loose bool) *canon {
-	k := &canon{loose: loose}
+func newCanon(columns []Column) *canon {
+	k := &canon{}
 	for _, c := range columns {
 		k.from, k.as = append(k.from, c.Kind), append(k.as, c.Kind)
 	}
@@ -244,10 +243,9 @@ func (k *canon) value(d *digest, i int, v value) {
 
 // meter tells how far it is.
 type meter struct {
-	o     *Options
-	p     Progress
-	next  int64
-	every int64
+	o    *Options
+	p    Progress
+	next int64
 }
 
 // tellEvery is how many bytes are between two words about progress.
@@ -384,14 +382,18 @@ func (a *Archive) Load(ctx context.Context, d dialect.Dialect, c *sql.Conn, o Op
 				return feed(line, row)
 			})
 			return err
-		})
+		}, m.plain)
 		if err != nil {
 			return s, err
+		}
+		want := sum.String()
+		if m.plain {
+			want = ended.Digest
 		}
 		l.next[m.to] = ended.Next
 		rows += ended.Rows
 		s.Tables = append(s.Tables, TableSummary{Name: from.Name, Rows: ended.Rows, Digest: ended.Digest})
-		l.want = append(l.want, wanted{m, sum.String()})
+		l.want = append(l.want, wanted{m, want})
 		progress.done()
 	}
 	if end.Tables != len(s.Tables)+len(s.Notes) && len(o.Skip) == 0 || end.Rows != rows && len(o.Skip) == 0 {
@@ -403,7 +405,7 @@ func (a *Archive) Load(ctx context.Context, d dialect.Dialect, c *sql.Conn, o Op
 
 // rows reads the rows of a table to their end, and proves them.
 func (a *Archive) rows(t *Table, row func(line []byte, row []value) error) (end tableEnd, err error) {
-	sum, kinds := newDigest(), newCanon(t.Columns, a.Header.Engine == dialect.NameSQLite)
+	sum, kinds := newDigest(), newCanon(t.Columns)
 	var split rowReader
 	for {
 		line, err := a.in.line()

@@ -50,6 +50,11 @@ func (s *sqlite) tables(ctx context.Context) (list []*Table, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(list) > 0 { // what each table takes is not known, but what all of them take
+		if err := dialect.QueryRow(ctx, s.c, "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size", nil, &list[0].bytes); err != nil {
+			return nil, err
+		}
+	}
 	var to string
 	for _, t := range list {
 		for i := 1; i <= len(keys[t.name]); i++ {
@@ -106,7 +111,7 @@ func sqliteKind(declared string) (Kind, limits) {
 		return KindText, l
 	case strings.Contains(name, "BLOB"), strings.Contains(name, "BINARY"):
 		return KindBytes, l
-	case strings.Contains(name, "REAL"), strings.Contains(name, "FLOA"), strings.Contains(name, "DOUB"):
+	case strings.Contains(name, "REAL"), strings.Contains(name, "FLOA"), strings.Contains(name, "DOUBLE"):
 		return KindFloat64, l
 	}
 	l.double = true
