@@ -582,3 +582,85 @@ func transfer(ctx context.Context, db *tldwdb.DB, n int) (err error) {
 	}
 	return tx.Commit()
 }
+
+// TestHealthKnowsTheBackups: with a place for backups in the configuration, health
+// answers say how old the newest one is, and when one was restored last.
+func TestHealthKnowsTheBackups(t *testing.T) {
+	t.Parallel()
+	tdb := testdb.New(t, testdb.SQLite)
+	_, kept := keeping(t, tdb)
+	check := func(name string) *tldwdb.Check {
+		db := open(t, tdb, backupFiles, kept, fresh)
+		h := db.Health(t.Context())
+		if h.Check(name) == nil {
+			t.Fatalf("no check of %s: %+v", name, h.Checks)
+		}
+		return h.Check(name)
+	}
+	db := open(t, tdb, backupFiles, kept)
+	people(t, db)
+	if c := check(tldwdb.CheckBackup); c.Status != tldwdb.CheckWarn {
+		t.Errorf("before the first: %+v", c)
+	}
+	b, err := db.Backup(t.Context(), tldwdb.BackupOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := check(tldwdb.CheckBackup); c.Status != tldwdb.CheckPass || c.Observed > 600 {
+		t.Errorf("after it: %+v", c)
+	}
+	if c := check(tldwdb.CheckRestoreTest); c.Status != tldwdb.CheckWarn {
+		t.Errorf("before a restore: %+v", c)
+	}
+	if _, err := db.VerifyBackup(t.Context(), b.Name, tldwdb.VerifyOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if c := check(tldwdb.CheckRestoreTest); c.Status != tldwdb.CheckPass || c.Observed > 600 {
+		t.Errorf("after it: %+v", c)
+	}
+	plain := open(t, tdb, backupFiles, fresh)
+	if h := plain.Health(t.Context()); h.Check(tldwdb.CheckBackup) != nil {
+		t.Errorf("nobody said where backups are: %+v", h.Check(tldwdb.CheckBackup))
+	}
+}
+
+// TestObserversKnowOfBackups: each is an operation, and told with its size.
+func TestObserversKnowOfBackups(t *testing.T) {
+	t.Parallel()
+	tdb := testdb.New(t, testdb.SQLite)
+	_, kept := keeping(t, tdb)
+	var kinds []string
+	var told []tldwdb.Backup
+	db := open(t, tdb, backupFiles, kept, func(cfg *tldwdb.Config) {
+		cfg.Observers = []*tldwdb.Observer{{
+			Start: func(ctx context.Context, op tldwdb.Operation) (context.Context, func(error)) {
+				return ctx, func(err error) {
+					if err != nil {
+						kinds = append(kinds, op.Kind+": "+string(tldwdb.ClassOf(err)))
+					} else {
+						kinds = append(kinds, op.Kind)
+					}
+				}
+			},
+			Backup: func(b tldwdb.Backup) { told = append(told, b) },
+		}}
+	})
+	people(t, db)
+	kinds = nil
+	b, err := db.Backup(t.Context(), tldwdb.BackupOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.VerifyBackup(t.Context(), b.Name, tldwdb.VerifyOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Restore(t.Context(), tldwdb.RestoreOptions{}); !errors.Is(err, tldwdb.ErrNotEmpty) {
+		t.Fatal(err)
+	}
+	if want := []string{"lock", "backup", "verify", "lock", "restore: refused"}; !slices.Equal(kinds, want) {
+		t.Errorf("%v, want %v", kinds, want)
+	}
+	if len(told) != 2 || told[0].Size() != b.Size() || told[0].Verified != nil || told[1].Verified == nil || !told[1].Verified.OK {
+		t.Errorf("%+v", told)
+	}
+}

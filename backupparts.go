@@ -94,13 +94,18 @@ func (s *partSet) fill(ctx context.Context, path, content string, tell func(done
 	} else {
 		p, err = s.begin(ctx, content)
 	}
-	if err == nil {
-		_, err = io.Copy(p, &toldReader{ctx: ctx, r: f, tell: tell})
+	if err != nil {
+		return err
 	}
-	if err == nil && p.file != "" {
-		err = f.Sync()
+	read := func(ctx context.Context) error {
+		_, err := io.Copy(p, &toldReader{ctx: ctx, r: f, tell: tell})
+		return err
 	}
-	return err
+	if p.file == "" {
+		return read(ctx)
+	}
+	// The disk is at work while the sum is taken.
+	return together(ctx, read, func(context.Context) error { return f.Sync() })
 }
 
 // Write adds content.
