@@ -664,3 +664,36 @@ func TestObserversKnowOfBackups(t *testing.T) {
 		t.Errorf("%+v", told)
 	}
 }
+
+// TestBackupOfMemory: a database that only its one connection can see is backed up
+// and restored like any other.
+func TestBackupOfMemory(t *testing.T) {
+	t.Parallel()
+	db, err := tldwdb.Open(t.Context(), tldwdb.Config{URL: "sqlite://", Migrations: backupFiles.fs(), Backup: tldwdb.BackupOptions{Dir: t.TempDir()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	people(t, db)
+	b, err := db.Backup(t.Context(), tldwdb.BackupOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v, err := db.VerifyBackup(t.Context(), "latest", tldwdb.VerifyOptions{}); err != nil || !v.OK {
+		t.Errorf("%+v, %v", v, err)
+	}
+	if _, err := db.Pool().ExecContext(t.Context(), "DELETE FROM notes"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Restore(t.Context(), tldwdb.RestoreOptions{Over: b.Database}); err != nil {
+		t.Fatal(err)
+	}
+	var n int
+	if err := db.Pool().QueryRowContext(t.Context(), "SELECT count(*) FROM notes").Scan(&n); err != nil || n != 5 {
+		t.Errorf("%d rows, %v", n, err)
+	}
+}

@@ -176,7 +176,7 @@ func (db *DB) warnKeys(warnings []string) {
 func (r *run) backup(ctx context.Context, p *backupPlan) (_ Backup, err error) {
 	b := Backup{
 		Reason: p.options.Reason, Method: p.way.method(),
-		Engine: r.d.Name(), EngineVersion: r.facts.Server, Database: databaseLabel(r.facts.Database), Writer: writer,
+		Engine: r.d.Name(), EngineVersion: r.facts.Server, Database: r.label(), Writer: writer,
 		Started: time.Now().UTC(), Compression: p.form.Compression, Recipients: archive.Describe(p.form.Recipients),
 	}
 	b.Name = archive.NewName(b.Started)
@@ -213,6 +213,14 @@ func (r *run) backup(ctx context.Context, p *backupPlan) (_ Backup, err error) {
 	log.LogAttrs(ctx, slog.LevelInfo, "backup made", slog.Int64("bytes", b.Size()), slog.Int("tables", len(b.Tables)), slog.Duration("took", b.Finished.Sub(b.Started).Round(time.Millisecond)))
 	r.db.tellBackup(b)
 	return b, nil
+}
+
+// label is what a person calls the database: what its URL says, for one in memory.
+func (r *run) label() string {
+	if r.facts.InMemory {
+		return ":memory:"
+	}
+	return databaseLabel(r.facts.Database)
 }
 
 // Size is how many bytes are stored of the backup.

@@ -214,7 +214,7 @@ func (r *run) mayReplace(ctx context.Context, over string) (empty bool, err erro
 	if err != nil {
 		return false, err
 	}
-	label := databaseLabel(r.facts.Database)
+	label := r.label()
 	switch {
 	case objects.Empty():
 		return true, nil
