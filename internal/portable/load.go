@@ -377,7 +377,7 @@ func (f *feeder) convert(i int, v value) (value, error) {
 		return v, p.to.check(v)
 	}
 	var err error
-	if f.bufs[i], err = convert(shrink(f.bufs[i])[:0], from, to, v.data); err != nil {
+	if f.bufs[i], err = convert(f.bufs[i][:0], from, to, v.data); err != nil {
 		return v, err
 	}
 	v = value{data: f.bufs[i]}

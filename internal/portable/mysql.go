@@ -232,7 +232,7 @@ func (m *mysql) read(ctx context.Context, t *Table, row func(line []byte, row []
 			}
 		}
 		if cap(room) < need { // never grown while values point into it
-			room = make([]byte, 0, need+need/4)
+			room = make([]byte, 0, need)
 		}
 		room = room[:0]
 		for i, v := range got {
@@ -263,9 +263,7 @@ func (m *mysql) read(ctx context.Context, t *Table, row func(line []byte, row []
 			}
 			values[i].data = room[start:len(room):len(room)]
 		}
-		err := row(nil, values)
-		room = shrink(room)
-		return err
+		return row(nil, values)
 	})
 }
 
@@ -501,7 +499,7 @@ func (s *insertSink) flush() error {
 		return nil
 	}
 	_, err := s.m.c.ExecContext(s.ctx, string(s.text))
-	s.text, s.rows = append(shrink(s.text)[:0], s.head...), 0
+	s.text, s.rows = append(s.text[:0], s.head...), 0
 	if err != nil {
 		return err
 	}

@@ -228,14 +228,14 @@ func (k *canon) value(d *digest, i int, v value) {
 	}
 	if from != as {
 		var err error
-		if k.a, err = convert(shrink(k.a)[:0], from, as, data); err != nil {
+		if k.a, err = convert(k.a[:0], from, as, data); err != nil {
 			d.add('?', data)
 			return
 		}
 		data = k.a
 	}
 	if !as.isCanonical() {
-		k.b = canonical(shrink(k.b)[:0], as, data)
+		k.b = canonical(k.b[:0], as, data)
 		data = k.b
 	}
 	d.add(0, data)

@@ -366,7 +366,6 @@ func (s *copySink) write(line []byte, row []value) error {
 		}
 		s.line = append(s.line, '\n')
 		line = s.line
-		defer func() { s.line = shrink(s.line) }()
 	}
 	if _, err := s.out.Write(line); err != nil {
 		return s.end(err)

@@ -149,7 +149,7 @@ func (s *sqlite) read(ctx context.Context, t *Table, row func(line []byte, row [
 			}
 		}
 		if cap(room) < need { // never grown while values point into it
-			room = make([]byte, 0, need+need/4)
+			room = make([]byte, 0, need)
 		}
 		room = room[:0]
 		for i, v := range got {
@@ -194,9 +194,7 @@ func (s *sqlite) read(ctx context.Context, t *Table, row func(line []byte, row [
 			values[i].tag = natural
 			values[i].data = room[start:len(room):len(room)]
 		}
-		err := row(nil, values)
-		room = shrink(room)
-		return err
+		return row(nil, values)
 	})
 }
 
@@ -330,6 +328,9 @@ func (c *Column) argument(v value) (any, error) {
 	if v.null {
 		return nil, nil
 	}
+	if v.kind(c.Kind) == KindBytes {
+		return hex.AppendDecode(make([]byte, 0, len(v.data)/2), v.data[2:])
+	}
 	text := string(v.data)
 	switch v.kind(c.Kind) {
 	case KindBool:
@@ -353,8 +354,6 @@ func (c *Column) argument(v value) (any, error) {
 			}
 		}
 		return strconv.ParseFloat(text, 64) // check has found that this keeps all digits
-	case KindBytes:
-		return hex.DecodeString(text[2:])
 	case KindTimestampTZ:
 		if rest, ok := strings.CutSuffix(text, "+00"); ok {
 			return rest + "+00:00", nil

@@ -178,7 +178,7 @@ func (r *rowReader) split(line []byte, n int) ([]value, error) {
 	}
 	r.row = r.row[:n]
 	if cap(r.scratch) < len(line) { // never grown while values point into it
-		r.scratch = make([]byte, 0, len(line)+len(line)/4)
+		r.scratch = make([]byte, 0, len(line))
 	}
 	r.scratch = r.scratch[:0]
 	for i := range r.row {
@@ -294,19 +294,25 @@ func (w *writer) raw(line []byte) error {
 	return err
 }
 
+// row writes a row. A big value is not copied into a line first.
 func (w *writer) row(row []value) error {
-	w.line = appendRow(w.line[:0], row)
-	err := w.raw(w.line)
-	w.line = shrink(w.line)
-	return err
-}
-
-// shrink gives up room that a single big row has needed.
-func shrink(b []byte) []byte {
-	if cap(b) > 4<<20 {
-		return nil
+	w.line = w.line[:0]
+	for i, v := range row {
+		if i > 0 {
+			w.line = append(w.line, '\t')
+		}
+		for len(v.data) > big {
+			w.line = appendValue(w.line, value{tag: v.tag, data: v.data[:big]})
+			v.tag, v.data = 0, v.data[big:]
+			if err := w.raw(w.line); err != nil {
+				return err
+			}
+			w.line = w.line[:0]
+		}
+		w.line = appendValue(w.line, v)
 	}
-	return b
+	w.line = append(w.line, '\n')
+	return w.raw(w.line)
 }
 
 // sums is the digest of the lines that are not rows.
@@ -328,7 +334,7 @@ func newReader(r io.Reader) *reader {
 func (r *reader) line() ([]byte, error) {
 	part, err := r.in.ReadSlice('\n')
 	if errors.Is(err, bufio.ErrBufferFull) {
-		r.long = shrink(r.long)[:0]
+		r.long = r.long[:0]
 		for errors.Is(err, bufio.ErrBufferFull) {
 			r.long = append(r.long, part...)
 			part, err = r.in.ReadSlice('\n')
