@@ -358,7 +358,7 @@ func (c *copyRun) mark(ctx context.Context) error {
 			case marked:
 				return nil
 			case len(rows) > 0 && !c.o.Replace:
-				return withHint(fmt.Errorf("%w: there are some in %s", ErrNotEmpty, someOf(rows)), "copy into an empty database, or set CopyOptions.Replace to throw those rows away")
+				return withHint(fmt.Errorf("%w: it has rows in %s", ErrNotEmpty, someOf(rows)), "copy into an empty database, or set CopyOptions.Replace to throw those rows away")
 			}
 			return portable.Mark(ctx, side.Dialect, side.Conn, side.Options)
 		})
