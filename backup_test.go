@@ -80,6 +80,7 @@ func TestBackupAndRestore(t *testing.T) {
 		}{
 			{"plain", func(o *tldwdb.BackupOptions) { o.Compression = "none" }},
 			{"compressed", func(*tldwdb.BackupOptions) {}},
+			{"parallel", func(o *tldwdb.BackupOptions) { o.Jobs = 2 }},
 			{"encrypted", func(o *tldwdb.BackupOptions) { o.PassphraseFile = passphrase(t, "a passphrase that is long enough") }},
 		} {
 			t.Run(o.name, func(t *testing.T) {
