@@ -191,31 +191,29 @@ func rolledBack(tx *sql.Tx) error {
 // rename waits for them up to five seconds, and has taken a lock by then that new
 // ones wait for: so nothing has to be forbidden that would have to be allowed again.
 func (p *postgres) whileEnding(ctx context.Context, pool *sql.DB, databases []string, f func(context.Context) error) error {
-	inner, cancel := context.WithCancel(ctx)
-	done := make(chan error, 1)
+	stop, done := make(chan struct{}), make(chan error, 1)
 	go func() {
 		defer close(done)
 		tick := time.NewTicker(50 * time.Millisecond)
 		defer tick.Stop()
 		for {
-			_, err := pool.ExecContext(inner, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+			// Never cut short: the server would go on with it, and end sessions that are
+			// begun when all is done.
+			_, err := pool.ExecContext(ctx, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 				WHERE datname = ANY($1) AND backend_type = 'client backend' AND pid <> pg_backend_pid()`, databases)
-			if inner.Err() != nil {
-				return
-			}
 			if err != nil {
 				done <- err
 				return
 			}
 			select {
-			case <-inner.Done():
+			case <-stop:
 				return
 			case <-tick.C:
 			}
 		}
 	}()
 	err := f(ctx)
-	cancel()
+	close(stop)
 	if ending := <-done; err != nil && ending != nil {
 		err = errors.Join(err, fmt.Errorf("ending the sessions in the database: %w", ending))
 	}
