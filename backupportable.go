@@ -87,7 +87,7 @@ func (db *DB) canMakeAnew(list []BackupMigration) error {
 		}
 	}
 	if versionOf(list, db.cfg.Set) == 0 {
-		return withHint(errors.New("no migration is applied here, and a portable backup holds rows, for which the migrations make the tables"), "make a native backup, or take the database over with DB.Baseline")
+		return withHint(errors.New("no migration is applied here, and a portable backup holds rows, for which the migrations make the tables"), "make a native backup, or take the database over with DB.Baseline; RestoreOptions.WithoutBackup restores without a backup of what is there")
 	}
 	return nil
 }

@@ -47,7 +47,7 @@ import (
 // The documents whose code is compiled, in the order in which their files are
 // written.
 var docFiles = []string{"README.md", "docs/guide/writing-migrations.md", "docs/guide/health.md", "docs/guide/observability.md", "docs/guide/credentials.md", "docs/guide/backup.md", "docs/guide/copy.md", "docs/runbooks/rotating-credentials.md", "docs/runbooks/deployment.md", "docs/runbooks/rollback.md",
-	"docs/runbooks/half-applied.md", "docs/runbooks/pooler.md", "docs/runbooks/cluster-and-failover.md", "docs/runbooks/adopting.md"}
+	"docs/runbooks/half-applied.md", "docs/runbooks/pooler.md", "docs/runbooks/cluster-and-failover.md", "docs/runbooks/adopting.md", "docs/runbooks/restore-drill.md"}
 
 // docBlock is one fenced block.
 type docBlock struct {
@@ -901,7 +901,11 @@ func runbook(t *testing.T, doc string, e testdb.Engine, bin string) {
 			queries = append(queries, b)
 		}
 	}
-	runScript(t, dir, script.String(), runbookEnv(bin, databaseURL, name))
+	env := runbookEnv(bin, databaseURL, name)
+	if program := backupPrograms[e]; program != "" && (e == testdb.MySQL || lacks(t, program, db) != "") { // of that name there may be MariaDB's
+		env = append(env, "TLDWDB_BACKUP_METHOD=portable")
+	}
+	runScript(t, dir, script.String(), env)
 	for _, q := range queries {
 		if db == nil {
 			continue // the shell's own tests have read the same file
@@ -911,6 +915,9 @@ func runbook(t *testing.T, doc string, e testdb.Engine, bin string) {
 		}
 	}
 }
+
+// backupPrograms make backups of servers.
+var backupPrograms = map[testdb.Engine]string{testdb.Postgres: "pg_dump", testdb.MariaDB: "mariadb-dump", testdb.MySQL: "mysqldump"}
 
 // lacks says why a block that needs a program cannot be run.
 func lacks(t *testing.T, program string, db *testdb.Database) string {

@@ -220,7 +220,7 @@ func (r *run) mayReplace(ctx context.Context, over string) (empty bool, err erro
 		return true, nil
 	case over == "":
 		return false, withHint(fmt.Errorf("%w: %s has %s", ErrNotEmpty, label, someTables(objects)),
-			"restore into an empty database; or, to replace what is there, name it in RestoreOptions.Over (--over %s)", label)
+			"restore into an empty database; or, to replace what is there, name it: RestoreOptions.Over, or --over %s", label)
 	case over != label:
 		return false, fmt.Errorf("%w: RestoreOptions.Over names %q, and this is %s", ErrNotEmpty, over, label)
 	}

@@ -251,7 +251,7 @@ var inCommands = strings.NewReplacer(
 	"DB.Repair with FixDone or FixRetry", "'repair V=done' or 'repair V=retry'", "DB.Repair", "'repair'",
 	"FixForget", "forget", "FixChecksum", "checksum", "FixDone", "done", "FixRetry", "retry", "FixApplied", "applied",
 	"Verification.Ignore", "--ignore", "Verification.Force", "--force", "Verification.ScratchURL", "--scratch-url", "Verification.AnyColumnOrder", "--any-column-order",
-	"AdoptRequest.Versions", "--map", "AdoptRequest.From", "--from", "AdoptRequest.Table", "--from-table",
+	"RestoreOptions.WithoutBackup", "'--no-backup'", "CopyOptions.Skip", "--skip", "RestoreOptions.Over names", "--over names", "AdoptRequest.Versions", "--map", "AdoptRequest.From", "--from", "AdoptRequest.Table", "--from-table",
 	"set CopyOptions.Replace", "give --replace",
 )
 
