@@ -346,19 +346,23 @@ func (c *copyRun) mark(ctx context.Context) error {
 		if err := r.unprotected(hist); err != nil {
 			return err
 		}
-		if version, _ := hist.current(); version > c.done.Version {
+		version, _ := hist.current()
+		if version > c.done.Version {
 			return withHint(&CopyError{Kind: ErrCopyUnfit, Problems: []CopyProblem{{Reason: fmt.Sprintf("the target is at version %d, and the source at %d", version, c.done.Version)}}},
 				"migrate the source first, or take an empty database for the target")
 		}
 		return c.withSide(ctx, r, func(ctx context.Context, side portable.Side) error {
-			marked, rows, err := portable.Marked(ctx, side.Dialect, side.Conn, side.Options)
+			is, err := portable.Look(ctx, side.Dialect, side.Conn, side.Options)
 			switch {
 			case err != nil:
 				return err
-			case marked:
+			case is.Begun && version != c.done.Version: // a migration would miss the foreign keys
+				return withHint(&CopyError{Kind: ErrCopyUnfit, Problems: []CopyProblem{{Reason: fmt.Sprintf("the copy that was cut short is of version %d, and the source is at %d", version, c.done.Version)}}},
+					"take an empty database for the target")
+			case is.Marked:
 				return nil
-			case len(rows) > 0 && !c.o.Replace:
-				return withHint(fmt.Errorf("%w: it has rows in %s", ErrNotEmpty, someOf(rows)), "copy into an empty database, or set CopyOptions.Replace to throw those rows away")
+			case len(is.HasRows) > 0 && !c.o.Replace:
+				return withHint(fmt.Errorf("%w: it has rows in %s", ErrNotEmpty, someOf(is.HasRows)), "copy into an empty database, or set CopyOptions.Replace to throw those rows away")
 			}
 			return portable.Mark(ctx, side.Dialect, side.Conn, side.Options)
 		})

@@ -127,31 +127,45 @@ func Mark(ctx context.Context, d dialect.Dialect, c *sql.Conn, o Options) (err e
 	return l.makeJournal(ctx)
 }
 
-// Marked reports whether a database is the target of a load that is not at its end.
-// rows are the tables that have rows.
-func Marked(ctx context.Context, d dialect.Dialect, c *sql.Conn, o Options) (marked bool, rows []string, err error) {
+// A Standing is what a database is to a copy.
+type Standing struct {
+	Marked  bool     // it is the target of a load that is not at its end
+	Begun   bool     // and that has taken away what stood in between
+	HasRows []string // the tables that have rows
+}
+
+// Look says what a database is to a copy.
+func Look(ctx context.Context, d dialect.Dialect, c *sql.Conn, o Options) (s Standing, err error) {
 	e := newEngine(d, c, &o)
 	tables, err := e.tables(ctx)
 	if err != nil {
-		return false, nil, fmt.Errorf("reading the catalogue: %w", err)
+		return s, fmt.Errorf("reading the catalogue: %w", err)
+	}
+	exists := func(query string) (bool, error) {
+		var n int
+		err := dialect.QueryRow(ctx, c, "SELECT COUNT(*) FROM ("+query+" LIMIT 1) AS found", nil, &n)
+		return n > 0, err
 	}
 	for _, t := range tables {
 		if strings.EqualFold(t.name, o.journal()) {
-			marked = true
+			s.Marked = true
+			if s.Begun, err = exists("SELECT 1 AS one FROM " + t.of + " WHERE kind = '" + entryReady + "'"); err != nil {
+				return s, err
+			}
 			continue
 		}
 		if o.leftOut(t.Name) || t.shadow {
 			continue
 		}
-		var n int
-		if err := dialect.QueryRow(ctx, c, "SELECT COUNT(*) FROM (SELECT 1 AS one FROM "+t.of+" LIMIT 1) AS found", nil, &n); err != nil {
-			return false, nil, err
+		some, err := exists("SELECT 1 AS one FROM " + t.of)
+		if err != nil {
+			return s, err
 		}
-		if n > 0 {
-			rows = append(rows, t.Name)
+		if some {
+			s.HasRows = append(s.HasRows, t.Name)
 		}
 	}
-	return marked, rows, nil
+	return s, nil
 }
 
 // start takes away what stands in between, and all rows; of a load that was cut
@@ -161,10 +175,8 @@ func (l *loader) start(ctx context.Context, resume bool) error {
 		if err := l.readJournal(ctx); err != nil {
 			return fmt.Errorf("reading the journal: %w", err)
 		}
-		if _, ready := l.entries[[2]string{entryReady, ""}]; ready && resume {
-			l.resumed = true
-			return nil
-		}
+		_, ready := l.entries[[2]string{entryReady, ""}]
+		l.resumed = ready && resume
 	}
 	prepare := func() error {
 		if !l.there {
@@ -217,7 +229,8 @@ func (l *loader) start(ctx context.Context, resume bool) error {
 	} else {
 		err = prepare()
 	}
-	if err == nil {
+	// MySQL's triggers may be back already: the run before was killed among them.
+	if err == nil && !l.resumed {
 		err = l.transaction(ctx, drain)
 	}
 	if err != nil {

@@ -200,3 +200,44 @@ func TestDamage(t *testing.T) {
 		t.Errorf("the archive as it was: %v", err)
 	}
 }
+
+// A run that was killed while it brought MySQL's triggers back goes on: the triggers
+// that are back do not see the rows that are loaded then.
+func TestTriggersThatAreBack(t *testing.T) {
+	t.Parallel()
+	for _, e := range []testdb.Engine{testdb.MariaDB, testdb.MySQL} {
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			a, b := testdb.New(t, e), testdb.New(t, e)
+			for _, db := range []*testdb.Database{a, b} {
+				fill(t, db, "CREATE TABLE one (id integer PRIMARY KEY)", "CREATE TABLE two (id integer PRIMARY KEY)", "CREATE TABLE seen (id integer PRIMARY KEY)")
+			}
+			const trigger = "CREATE TRIGGER see BEFORE INSERT ON two FOR EACH ROW INSERT INTO seen VALUES (NEW.id)"
+			fill(t, b, trigger)
+			fill(t, a, "INSERT INTO one VALUES (1)", "INSERT INTO two VALUES (1), (2)")
+			source, target := side(t, a), side(t, b)
+			// Somebody else's row ends the first run behind the journal, as a kill would.
+			target.Options.Progress = func(p portable.Progress) {
+				if p.Phase == "load" && p.Tables == p.TablesAll {
+					fill(t, b, "INSERT INTO two VALUES (3)", trigger)
+				}
+			}
+			if _, err := portable.Copy(t.Context(), source, target); err == nil {
+				t.Fatal("nobody saw the other row")
+			}
+			target.Options.Progress = nil
+			if _, err := portable.Copy(t.Context(), source, target); err != nil {
+				t.Fatal(err)
+			}
+			pool := b.AdminDB(t)
+			var seen, two int
+			if err := pool.QueryRowContext(t.Context(), "SELECT (SELECT COUNT(*) FROM seen), (SELECT COUNT(*) FROM two)").Scan(&seen, &two); err != nil || seen != 0 || two != 2 {
+				t.Errorf("the trigger has seen %d rows of %d (%v), want 0 of 2", seen, two, err)
+			}
+			fill(t, b, "INSERT INTO two VALUES (9)")
+			if err := pool.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM seen").Scan(&seen); err != nil || seen != 1 {
+				t.Errorf("the trigger is not back: it has seen %d rows (%v)", seen, err)
+			}
+		})
+	}
+}
