@@ -241,3 +241,26 @@ func TestTriggersThatAreBack(t *testing.T) {
 		})
 	}
 }
+
+// Without a word about it, the default schema is the session's, when rows are read
+// and when they are loaded.
+func TestDefaultSchema(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t, testdb.Postgres)
+	fill(t, db, "CREATE SCHEMA app", "CREATE TABLE app.t (id integer PRIMARY KEY)", "CREATE TABLE public.u (id integer PRIMARY KEY)", "INSERT INTO app.t VALUES (1)")
+	s := side(t, db)
+	if _, err := s.Conn.ExecContext(t.Context(), "SET search_path = app"); err != nil {
+		t.Fatal(err)
+	}
+	text, sum := dump(t, s)
+	if len(sum.Tables) != 2 || sum.Tables[0].Name != "public.u" || sum.Tables[1].Name != "t" {
+		t.Errorf("tables %v, want public.u and t", sum.Tables)
+	}
+	archive, err := portable.Open(bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := archive.Load(t.Context(), s.Dialect, s.Conn, portable.Options{}); err != nil {
+		t.Fatal(err)
+	}
+}

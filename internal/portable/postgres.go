@@ -54,12 +54,20 @@ func (p *postgres) full(schema, name string) string {
 	return schema + "." + name
 }
 
-func (p *postgres) tables(ctx context.Context) (list []*Table, err error) {
-	p.schema = p.options.Schema
+// findSchema asks for the default schema before the search path is emptied.
+func (p *postgres) findSchema(ctx context.Context) error {
 	if p.schema == "" {
-		if err := dialect.QueryRow(ctx, p.c, "SELECT coalesce(current_schema(), 'public')", nil, &p.schema); err != nil {
-			return nil, err
-		}
+		p.schema = p.options.Schema
+	}
+	if p.schema != "" {
+		return nil
+	}
+	return dialect.QueryRow(ctx, p.c, "SELECT coalesce(current_schema(), 'public')", nil, &p.schema)
+}
+
+func (p *postgres) tables(ctx context.Context) (list []*Table, err error) {
+	if err := p.findSchema(ctx); err != nil {
+		return nil, err
 	}
 	var schema, table, base, class, sequence string
 	var partitioned bool
@@ -170,6 +178,9 @@ func pgKind(base, class string, modifier int) (Kind, limits) {
 }
 
 func (p *postgres) beginRead(ctx context.Context) (position string, err error) {
+	if err := p.findSchema(ctx); err != nil {
+		return "", err
+	}
 	if err := p.exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"); err != nil {
 		return "", err
 	}
