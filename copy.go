@@ -320,7 +320,7 @@ func (c *copyRun) copy(ctx context.Context, from portable.Side) error {
 
 // rows copies them.
 func (c *copyRun) rows(ctx context.Context, target *run, from, to portable.Side) error {
-	c.to.log.LogAttrs(ctx, slog.LevelInfo, "copying", slog.String("from", c.from.dialectName), slog.String("to", databaseLabel(target.facts.Database)), slog.Int64("version", c.done.Version))
+	c.to.log.LogAttrs(ctx, slog.LevelInfo, "copying", slog.String("database", databaseLabel(target.facts.Database)), slog.Int64("version", c.done.Version))
 	sum, err := portable.Copy(ctx, from, to)
 	c.done.Position, c.done.Bytes = sum.Header.Position, sum.Bytes
 	c.done.Notes = append(c.done.Notes, sum.Notes...)
