@@ -59,14 +59,15 @@ const leftoverAge = 24 * time.Hour
 // crowd out another's, nor the portable ones those in the engine's own form.
 //
 // Whatever the policy says it keeps, of each database and method:
-//   - the newest backup;
+//   - the newest backup that no verification has found bad;
 //   - the newest one that was verified and found good, and all that are newer than
 //     it: nobody knows of those yet whether they can be restored, and one whose next
 //     verification fails is no reason to be left with nothing of its days;
 //   - backups with an Err in [ListBackups]: what is wrong is for a person to see.
 //
-// Where no verification has ever succeeded, the policy alone decides, and the newest
-// is kept.
+// One that was found bad does not count as the backup of its day. Where no verification
+// has ever succeeded, backups from before a migration are kept too: nothing shows yet
+// that what came behind it is good.
 //
 // The manifest is deleted first, so that a backup whose deletion was cut short is none,
 // and its parts are leftovers. What is returned is right beside an error too; names in
@@ -116,23 +117,28 @@ func reasonsToKeep(backups []Backup, rules retention.Policy, now time.Time) map[
 		groups[g] = append(groups[g], b)
 	}
 	for _, group := range groups {
-		var times []time.Time
-		for _, b := range group {
-			times = append(times, b.Started)
-		}
-		why := retention.Apply(times, now, rules)
-		good := slices.IndexFunc(group, func(b Backup) bool { return b.Verified != nil && b.Verified.OK })
+		proved := slices.IndexFunc(group, func(b Backup) bool { return b.Verified != nil && b.Verified.OK })
 		for i, b := range group {
-			if i == 0 {
-				why[i] = append(why[i], "newest")
-			}
 			switch {
-			case i < good:
-				why[i] = append(why[i], "newer than the newest verified")
-			case i == good:
-				why[i] = append(why[i], "newest verified")
+			case i < proved:
+				reasons[b.Name] = append(reasons[b.Name], "newer than the newest verified")
+			case i == proved:
+				reasons[b.Name] = append(reasons[b.Name], "newest verified")
+			case proved < 0 && b.Reason == ReasonMigration:
+				reasons[b.Name] = append(reasons[b.Name], "before a migration, and nothing is verified")
 			}
-			reasons[b.Name] = why[i]
+		}
+		// One that was found bad stands for no period: the good one beside it does.
+		group = slices.DeleteFunc(group, func(b Backup) bool { return b.Verified != nil && !b.Verified.OK })
+		times := make([]time.Time, len(group))
+		for i, b := range group {
+			times[i] = b.Started
+		}
+		for i, why := range retention.Apply(times, now, rules) {
+			if i == 0 {
+				why = append(why, "newest")
+			}
+			reasons[group[i].Name] = append(why, reasons[group[i].Name]...)
 		}
 	}
 	return reasons

@@ -223,3 +223,39 @@ func TestPruneFails(t *testing.T) {
 		t.Errorf("%+v, %v", list, err)
 	}
 }
+
+// TestPruneBad: a backup that was found bad is not the one that its day is kept by.
+func TestPruneBad(t *testing.T) {
+	t.Parallel()
+	store := tldwdb.DirStore(t.TempDir())
+	noon := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	early := keepBackup(t, store, noon.Add(-2*time.Hour), "early", plainArchive)
+	bad := keepBackup(t, store, noon.Add(-time.Hour), "bad", plainArchive)
+	newer := keepBackup(t, store, noon.AddDate(0, 0, 1), "newer", plainArchive)
+	markVerified(t, store, bad, false)
+	markVerified(t, store, newer, true)
+	done, err := tldwdb.PruneBackups(t.Context(), store, tldwdb.RetentionPolicy{Daily: 2}, tldwdb.PruneOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(done.Removed, []string{bad.Name}) || len(done.Kept) != 2 || done.Kept[1].Name != early.Name {
+		t.Errorf("removed %v and kept %v, want to keep %s", done.Removed, done.Kept, early.Name)
+	}
+}
+
+// TestPruneMigration: what was there before a migration stays until something is
+// known to be good.
+func TestPruneMigration(t *testing.T) {
+	t.Parallel()
+	store, _, all, now := prunedStore(t, 2)
+	before := keepBackup(t, store, now.AddDate(0, 0, -5), "before", plainArchive, func(b *tldwdb.Backup) { b.Reason = tldwdb.ReasonMigration })
+	policy := tldwdb.RetentionPolicy{Last: 2}
+	if done, err := tldwdb.PruneBackups(t.Context(), store, policy, tldwdb.PruneOptions{}); err != nil || len(done.Removed) > 0 {
+		t.Fatalf("removed %v: %v", done.Removed, err)
+	}
+	markVerified(t, store, all[0], true)
+	done, err := tldwdb.PruneBackups(t.Context(), store, policy, tldwdb.PruneOptions{})
+	if err != nil || !slices.Equal(done.Removed, []string{before.Name}) {
+		t.Errorf("removed %v: %v", done.Removed, err)
+	}
+}
