@@ -126,6 +126,11 @@ func TestBackupAndRestore(t *testing.T) {
 					t.Errorf("restored:\n%s\nand it was:\n%s", got, before)
 				}
 
+				// The latest is still the one that somebody made.
+				if v, err := db.VerifyBackup(t.Context(), "latest", tldwdb.VerifyOptions{}); err != nil || v.Backup != b.Name {
+					t.Errorf("the latest is %s, want %s: %v", v.Backup, b.Name, err)
+				}
+
 				// And what was replaced comes back too.
 				if done.Replaced == nil || done.Replaced.Reason != tldwdb.ReasonRestore {
 					t.Fatalf("%+v", done)

@@ -89,7 +89,8 @@ func (db *DB) planRestore(o BackupOptions) (*backupPlan, backupKeys, error) {
 type backupKeys []age.Identity
 
 // findBackup reads the manifest of a backup. Of several databases that share a store
-// the newest one of this database is the latest.
+// the newest one of this database is the latest, other than what a restore has
+// replaced.
 func (db *DB) findBackup(ctx context.Context, store BackupStore, name string) (Backup, error) {
 	if name != "" && name != latestBackup {
 		return readManifest(ctx, store, name)
@@ -98,8 +99,10 @@ func (db *DB) findBackup(ctx context.Context, store BackupStore, name string) (B
 	if err != nil {
 		return Backup{}, err
 	}
-	if good := goodBackups(db.own(list)); len(good) > 0 {
-		return good[0], nil
+	for _, b := range goodBackups(db.own(list)) {
+		if b.Reason != ReasonRestore { // that is what somebody wanted to be rid of
+			return b, nil
+		}
 	}
 	err = fmt.Errorf("%w: none of %s in %s can be restored", ErrNoBackup, db.databaseLabel(), store)
 	if len(list) > 0 {

@@ -24,7 +24,7 @@ type RestoreOptions struct {
 	BackupOptions
 
 	// Name is the backup's. Default, and latest: the newest one of this database that
-	// no verification has found bad.
+	// no verification has found bad, and that is not of what another restore replaced.
 	Name string
 
 	// Over is the name of the database (of SQLite, of its file, without the folder)
