@@ -161,9 +161,9 @@ func TestOnlyWhoWantsThemLinksTheLibraries(t *testing.T) {
 	}
 	const prometheus, otel, otelsql, s3 = "github.com/prometheus/", "go.opentelemetry.io/", "github.com/XSAM/otelsql", "github.com/minio/"
 	for path, allowed := range map[string][]string{
-		module: nil, module + "/tldwdbcli": nil, module + "/cmd/tldwdb": nil, module + "/examples/service": nil, module + "/examples/wrapped": nil,
+		module: nil, module + "/tldwdbcli": nil, module + "/examples/service": nil, module + "/examples/wrapped": nil,
 		module + "/tldwdbmetrics": {prometheus}, module + "/tldwdbotel": {otel, otelsql},
-		module + "/tldwdbs3": {s3},
+		module + "/tldwdbs3": {s3}, module + "/cmd/tldwdb": {s3},
 	} {
 		for _, library := range []string{prometheus, otel, otelsql, s3} {
 			if is, want := links(path, library), slices.Contains(allowed, library); is != want {

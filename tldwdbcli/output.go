@@ -68,7 +68,6 @@ var errorKinds = []struct {
 	{"schema_differs", tldwdb.ErrSchemaDiffers}, {"no_scratch", tldwdb.ErrNoScratch}, {"not_empty", tldwdb.ErrNotEmpty},
 	{"backup_damaged", tldwdb.ErrBackupDamaged}, {"backup_key", tldwdb.ErrBackupKey}, {"backup_newer", tldwdb.ErrBackupNewer}, {"no_backup", tldwdb.ErrNoBackup}, {"no_foreign_history", tldwdb.ErrNoForeignHistory},
 	{"foreign_state", tldwdb.ErrForeignState}, {"not_mapped", tldwdb.ErrNotMapped}, {"file_replaced", tldwdb.ErrFileReplaced},
-	{"no_backup", tldwdb.ErrNoBackup}, {"backup_newer", tldwdb.ErrBackupNewer}, {"backup_damaged", tldwdb.ErrBackupDamaged}, {"backup_key", tldwdb.ErrBackupKey}, {"not_empty", tldwdb.ErrNotEmpty},
 	{"copy_unfit", tldwdb.ErrCopyUnfit}, {"copy_value", tldwdb.ErrCopyValue}, {"copy_differs", tldwdb.ErrCopyDiffers},
 }
 
