@@ -149,7 +149,7 @@ func (db *DB) Audit(ctx context.Context, opts AuditOptions) (_ *AuditReport, err
 		return nil, ended(ctx, err)
 	}
 	defer func() { err = errors.Join(err, done()) }()
-	answer, err := db.dialect.Audit(ctx, conn.Conn, dialect.AuditQuestion{Duty: string(opts.As), Books: []string{db.cfg.Table, db.cfg.Table + "_lease"}})
+	answer, err := db.dialect.Audit(ctx, conn.Conn, dialect.AuditQuestion{Duty: string(opts.As), Books: []string{db.cfg.Table, db.leaseTable()}})
 	if err != nil {
 		return nil, ended(ctx, err)
 	}

@@ -249,17 +249,24 @@ type contents struct {
 }
 
 // describe fills in what the catalogue and the history at the other end of conn say.
-func (in *contents) describe(ctx context.Context, history *store, conn *sql.Conn) (err error) {
+func (in *contents) describe(ctx context.Context, db *DB, history *store, conn *sql.Conn) (err error) {
 	if in.migrations, err = history.readAll(ctx, conn); err != nil {
 		return err
 	}
-	objects, err := catalog.Read(ctx, history.d, conn, catalog.Options{})
+	objects, err := catalog.Read(ctx, history.d, conn, db.content())
 	if err != nil {
 		return err
 	}
 	in.objects, in.schema = fingerprint(objects)
 	return nil
 }
+
+// leaseTable is the name of the table beside the history's with the lease, which
+// comes and goes with how the lock is taken and is no content of the database.
+func (db *DB) leaseTable() string { return db.cfg.Table + "_lease" }
+
+// content leaves out of a catalogue what is in no backup.
+func (db *DB) content() catalog.Options { return catalog.Options{Ignore: []string{db.leaseTable()}} }
 
 // fingerprint counts the objects of a database, and takes one digest of what they
 // are. What belongs to the database as such, and not to its content, is left out.

@@ -50,7 +50,7 @@ func (portableWay) dump(ctx context.Context, r *run, p *backupPlan, parts *partS
 
 // portableOptions leave this package's own tables out.
 func (db *DB) portableOptions(p *backupPlan, schema string) portable.Options {
-	return portable.Options{Skip: []string{db.cfg.Table, db.cfg.Table + "_lease"}, Schema: schema,
+	return portable.Options{Skip: []string{db.cfg.Table, db.leaseTable()}, Schema: schema,
 		Progress: func(told portable.Progress) { p.meter.table(told.Table, told.Bytes, max(told.BytesAll, told.Bytes)) }}
 }
 

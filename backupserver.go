@@ -48,7 +48,7 @@ func (db *DB) targeted(ctx context.Context, o BackupOptions, m *meter, f func(du
 	}
 	defer func() { err = errors.Join(err, side.Close()) }()
 	limitPool(side, toolConnections, 0, 0)
-	t := dump.Target{URL: u, DB: side.DB, Dialect: db.dialect, Log: db.log, ToolDir: o.ToolDir, Progress: m.table}
+	t := dump.Target{URL: u, DB: side.DB, Dialect: db.dialect, Log: db.log, ToolDir: o.ToolDir, Lease: db.leaseTable(), Progress: m.table}
 	user, _, given, err := login.Ask(ctx)
 	if err != nil {
 		return err
@@ -109,7 +109,7 @@ func (w serverWay) dump(ctx context.Context, r *run, p *backupPlan, parts *partS
 func (r *run) describe(ctx context.Context, in *contents) error {
 	defer r.rollback(ctx) // a session that is prepared on MySQL has a transaction now
 	r.rollback(ctx)
-	return in.describe(ctx, &r.store, r.conn.Conn)
+	return in.describe(ctx, r.db, &r.store, r.conn.Conn)
 }
 
 // loadServer has the server's own program read a backup into db, which is empty.

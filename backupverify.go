@@ -236,7 +236,7 @@ func (db *DB) holds(ctx context.Context, p *backupPlan, b Backup) (notes []strin
 	if in.tables, err = db.countTables(ctx, p, b, conn.Conn); err != nil {
 		return nil, err
 	}
-	if err := in.describe(ctx, &store{d: db.dialect, table: db.dialect.Qualify(facts.Schema, db.cfg.Table)}, conn.Conn); err != nil {
+	if err := in.describe(ctx, db, &store{d: db.dialect, table: db.dialect.Qualify(facts.Schema, db.cfg.Table)}, conn.Conn); err != nil {
 		return nil, err
 	}
 	if err := in.compare(b); err != nil {

@@ -271,7 +271,7 @@ func (c *copyRun) withSide(ctx context.Context, r *run, fn func(context.Context,
 func (c *copyRun) side(r *run, conn *sqlx.Conn) portable.Side {
 	skip := slices.Clone(c.o.Skip)
 	for _, db := range []*DB{c.from, c.to} {
-		skip = append(skip, db.cfg.Table, db.cfg.Table+"_lease")
+		skip = append(skip, db.cfg.Table, db.leaseTable())
 	}
 	return portable.Side{Dialect: r.d, Conn: conn.Conn, Options: portable.Options{Skip: skip, Schema: r.facts.Schema, Progress: c.progress}}
 }

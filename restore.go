@@ -210,7 +210,7 @@ func (r *run) restoreEmpty(ctx context.Context, p *backupPlan, keys backupKeys, 
 // mayReplace refuses to replace what nobody has named, and tells whether there is
 // anything.
 func (r *run) mayReplace(ctx context.Context, over string) (empty bool, err error) {
-	objects, err := catalog.Read(ctx, r.d, r.conn.Conn, catalog.Options{})
+	objects, err := catalog.Read(ctx, r.d, r.conn.Conn, r.db.content())
 	if err != nil {
 		return false, err
 	}

@@ -105,7 +105,7 @@ func (s *source) part(keep func(*migration) bool) *source {
 
 // comparing are the options of a comparison, our own tables left out.
 func (db *DB) comparing(v Verification) catalog.Options {
-	own := []string{db.cfg.Table, db.cfg.Table + "_lease"}
+	own := []string{db.cfg.Table, db.leaseTable()}
 	return catalog.Options{Ignore: append(own, v.Ignore...), AnyColumnOrder: v.AnyColumnOrder}
 }
 

@@ -21,6 +21,10 @@ type Target struct {
 	Dialect  dialect.Dialect
 	Log      *slog.Logger // nil: nothing is logged
 	ToolDir  string       // folder of the server's programs; empty: the usual places
+	// Lease is the name of a table that says who works on the database just now. It is
+	// no content: it is neither dumped nor counted, and stays where it is in a swap.
+	// Empty: there is none.
+	Lease string
 	// Progress is told how many bytes are done, of how many if that is known.
 	Progress func(table string, done, all int64)
 }

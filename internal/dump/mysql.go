@@ -237,7 +237,9 @@ func (m *mysql) list(ctx context.Context, conn *sql.Conn) (list []mysqlEntry, er
 		if err := rows.Scan(&e.kind, &e.name, &e.engine, &e.versioned, &e.size); err != nil {
 			return nil, err
 		}
-		list = append(list, e)
+		if e.kind != "table" || m.Lease == "" || e.name != m.Lease {
+			list = append(list, e)
+		}
 	}
 	slices.SortFunc(list, func(a, b mysqlEntry) int {
 		return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.name, b.name))
@@ -325,6 +327,9 @@ func (m *mysql) write(ctx context.Context, w io.Writer, digests bool) (d Dumped,
 		if knows(o.name) {
 			args = append(args, o.argument)
 		}
+	}
+	if m.Lease != "" {
+		args = append(args, "--ignore-table="+m.URL.Database+"."+m.Lease)
 	}
 	versioned, outside := false, []string{}
 	scan := newDumpScanner(digests)

@@ -225,7 +225,7 @@ func pgNoMember(class string) string {
 // pgTables are the tables with rows of their own: the parents of partitions have none.
 const pgTables = `SELECT o.oid, format('%I.%I', n.nspname, o.relname), CASE n.nspname WHEN 'public' THEN '' ELSE n.nspname || '.' END || o.relname, pg_table_size(o.oid)
 	FROM pg_class o JOIN pg_namespace n ON n.oid = o.relnamespace
-	WHERE o.relkind = 'r' AND o.relpersistence <> 't' AND ` + pgOurs + ` AND NOT EXISTS (SELECT FROM pg_depend x WHERE x.classid = 'pg_class'::regclass AND x.objid = o.oid AND x.deptype = 'e')
+	WHERE o.relkind = 'r' AND o.relname <> $1 AND o.relpersistence <> 't' AND ` + pgOurs + ` AND NOT EXISTS (SELECT FROM pg_depend x WHERE x.classid = 'pg_class'::regclass AND x.objid = o.oid AND x.deptype = 'e')
 	ORDER BY 3`
 
 type pgTable struct {
@@ -236,7 +236,7 @@ type pgTable struct {
 }
 
 func (p *postgres) list(ctx context.Context, q dialect.Queryer) (list []pgTable, err error) {
-	rows, err := q.QueryContext(ctx, pgTables)
+	rows, err := q.QueryContext(ctx, pgTables, p.Lease)
 	if err != nil {
 		return nil, err
 	}
@@ -353,6 +353,9 @@ func (p *postgres) Dump(ctx context.Context, w io.Writer, o Options) (_ Dumped, 
 		"--compress=0", "--no-password", "--lock-wait-timeout=" + strconv.FormatInt(lockWait.Milliseconds(), 10), "--snapshot=" + s.id,
 		"--no-subscriptions", "--dbname=" + a.conn,
 	}
+	if p.Lease != "" {
+		args = append(args, "--exclude-table=*."+p.Dialect.Identifier(p.Lease))
+	}
 	if role := s.url.Params["role"]; role != "" {
 		args = append(args, "--role="+role)
 	}
@@ -430,15 +433,15 @@ type pgInventory map[pgObject]string
 func (p *postgres) inventory(ctx context.Context, q dialect.Queryer) (_ pgInventory, err error) {
 	rows, err := q.QueryContext(ctx, `
 		SELECT 'pg_class'::regclass::oid, o.oid, format('%s %I.%I', CASE o.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' WHEN 'S' THEN 'sequence' WHEN 'f' THEN 'foreign table' ELSE 'table' END, n.nspname, o.relname)
-			FROM pg_class o JOIN pg_namespace n ON n.oid = o.relnamespace WHERE o.relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND o.relpersistence <> 't' AND `+pgNoMember("pg_class")+`
+			FROM pg_class o JOIN pg_namespace n ON n.oid = o.relnamespace WHERE o.relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND o.relname <> $1 AND o.relpersistence <> 't' AND `+pgNoMember("pg_class")+`
 		UNION ALL SELECT 0, o.oid, format('the rows of %I.%I', n.nspname, o.relname)
-			FROM pg_class o JOIN pg_namespace n ON n.oid = o.relnamespace WHERE o.relkind = 'r' AND o.relpersistence <> 't' AND `+pgNoMember("pg_class")+`
+			FROM pg_class o JOIN pg_namespace n ON n.oid = o.relnamespace WHERE o.relkind = 'r' AND o.relname <> $1 AND o.relpersistence <> 't' AND `+pgNoMember("pg_class")+`
 		UNION ALL SELECT 'pg_proc'::regclass::oid, o.oid, format('routine %I.%I', n.nspname, o.proname) FROM pg_proc o JOIN pg_namespace n ON n.oid = o.pronamespace WHERE `+pgNoMember("pg_proc")+`
 		UNION ALL SELECT 'pg_type'::regclass::oid, o.oid, format('type %I.%I', n.nspname, o.typname) FROM pg_type o JOIN pg_namespace n ON n.oid = o.typnamespace
 			WHERE o.typtype IN ('d', 'e', 'r') AND `+pgNoMember("pg_type")+`
 		UNION ALL SELECT 'pg_trigger'::regclass::oid, g.oid, format('trigger %I on %I.%I', g.tgname, n.nspname, o.relname)
 			FROM pg_trigger g JOIN pg_class o ON o.oid = g.tgrelid JOIN pg_namespace n ON n.oid = o.relnamespace
-			WHERE NOT g.tgisinternal AND NOT EXISTS (SELECT FROM pg_depend x WHERE x.classid = 'pg_trigger'::regclass AND x.objid = g.oid AND x.deptype IN ('P', 'S', 'I', 'i', 'e')) AND `+pgNoMember("pg_class"))
+			WHERE NOT g.tgisinternal AND NOT EXISTS (SELECT FROM pg_depend x WHERE x.classid = 'pg_trigger'::regclass AND x.objid = g.oid AND x.deptype IN ('P', 'S', 'I', 'i', 'e')) AND `+pgNoMember("pg_class"), p.Lease)
 	if err != nil {
 		return nil, err
 	}
