@@ -38,14 +38,24 @@ func (db *DB) backupState() func(context.Context) (BackupState, error) {
 	}
 }
 
-// stateOf says when there was a good backup last, and a good restore.
+// clockSkew is how far the clocks of those who share a store may be apart.
+const clockSkew = time.Hour
+
+// stateOf says when there was a good backup last, and a good restore. Times of the
+// future do not count: by one that a wrong clock has written all would be well until
+// it has come.
 func stateOf(list []Backup) (s BackupState) {
-	for _, b := range goodBackups(list) {
-		if b.Started.After(s.LastGood) {
-			s.LastGood = b.Started
+	end := time.Now().Add(clockSkew)
+	newest := func(a, b time.Time) time.Time {
+		if b.After(a) && b.Before(end) {
+			return b
 		}
-		if b.Verified != nil && b.Verified.Time.After(s.LastRestoreTest) {
-			s.LastRestoreTest = b.Verified.Time
+		return a
+	}
+	for _, b := range goodBackups(list) {
+		s.LastGood = newest(s.LastGood, b.Started)
+		if b.Verified != nil {
+			s.LastRestoreTest = newest(s.LastRestoreTest, b.Verified.Time)
 		}
 	}
 	return s

@@ -238,14 +238,10 @@ func (s *BackupSchedule) times() (t backupTimes, err error) {
 }
 
 // next is when the backup behind the newest one is due. Missed ones are due at the
-// time of the last of them. A newest one of the future, by a clock that was wrong, is
-// taken for one of now.
+// time of the last of them.
 func (t backupTimes) next(newest, now time.Time) time.Time {
 	if newest.IsZero() {
 		return now
-	}
-	if newest.After(now) {
-		newest = now
 	}
 	if len(t.at) == 0 {
 		return newest.Add(t.every)
