@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"github.com/tldw/tldwdb/internal/archive"
@@ -31,7 +32,7 @@ type part struct {
 
 	file   string // of a part that was made where the store keeps it
 	stored archive.Stored
-	named  bool
+	named  bool // or it may have its name: that could not be found out
 }
 
 // folderStore is a store in a folder of this machine. What is too large to be made
@@ -122,6 +123,7 @@ func (s *partSet) commit(ctx context.Context) ([]BackupPart, error) {
 	}
 	for _, p := range s.list {
 		var err error
+		p.named = true // what fails at the last step is there
 		if p.file != "" {
 			err = s.store.(folderStore).adopt(ctx, p.file, p.name)
 		} else {
@@ -130,7 +132,6 @@ func (s *partSet) commit(ctx context.Context) ([]BackupPart, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", p.name, err)
 		}
-		p.named = true
 		list = append(list, BackupPart{Name: p.name, Size: p.stored.Size, SHA256: p.stored.SHA256, PlainSize: p.stored.PlainSize, PlainSHA256: p.stored.PlainSHA256})
 	}
 	return list, nil
@@ -145,20 +146,27 @@ func (s *partSet) tidy() error {
 	return errors.Join(errs...)
 }
 
-// abort leaves nothing of a backup that failed.
+// abort leaves nothing of a backup that failed. The manifest goes first, which may be
+// there although the store did not say so: with it and without parts there would be a
+// damaged backup.
 func (s *partSet) abort(ctx context.Context) error {
 	ctx, cancel := detached(ctx)
 	defer cancel()
 	var errs []error
+	gone := true
+	if slices.ContainsFunc(s.list, func(p *part) bool { return p.named }) {
+		err := s.store.Delete(ctx, s.backup+manifestSuffix)
+		errs, gone = append(errs, err), err == nil
+	}
 	for _, p := range s.list {
 		if p.z != nil {
 			_ = p.z.Close() // what it says was said by a Write, or does not matter any more
 		}
-		switch {
-		case p.named:
-			errs = append(errs, s.store.Delete(ctx, p.name))
-		case p.w != nil:
+		if p.w != nil {
 			errs = append(errs, p.w.Abort())
+		}
+		if p.named && gone {
+			errs = append(errs, s.store.Delete(ctx, p.name))
 		}
 	}
 	return errors.Join(errs...)

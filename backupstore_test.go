@@ -21,6 +21,7 @@ import (
 
 	"github.com/tldw/tldwdb"
 	"github.com/tldw/tldwdb/internal/archive"
+	"github.com/tldw/tldwdb/internal/testdb"
 )
 
 // putObject writes an object.
@@ -461,6 +462,44 @@ func TestOpenPart(t *testing.T) {
 	for _, err := range []error{tldwdb.CheckParts(t.Context(), store, b, func(int) {}), func() error { _, err := read(id); return err }()} {
 		if !errors.Is(err, tldwdb.ErrBackupDamaged) || !strings.Contains(err.Error(), "not there") {
 			t.Error(err)
+		}
+	}
+}
+
+// mute is a store that does what it is told and does not say so, of objects with that
+// ending: the answer was lost on its way.
+type mute struct {
+	tldwdb.BackupStore
+	of string
+}
+
+func (m mute) Create(ctx context.Context, name string) (tldwdb.BackupWriter, error) {
+	w, err := m.BackupStore.Create(ctx, name)
+	if err == nil && strings.HasSuffix(name, m.of) {
+		w = muteWriter{w}
+	}
+	return w, err
+}
+
+type muteWriter struct{ tldwdb.BackupWriter }
+
+func (w muteWriter) Commit() error { return errors.Join(w.BackupWriter.Commit(), errMute) }
+
+var errMute = errors.New("no answer")
+
+// TestBackupUnanswered: what the store has, although it failed, is no backup.
+func TestBackupUnanswered(t *testing.T) {
+	t.Parallel()
+	tdb := testdb.New(t, testdb.SQLite)
+	db := open(t, tdb, backupFiles)
+	people(t, db)
+	for _, of := range []string{".json", ".zst"} {
+		store := mute{tldwdb.DirStore(t.TempDir()), of}
+		if _, err := db.Backup(t.Context(), tldwdb.BackupOptions{Store: store}); !errors.Is(err, errMute) {
+			t.Errorf("%s: %v", of, err)
+		}
+		if left := storedNames(t, store); len(left) > 0 {
+			t.Errorf("%s: %v is left", of, left)
 		}
 	}
 }
