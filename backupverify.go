@@ -378,5 +378,8 @@ func (db *DB) openFilledScratch(ctx context.Context, fill func(path string) erro
 		return nil, err
 	}
 	s := &scratch{src: src}
-	return s, db.openScratchFile(ctx, s, db.scratchConfig(), fill)
+	if err := db.openScratchFile(ctx, s, db.scratchConfig(), fill); err != nil {
+		return nil, err
+	}
+	return s, nil
 }

@@ -68,28 +68,48 @@ func (r *run) aside(ctx context.Context) error {
 // elsewhere runs fn, which leaves the run's own connection alone, and asks on that
 // meanwhile whether the lock's session is alive: a server ends one that is silent
 // for long, and the lock with it. A lease has its own signs of life, and a file's
-// lock ends with this process only.
+// lock ends with this process only. Behind fn it asks once more.
 func (r *run) elsewhere(ctx context.Context, fn func(context.Context) error) error {
 	if _, ok := r.lock.(lease); ok || r.lock == nil || !r.lock.NeedsConnection() {
 		return fn(ctx)
 	}
 	kept, lost := context.WithCancelCause(ctx)
 	ended := make(chan struct{})
+	ask := func() error {
+		limited, cancel := context.WithTimeout(kept, cleanupTime)
+		defer cancel()
+		err := r.conn.PingContext(limited)
+		if err == nil || kept.Err() != nil {
+			return nil
+		}
+		err = fmt.Errorf("%w: its session has ended: %w", ErrLockLost, err)
+		lost(err)
+		return err
+	}
+	over := make(chan struct{})
 	go func() {
 		defer close(ended)
-		for sleep(kept, lockWatch) == nil {
-			limited, cancel := context.WithTimeout(kept, cleanupTime)
-			err := r.conn.PingContext(limited)
-			cancel()
-			if err != nil && kept.Err() == nil {
-				lost(fmt.Errorf("%w: its session has ended: %w", ErrLockLost, err))
+		tick := time.NewTicker(lockWatch)
+		defer tick.Stop()
+		for {
+			select {
+			case <-over:
+				return
+			case <-kept.Done():
+				return
+			case <-tick.C:
+				_ = ask() // kept ends with it
 			}
 		}
 	}()
 	err := fn(kept)
+	close(over)
+	<-ended
+	if err == nil {
+		err = ask()
+	}
 	cause := context.Cause(kept)
 	lost(nil)
-	<-ended
 	if err != nil && errors.Is(cause, ErrLockLost) && !errors.Is(err, ErrLockLost) {
 		err = fmt.Errorf("%w: %w", cause, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -65,4 +66,66 @@ func TestUnderMigrationLockLost(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	})
+}
+
+// TestRestoreLosesTheLock: a restore whose lock went while it was at work beside the
+// database replaces nothing: somebody may be migrating.
+func TestRestoreLosesTheLock(t *testing.T) {
+	t.Parallel()
+	forEachBackup(t, func(t *testing.T, tdb *testdb.Database) {
+		if tdb.Engine == testdb.SQLite {
+			t.Skip("the lock is a file's")
+		}
+		_, kept := keeping(t, tdb)
+		db := open(t, tdb, backupFiles, kept)
+		people(t, db)
+		b, err := db.Backup(t.Context(), tldwdb.BackupOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.Pool().ExecContext(t.Context(), "DELETE FROM notes"); err != nil {
+			t.Fatal(err)
+		}
+		before := dumped(t, tdb)
+		o := tldwdb.RestoreOptions{Name: b.Name, Over: label(tdb), WithoutBackup: true}
+		var end sync.Once
+		o.Progress = func(p tldwdb.BackupProgress) {
+			if p.Phase == "verify" {
+				end.Do(func() { endOthers(t, tdb) })
+			}
+		}
+		if _, err := restore(t, tdb, db, o); !errors.Is(err, tldwdb.ErrLockLost) {
+			t.Errorf("%v", err)
+		}
+		if got := dumped(t, tdb); got != before {
+			t.Errorf("replaced:\n%s\nand it was:\n%s", got, before)
+		}
+	})
+}
+
+// endOthers ends all sessions in the database but one of the test's own.
+func endOthers(t *testing.T, tdb *testdb.Database) {
+	t.Helper()
+	pool := tdb.AdminDB(t)
+	rows, err := pool.QueryContext(t.Context(), pick(tdb, "", "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
+		"SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, id)
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range all {
+		if _, err := pool.ExecContext(t.Context(), pick(tdb, "", "SELECT pg_terminate_backend("+id+")", "KILL "+id)); err != nil {
+			t.Logf("session %s: %v", id, err) // it has ended meanwhile
+		}
+	}
 }

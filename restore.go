@@ -140,12 +140,21 @@ func (r *run) restore(ctx context.Context, o RestoreOptions, p *backupPlan, keys
 		}
 		return false, r.restoreEmpty(ctx, p, keys, done)
 	}
-	s, err := r.db.restoreBeside(ctx, p, done.Backup, keys, o.ScratchURL)
-	if err != nil {
-		return false, err
+	var s *scratch
+	err = r.elsewhere(ctx, func(ctx context.Context) (err error) {
+		s, err = r.db.restoreBeside(ctx, p, done.Backup, keys, o.ScratchURL)
+		return err
+	})
+	if s != nil {
+		defer func() { err = errors.Join(err, s.close(ctx)) }()
 	}
-	defer func() { err = errors.Join(err, s.close(ctx)) }()
-	if done.Notes, err = s.examine(ctx, p, done.Backup); err != nil {
+	if err == nil {
+		err = r.elsewhere(ctx, func(ctx context.Context) (err error) {
+			done.Notes, err = s.examine(ctx, p, done.Backup)
+			return err
+		})
+	}
+	if err != nil {
 		return false, err
 	}
 	if !empty && !o.WithoutBackup {
