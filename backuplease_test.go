@@ -45,3 +45,55 @@ func TestRestoreUnderALease(t *testing.T) {
 		}
 	})
 }
+
+// TestRestoreGivesRightsBack: who may do what in the database is the same behind a
+// restore.
+func TestRestoreGivesRightsBack(t *testing.T) {
+	t.Parallel()
+	tdb := testdb.New(t, testdb.Postgres)
+	_, kept := keeping(t, tdb)
+	db := open(t, tdb, backupFiles, kept)
+	if err := tldwdb.CanBackUp(t.Context(), db); err != nil {
+		t.Skip(err)
+	}
+	people(t, db)
+	for _, statement := range []string{"GRANT SELECT ON people TO PUBLIC", "GRANT UPDATE (body) ON notes TO PUBLIC", "ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO PUBLIC",
+		"CREATE FUNCTION f() RETURNS int LANGUAGE sql AS $$ SELECT 1; $$", "REVOKE EXECUTE ON FUNCTION f() FROM PUBLIC",
+		"CREATE FUNCTION g() RETURNS text LANGUAGE sql AS $$ SELECT 'x;\nGRANT ALL ON people TO PUBLIC;\n'; $$"} {
+		execIn(t, tdb.AdminDB(t), statement)
+	}
+	rights := func(tdb *testdb.Database) (text string) {
+		pool := tdb.AdminDB(t)
+		withoutDead(t, pool)
+		err := pool.QueryRowContext(t.Context(), `SELECT string_agg(t, E'\n' ORDER BY t) FROM (
+			SELECT format('%s %s %s', relname, pg_get_userbyid(relowner), relacl) t FROM pg_class WHERE relnamespace = 'public'::regnamespace
+			UNION ALL SELECT format('%s %s', attname, attacl) FROM pg_attribute WHERE attacl IS NOT NULL AND attrelid = 'notes'::regclass
+			UNION ALL SELECT format('%s %s %s', proname, pg_get_userbyid(proowner), proacl) FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+			UNION ALL SELECT format('default %s %s', defaclobjtype, defaclacl) FROM pg_default_acl) all_of_them`).Scan(&text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	before := rights(tdb)
+	for _, jobs := range []int{1, 2} {
+		b, err := db.Backup(t.Context(), tldwdb.BackupOptions{Jobs: jobs})
+		if err != nil {
+			t.Fatal(err)
+		}
+		done, err := restore(t, tdb, db, tldwdb.RestoreOptions{Name: b.Name, Over: label(tdb), WithoutBackup: true})
+		if err != nil || len(done.Notes) > 0 {
+			t.Fatalf("%v, %v", done.Notes, err)
+		}
+		if got := rights(tdb); got != before {
+			t.Errorf("restored:\n%s\nand it was:\n%s", got, before)
+		}
+		other := testdb.New(t, testdb.Postgres)
+		if _, err := restore(t, other, open(t, other, backupFiles, kept), tldwdb.RestoreOptions{Name: b.Name}); err != nil {
+			t.Fatal(err)
+		}
+		if got := rights(other); got != before {
+			t.Errorf("restored into nothing:\n%s\nand it was:\n%s", got, before)
+		}
+	}
+}

@@ -79,6 +79,9 @@ type backupPlan struct {
 	form    archive.Options // how parts are stored
 	way     backupWay
 	meter   *meter
+
+	owners bool     // what is loaded gets its owners and rights back
+	notes  []string // of what that could not do
 }
 
 // backupOptions fills in what the caller left open: from Config.Backup, then with the

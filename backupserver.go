@@ -125,7 +125,7 @@ func (db *DB) loadServer(ctx context.Context, p *backupPlan, b Backup, keys back
 	}
 	counted := &toldReader{ctx: ctx, r: content, tell: func(done int64) { p.meter.bytes(done, b.PlainSize()) }}
 	err = db.tooled(ctx, p.options, nil, func(e dump.Engine) error {
-		return e.Load(ctx, counted, b.Content, dump.Options{Jobs: p.options.Jobs})
+		return e.Load(ctx, counted, b.Content, dump.Options{Jobs: p.options.Jobs, Owners: p.owners, Note: func(text string) { p.notes = append(p.notes, text) }})
 	})
 	if err == nil { // the program may stop before the end, where the sum is compared
 		_, err = io.Copy(io.Discard, counted)

@@ -71,6 +71,7 @@ func (db *DB) Restore(ctx context.Context, o RestoreOptions) (done Restored, err
 	if err != nil {
 		return done, err
 	}
+	p.owners = true // others than who restores work with what is restored
 	if done.Backup, err = db.findBackup(ctx, p.store, o.Name); err != nil {
 		return done, err
 	}
@@ -92,6 +93,7 @@ func (db *DB) Restore(ctx context.Context, o RestoreOptions) (done Restored, err
 	if err == nil && rows { // the migrations need the lock themselves
 		err = db.restoreRows(ctx, p, keys, &done)
 	}
+	done.Notes = append(p.notes, done.Notes...)
 	if err != nil {
 		return done, err
 	}

@@ -33,10 +33,12 @@ type Target struct {
 type Options struct {
 	Jobs    int  // connections of pg_dump and pg_restore; 0 is 1
 	Digests bool // of every table's content
-	// Owners gives every object its owner and rights back when it is loaded, which
-	// the account must be allowed to do. Without it all belongs to who loads it.
+	// Owners gives every object its owner and rights back when it is loaded, as far as
+	// their roles are there and the account may. Without it all belongs to who loads it.
 	// It is PostgreSQL's alone: MySQL's dumps keep their definers.
 	Owners bool
+	// Note is told of what Owners could not give back. Nil: nobody is.
+	Note func(string)
 }
 
 // Dumped is what was written.

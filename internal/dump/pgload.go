@@ -3,15 +3,22 @@ package dump
 import (
 	"archive/tar"
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/tldw/tldwdb/internal/sqlscan"
 )
 
 // magic begins pg_dump's custom format; what else comes is a packed folder.
@@ -45,10 +52,9 @@ func (p *postgres) Load(ctx context.Context, r io.Reader, content string, o Opti
 			a.remove()
 		}
 	}()
-	args := []string{"--no-password", "--no-subscriptions"}
-	if !o.Owners {
-		args = append(args, "--no-owner", "--no-privileges")
-	}
+	// Owners and rights come behind all else, because what of them fails is no reason to
+	// load nothing.
+	args := []string{"--no-password", "--no-subscriptions", "--no-owner", "--no-privileges"}
 	if role := p.URL.Params["role"]; role != "" {
 		args = append(args, "--role="+role)
 	}
@@ -97,6 +103,7 @@ func (p *postgres) Load(ctx context.Context, r io.Reader, content string, o Opti
 		}
 		args = append(args, "--jobs="+strconv.Itoa(max(o.Jobs, 1)), dir)
 	}
+	place := args[len(args)-1] // where it is not a stream
 	args = append([]string{"--dbname=" + a.conn}, args...)
 	// From version 17 on pg_restore sets a parameter that servers before do not have.
 	// It must not stop at that, and is judged by what it complained of.
@@ -105,7 +112,18 @@ func (p *postgres) Load(ctx context.Context, r io.Reader, content string, o Opti
 		args = append(args, "--exit-on-error")
 	}
 	call.path, call.args, call.env, call.secrets = restore.path, args, a.env, a.secrets
+	owners := func() (string, error) { return "", nil }
+	if o.Owners {
+		s := &pgScript{program: program{path: restore.path, args: []string{"--schema-only", "--no-subscriptions", "--file=-"}, env: a.env, secrets: a.secrets}}
+		if call.stdin != nil {
+			call.stdin = s.beside(ctx, read)
+		} else {
+			s.args = append(s.args, place)
+		}
+		owners = func() (string, error) { return s.read(ctx) }
+	}
 	complaints, err := call.run(ctx)
+	script, ownersErr := owners()
 	if err != nil && stranger && onlyTransactionTimeout(complaints) {
 		err = nil
 	}
@@ -113,7 +131,94 @@ func (p *postgres) Load(ctx context.Context, r io.Reader, content string, o Opti
 		// What is behind the end of the archive is the reader's to check.
 		_, err = io.Copy(io.Discard, in)
 	}
+	if err == nil {
+		err = ownersErr
+	}
+	if err == nil {
+		err = p.giveBack(ctx, script, o.Note)
+	}
 	return pgAdvice(err)
+}
+
+// pgScript is a call of pg_restore that writes what it would do as SQL, without rows.
+type pgScript struct {
+	program
+	text  bytes.Buffer
+	write *io.PipeWriter // of a stream; nil: the program reads a file
+	done  chan error
+}
+
+// beside has the program read what somebody else reads of r: all that it needs stands
+// at the beginning.
+func (s *pgScript) beside(ctx context.Context, r io.Reader) io.Reader {
+	var from *io.PipeReader
+	from, s.write = io.Pipe()
+	s.done = make(chan error, 1)
+	s.stdin, s.stdout = from, &s.text
+	go func() {
+		_, err := s.run(ctx)
+		_ = from.Close() // nobody reads on: what is written from here is not for it
+		s.done <- err
+	}()
+	reading := true
+	return readerFunc(func(b []byte) (int, error) {
+		n, err := r.Read(b)
+		if reading && n > 0 {
+			if _, err := s.write.Write(b[:n]); err != nil {
+				reading = false
+			}
+		}
+		return n, err
+	})
+}
+
+// read is what the program has written.
+func (s *pgScript) read(ctx context.Context) (string, error) {
+	var err error
+	if s.write != nil {
+		_ = s.write.Close() // never fails
+		err = <-s.done
+	} else {
+		s.stdout = &s.text
+		_, err = s.run(ctx)
+	}
+	return s.text.String(), err
+}
+
+// toOwner is the end of a statement that gives an object to its owner.
+var toOwner = regexp.MustCompile(` OWNER TO (?:"(?:[^"]|"")+"|[^"'\s]+)$`)
+
+// giveBack runs those statements of a script that are about owners and rights.
+func (p *postgres) giveBack(ctx context.Context, script string, note func(string)) (err error) {
+	statements, err := sqlscan.Split(script, p.Dialect.ScanOptions())
+	if err != nil {
+		return fmt.Errorf("reading who owns what in the dump: %w", err)
+	}
+	conn, err := p.DB.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	failed := map[string]int{}
+	for _, st := range statements {
+		switch {
+		case st.Verb == "GRANT", st.Verb == "REVOKE", st.Verb == "ALTER" && (toOwner.MatchString(st.Text) || strings.HasPrefix(st.Text, "ALTER DEFAULT PRIVILEGES ")):
+		default:
+			continue
+		}
+		if _, err := conn.ExecContext(ctx, st.Text); err != nil {
+			if _, refused := errors.AsType[*pgconn.PgError](err); !refused {
+				return err
+			}
+			failed[err.Error()]++
+		}
+	}
+	for _, text := range slices.Sorted(maps.Keys(failed)) {
+		if note != nil {
+			note(fmt.Sprintf("%d owners or rights could not be given back: %s", failed[text], text))
+		}
+	}
+	return nil
 }
 
 // onlyTransactionTimeout reports whether pg_restore complained of nothing else.

@@ -166,3 +166,27 @@ func difference(got, want string) string {
 	}
 	return b.String()
 }
+
+// TestGiveBack: rights of a role that is not here are told and keep nothing from being
+// loaded; no text in quotes is taken for a statement.
+func TestGiveBack(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t, testdb.Postgres)
+	fill(t, db, nil, "CREATE TABLE a (id int)")
+	p := &postgres{engine(t, db).(*postgres).Target}
+	var notes []string
+	err := p.giveBack(t.Context(), `CREATE FUNCTION f() RETURNS text LANGUAGE sql AS $$
+GRANT ALL ON TABLE public.a TO nobody_1;
+$$;
+ALTER TABLE public.a OWNER TO nobody_2;
+GRANT SELECT ON TABLE public.a TO nobody_2;
+ALTER TABLE public.a ALTER COLUMN id SET DEFAULT ' OWNER TO x';
+GRANT SELECT ON TABLE public.a TO PUBLIC;`, func(text string) { notes = append(notes, text) })
+	if err != nil || len(notes) != 1 || !strings.HasPrefix(notes[0], "2 ") || !strings.Contains(notes[0], "nobody_2") {
+		t.Errorf("%q, %v", notes, err)
+	}
+	var readable bool
+	if err := p.DB.QueryRowContext(t.Context(), "SELECT relacl::text LIKE '%=r/%' FROM pg_class WHERE relname = 'a'").Scan(&readable); err != nil || !readable {
+		t.Errorf("%v, %v", readable, err)
+	}
+}
