@@ -449,6 +449,8 @@ func TestMayLose(t *testing.T) {
 		"ALTER TABLE a ADD COLUMN b int, DROP COLUMN c":                true,
 		"ALTER TABLE a ALTER COLUMN b TYPE int":                        true,
 		"ALTER TABLE a RENAME TO b":                                    true,
+		"CREATE RULE r AS ON INSERT TO a DO ALSO DELETE FROM b":        true,
+		"CREATE EVENT e ON SCHEDULE EVERY 1 DAY DO DELETE FROM a":      true,
 		"ALTER SEQUENCE s RESTART":                                     true,
 		"INSERT INTO a VALUES (1)":                                     false,
 		"INSERT INTO a VALUES (1) ON CONFLICT (x) DO UPDATE SET x = 1": true,

@@ -22,7 +22,7 @@ const (
 	BackupNever BackupWhen = "never"
 	// BackupDestructive makes one before what may lose rows: taking a migration back, a
 	// migration written in Go, and every statement that is not known to be harmless.
-	// Harmless are CREATE without OR REPLACE, ALTER TABLE that only adds, INSERT that
+	// Harmless are CREATE without OR REPLACE, but of an event or a rule, ALTER TABLE that only adds, INSERT that
 	// replaces nothing, COMMENT, GRANT, and what sets the session.
 	BackupDestructive BackupWhen = "destructive"
 	// BackupAlways makes one before each run that has something to do.
@@ -83,7 +83,7 @@ func harmless(st sqlscan.Statement, o sqlscan.Options) bool {
 	}
 	switch strings.ToUpper(st.Verb) {
 	case "CREATE":
-		return !has("REPLACE")
+		return !has("REPLACE", "EVENT", "RULE") // which do something by and by
 	case "INSERT":
 		return !has("REPLACE", "CONFLICT", "DUPLICATE", "DELETE", "UPDATE")
 	case "COMMENT", "GRANT":
