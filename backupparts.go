@@ -71,7 +71,7 @@ func (s *partSet) file(ctx context.Context, content string) (string, error) {
 		s.files = append(s.files, func() error { return atomicfile.Remove(path) }) // where it is still there
 		return path, err
 	}
-	dir, err := tempFolder("tldwdb-backup-")
+	dir, err := atomicfile.TempDir("tldwdb-backup-")
 	if err != nil {
 		return "", err
 	}

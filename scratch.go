@@ -16,6 +16,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/tldw/tldwdb/internal/atomicfile"
 	"github.com/tldw/tldwdb/internal/catalog"
 	"github.com/tldw/tldwdb/internal/dburl"
 	"github.com/tldw/tldwdb/internal/dialect"
@@ -220,7 +221,7 @@ func (db *DB) openNamedScratch(ctx context.Context, s *scratch, cfg Config, rawU
 // openScratchFile makes a file, which fill may write first. What it is opened with is
 // what the database's URL says about sessions, and not about the file.
 func (db *DB) openScratchFile(ctx context.Context, s *scratch, cfg Config, fill func(path string) error) error {
-	dir, err := tempFolder("tldwdb-scratch-")
+	dir, err := atomicfile.TempDir("tldwdb-scratch-")
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNoScratch, err)
 	}
@@ -240,22 +241,6 @@ func (db *DB) openScratchFile(ctx context.Context, s *scratch, cfg Config, fill 
 		return errors.Join(err, s.remove(ctx))
 	}
 	return nil
-}
-
-// tempAge is how old a temporary folder has to be before it is taken for one that a
-// killed process has left.
-const tempAge = 24 * time.Hour
-
-// tempFolder makes a folder for a copy of a database, which only this user can read,
-// and removes those of the same kind that were left.
-func tempFolder(prefix string) (string, error) {
-	left, _ := filepath.Glob(filepath.Join(os.TempDir(), prefix+"*")) // the pattern is a good one
-	for _, dir := range left {
-		if info, err := os.Lstat(dir); err == nil && info.IsDir() && time.Since(info.ModTime()) > tempAge {
-			_ = os.RemoveAll(dir) // somebody else's stays, and is somebody else's to remove
-		}
-	}
-	return os.MkdirTemp("", prefix)
 }
 
 // openScratchBeside makes a database on the server of the one in question.

@@ -188,3 +188,19 @@ func syncDir(dir string) error {
 	}
 	return errors.Join(syncRoot(root), root.Close())
 }
+
+// tempAge is how long a temporary folder may stay as it is before it is taken for one
+// that a killed process has left: longer than any use of one takes.
+const tempAge = 72 * time.Hour
+
+// TempDir makes a folder where temporary files are, which only this user can read, and
+// removes those with the same prefix that were left.
+func TempDir(prefix string) (string, error) {
+	left, _ := filepath.Glob(filepath.Join(os.TempDir(), prefix+"*")) // the pattern is a good one
+	for _, dir := range left {
+		if info, err := os.Lstat(dir); err == nil && info.IsDir() && time.Since(info.ModTime()) > tempAge {
+			_ = os.RemoveAll(dir) // somebody else's stays, and is somebody else's to remove
+		}
+	}
+	return os.MkdirTemp("", prefix)
+}

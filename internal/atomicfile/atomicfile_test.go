@@ -256,3 +256,35 @@ func TestRemove(t *testing.T) {
 		t.Error(all)
 	}
 }
+
+// TestTempDir: what a killed process has left four days ago goes, and nothing else.
+func TestTempDir(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	t.Setenv("TMP", os.Getenv("TMPDIR"))
+	left, err := TempDir("one-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := TempDir("other-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(left, "password"), []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now().Add(-96 * time.Hour)
+	for _, dir := range []string{left, other} {
+		if err := os.Chtimes(dir, begun, begun); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 { // a fresh one stays
+		if _, err := TempDir("one-"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	entries, err := os.ReadDir(os.Getenv("TMPDIR"))
+	if err != nil || len(entries) != 3 || filepath.Base(other) != entries[2].Name() {
+		t.Errorf("%v, %v", entries, err)
+	}
+}

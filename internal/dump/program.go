@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tldw/tldwdb/internal/atomicfile"
 	"github.com/tldw/tldwdb/internal/dialect"
 )
 
@@ -137,10 +138,10 @@ func environment(more func(name string) bool, set ...string) []string {
 	return append(append(env, "LC_ALL=C"), set...)
 }
 
-// privateDir is a folder for this process' account alone. Its name says whose it
-// is, for a process that is killed leaves it.
+// privateDir is a folder for this process' account alone. One with a password that a
+// killed process has left goes with the next one that is made.
 func privateDir() (dir string, remove func(), err error) {
-	dir, err = os.MkdirTemp("", "tldwdb-dump-*") // 0700
+	dir, err = atomicfile.TempDir("tldwdb-dump-") // 0700
 	if err != nil {
 		return "", nil, fmt.Errorf("a folder for credentials: %w", err)
 	}
