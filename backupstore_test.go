@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"filippo.io/age"
@@ -502,4 +503,48 @@ func TestBackupUnanswered(t *testing.T) {
 			t.Errorf("%s: %v is left", of, left)
 		}
 	}
+}
+
+// deaf is a store whose parts cannot be read just now: from their beginning, or behind
+// some bytes.
+type deaf struct {
+	tldwdb.BackupStore
+	behind int
+}
+
+func (d deaf) Open(ctx context.Context, name string) (io.ReadCloser, error) {
+	r, err := d.BackupStore.Open(ctx, name)
+	if err != nil || strings.HasSuffix(name, ".json") {
+		return r, err
+	}
+	if d.behind == 0 {
+		return nil, errors.Join(errMute, r.Close())
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(io.LimitReader(r, int64(d.behind)), iotest.ErrReader(errMute)), r}, nil
+}
+
+// TestVerifyUnread: a backup whose store does not answer is not a bad one.
+func TestVerifyUnread(t *testing.T) {
+	t.Parallel()
+	forEachBackup(t, func(t *testing.T, tdb *testdb.Database) {
+		dir, kept := keeping(t, tdb)
+		db := open(t, tdb, backupFiles, kept)
+		people(t, db)
+		for _, method := range []tldwdb.BackupMethod{tldwdb.BackupNative, tldwdb.BackupPortable} {
+			b, err := db.Backup(t.Context(), tldwdb.BackupOptions{Method: method})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, behind := range []int{0, 100} {
+				store := deaf{tldwdb.DirStore(dir), behind}
+				v, err := db.VerifyBackup(t.Context(), b.Name, tldwdb.VerifyOptions{BackupOptions: tldwdb.BackupOptions{Store: store}})
+				if !errors.Is(err, errMute) || errors.Is(err, tldwdb.ErrBackupDamaged) || !v.Time.IsZero() {
+					t.Errorf("%s, silent behind %d bytes: %+v, %v", method, behind, v, err)
+				}
+			}
+		}
+	})
 }

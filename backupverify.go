@@ -5,8 +5,10 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"maps"
+	"os/exec"
 	"slices"
 	"strings"
 	"time"
@@ -193,7 +195,23 @@ func (s *scratch) load(ctx context.Context, p *backupPlan, b Backup, keys backup
 	if _, refused := errors.AsType[*dump.Refusal](err); refused || ClassOf(err) != ErrorClass(dialect.FaultOther) {
 		return err // it may well be good
 	}
+	if outside(err) {
+		return err
+	}
 	return damaged("all its bytes are there, and it cannot be restored: %w", err)
+}
+
+// outside reports whether an error is of the store, of this machine's files, or of a
+// program that somebody has ended.
+func outside(err error) bool {
+	if _, ok := errors.AsType[unread](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[*fs.PathError](err); ok {
+		return true
+	}
+	exit, ok := errors.AsType[*exec.ExitError](err)
+	return ok && !exit.Exited()
 }
 
 // canRead says whether this engine can take that backup, in that form.

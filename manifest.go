@@ -318,7 +318,26 @@ func openObject(ctx context.Context, store BackupStore, p BackupPart) (io.ReadCl
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: it is not there", ErrBackupDamaged)
 	}
-	return r, err
+	if err != nil {
+		return nil, unread{err}
+	}
+	return storedReader{r}, nil
+}
+
+// unread is the kind of a store's own errors, which say nothing about a backup.
+type unread struct{ error }
+
+func (u unread) Unwrap() error { return u.error }
+
+// storedReader tells them from what is wrong with what was read.
+type storedReader struct{ io.ReadCloser }
+
+func (r storedReader) Read(b []byte) (int, error) {
+	n, err := r.ReadCloser.Read(b)
+	if err != nil && err != io.EOF { //nolint:errorlint // a reader's end is io.EOF itself
+		err = unread{err}
+	}
+	return n, err
 }
 
 // openPart reads the content of a part. What is wrong with it is found at its end at
