@@ -548,3 +548,45 @@ func TestVerifyUnread(t *testing.T) {
 		}
 	})
 }
+
+// shy is a store that does not give one object out.
+type shy struct {
+	tldwdb.BackupStore
+	object string
+}
+
+func (s shy) Open(ctx context.Context, name string) (io.ReadCloser, error) {
+	if name == s.object {
+		return nil, errMute
+	}
+	return s.BackupStore.Open(ctx, name)
+}
+
+// TestNewestUnread: an older backup is not taken for the newest, nor anything deleted,
+// because the store did not give out a newer one's manifest or verification.
+func TestNewestUnread(t *testing.T) {
+	t.Parallel()
+	tdb := testdb.New(t, testdb.SQLite)
+	db := open(t, tdb, backupFiles)
+	people(t, db)
+	folder := tldwdb.DirStore(t.TempDir())
+	now := time.Now()
+	var newest tldwdb.Backup
+	for i := range 3 {
+		newest = keepBackup(t, folder, now.Add(time.Duration(i-5)*time.Hour), "x", archive.Options{Compression: archive.None}, func(b *tldwdb.Backup) { b.Database = label(tdb) })
+	}
+	markVerified(t, folder, newest, true)
+	before := storedNames(t, folder)
+	for _, object := range []string{newest.Name + ".json", newest.Name + ".verified.json"} {
+		store := shy{folder, object}
+		if _, err := db.VerifyBackup(t.Context(), "", tldwdb.VerifyOptions{BackupOptions: tldwdb.BackupOptions{Store: store}}); !errors.Is(err, errMute) {
+			t.Errorf("%s: %v", object, err)
+		}
+		if done, err := tldwdb.PruneBackups(t.Context(), store, tldwdb.RetentionPolicy{Last: 1}, tldwdb.PruneOptions{}); !errors.Is(err, errMute) || len(done.Removed) > 0 {
+			t.Errorf("%s: %+v, %v", object, done, err)
+		}
+	}
+	if got := storedNames(t, folder); !slices.Equal(got, before) {
+		t.Errorf("%v of %v", got, before)
+	}
+}

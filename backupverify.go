@@ -101,9 +101,16 @@ func (db *DB) findBackup(ctx context.Context, store BackupStore, name string) (B
 	if err != nil {
 		return Backup{}, err
 	}
-	for _, b := range goodBackups(db.own(list)) {
-		if b.Reason != ReasonRestore { // that is what somebody wanted to be rid of
-			return b, nil
+	own := db.own(list)
+	good := slices.DeleteFunc(goodBackups(own), func(b Backup) bool { return b.Reason == ReasonRestore }) // that is what somebody wanted to be rid of
+	if len(good) > 0 {
+		for _, b := range own {
+			if b.Name == good[0].Name {
+				return good[0], nil
+			}
+			if b.unknown() { // it may be the one
+				return Backup{}, withHint(fmt.Errorf("which backup is the newest: %w", b.Err), "try again, or name one")
+			}
 		}
 	}
 	err = fmt.Errorf("%w: none of %s in %s can be restored", ErrNoBackup, db.databaseLabel(), store)
@@ -126,6 +133,11 @@ func (db *DB) own(list []Backup) []Backup {
 // verification has found the backup bad.
 func goodBackups(list []Backup) []Backup {
 	return slices.DeleteFunc(slices.Clone(list), func(b Backup) bool { return b.Err != nil || b.Verified != nil && !b.Verified.OK })
+}
+
+// unknown reports whether the store did not tell what the backup is.
+func (b *Backup) unknown() bool {
+	return b.Err != nil && !errors.Is(b.Err, ErrBackupDamaged) && !errors.Is(b.Err, ErrBackupNewer)
 }
 
 // databaseLabel is what a person calls this database, as far as is known without

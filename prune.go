@@ -71,7 +71,8 @@ const leftoverAge = 24 * time.Hour
 //
 // The manifest is deleted first, so that a backup whose deletion was cut short is none,
 // and its parts are leftovers. What is returned is right beside an error too; names in
-// Removed are of backups that are gone completely.
+// Removed are of backups that are gone completely. While the store does not give out
+// what it lists, nothing is deleted.
 func PruneBackups(ctx context.Context, store BackupStore, policy RetentionPolicy, o PruneOptions) (Pruned, error) {
 	return pruneAt(ctx, store, policy, o, time.Now())
 }
@@ -84,6 +85,11 @@ func pruneAt(ctx context.Context, store BackupStore, policy RetentionPolicy, o P
 	found, err := lookAt(ctx, store)
 	if err != nil {
 		return Pruned{}, err
+	}
+	for _, b := range found.backups {
+		if b.unknown() { // it may be the good one, for which others would be kept
+			return Pruned{}, withHint(fmt.Errorf("nothing is deleted while a backup cannot be read: %w", b.Err), "try again, or delete %s by hand", b.Name)
+		}
 	}
 	p := pruning{store: store, dryRun: o.DryRun}
 	reasons := reasonsToKeep(found.backups, rules, now)
