@@ -334,7 +334,7 @@ type storedReader struct{ io.ReadCloser }
 
 func (r storedReader) Read(b []byte) (int, error) {
 	n, err := r.ReadCloser.Read(b)
-	if err != nil && err != io.EOF { //nolint:errorlint // a reader's end is io.EOF itself
+	if err != nil && err != io.EOF {
 		err = unread{err}
 	}
 	return n, err
