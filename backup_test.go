@@ -705,3 +705,30 @@ func TestBackupOfMemory(t *testing.T) {
 		t.Errorf("%d rows, %v", n, err)
 	}
 }
+
+// TestVerifyWithEvents: events of a backup are not let loose beside the database that
+// they are about.
+func TestVerifyWithEvents(t *testing.T) {
+	t.Parallel()
+	server := ownServer(t, testdb.MariaDB, testdb.StartDurable) // the scheduler is all databases'
+	tdb := server.New(t)
+	dir, kept := keeping(t, tdb)
+	db := open(t, tdb, backupFiles, kept)
+	if err := tldwdb.CanBackUp(t.Context(), db); err != nil {
+		t.Skip(err)
+	}
+	people(t, db)
+	execute(t, tdb.AdminDB(t), "CREATE EVENT tidy ON SCHEDULE EVERY 1 DAY STARTS '2040-01-01' DO DELETE FROM notes")
+	b, err := db.Backup(t.Context(), tldwdb.BackupOptions{Dir: dir})
+	if err != nil || b.Objects["event"] != 1 {
+		t.Fatalf("%v: %v", b.Objects, err)
+	}
+	execute(t, tdb.AdminDB(t), "SET GLOBAL event_scheduler = ON")
+	if _, err := db.VerifyBackup(t.Context(), b.Name, tldwdb.VerifyOptions{}); !errors.Is(err, tldwdb.ErrNoScratch) || tldwdb.Hint(err) == "" {
+		t.Errorf("%v; hint %q", err, tldwdb.Hint(err))
+	}
+	execute(t, tdb.AdminDB(t), "SET GLOBAL event_scheduler = OFF")
+	if v, err := db.VerifyBackup(t.Context(), b.Name, tldwdb.VerifyOptions{}); err != nil || !v.OK {
+		t.Errorf("%+v: %v", v, err)
+	}
+}

@@ -249,7 +249,7 @@ var inCommands = strings.NewReplacer(
 	"DB.Adopt", "'adopt'", "DB.MigrateTo", "'goto'", "DB.Repair with FixForget", "'repair V=forget'", "DB.Repair with FixChecksum", "'repair V=checksum'",
 	"DB.Repair with FixDone or FixRetry", "'repair V=done' or 'repair V=retry'", "DB.Repair", "'repair'",
 	"FixForget", "forget", "FixChecksum", "checksum", "FixDone", "done", "FixRetry", "retry", "FixApplied", "applied",
-	"Verification.Ignore", "--ignore", "Verification.Force", "--force", "Verification.ScratchURL", "--scratch-url", "Verification.AnyColumnOrder", "--any-column-order",
+	"Verification.Ignore", "--ignore", "Verification.Force", "--force", "Verification.ScratchURL", "--scratch-url", "set VerifyOptions.ScratchURL to", "give as --scratch-url", "Verification.AnyColumnOrder", "--any-column-order",
 	"RestoreOptions.WithoutBackup", "'--no-backup'", "CopyOptions.Skip", "--skip", "RestoreOptions.Over names", "--over names", "AdoptRequest.Versions", "--map", "AdoptRequest.From", "--from", "AdoptRequest.Table", "--from-table",
 	"set CopyOptions.Replace", "give --replace",
 )
