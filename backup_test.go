@@ -718,7 +718,7 @@ func TestVerifyWithEvents(t *testing.T) {
 		t.Skip(err)
 	}
 	people(t, db)
-	execute(t, tdb.AdminDB(t), "CREATE EVENT tidy ON SCHEDULE EVERY 1 DAY STARTS '2040-01-01' DO DELETE FROM notes")
+	execute(t, tdb.AdminDB(t), "CREATE EVENT tidy ON SCHEDULE EVERY 1 DAY STARTS '2037-01-01 00:00:00' DO DELETE FROM notes")
 	b, err := db.Backup(t.Context(), tldwdb.BackupOptions{Dir: dir})
 	if err != nil || b.Objects["event"] != 1 {
 		t.Fatalf("%v: %v", b.Objects, err)
