@@ -723,11 +723,12 @@ func TestVerifyWithEvents(t *testing.T) {
 	if err != nil || b.Objects["event"] != 1 {
 		t.Fatalf("%v: %v", b.Objects, err)
 	}
-	execute(t, tdb.AdminDB(t), "SET GLOBAL event_scheduler = ON")
+	admin := tdb.Seen(t, server.AdminURL).AdminDB(t)
+	execute(t, admin, "SET GLOBAL event_scheduler = ON")
 	if _, err := db.VerifyBackup(t.Context(), b.Name, tldwdb.VerifyOptions{}); !errors.Is(err, tldwdb.ErrNoScratch) || tldwdb.Hint(err) == "" {
 		t.Errorf("%v; hint %q", err, tldwdb.Hint(err))
 	}
-	execute(t, tdb.AdminDB(t), "SET GLOBAL event_scheduler = OFF")
+	execute(t, admin, "SET GLOBAL event_scheduler = OFF")
 	if v, err := db.VerifyBackup(t.Context(), b.Name, tldwdb.VerifyOptions{}); err != nil || !v.OK {
 		t.Errorf("%+v: %v", v, err)
 	}
