@@ -60,7 +60,9 @@ type Restored struct {
 // Others see all of the old content or all of the new one. Whatever ends this process
 // before that step, the old content is there.
 //
-// It is done under the migration lock. Errors: [ErrNotEmpty], [ErrProtected],
+// It is done under the migration lock, which keeps migrations out and not those who
+// write rows: what they write between the backup of the old content and the last step
+// is in neither. Stop them first. Errors: [ErrNotEmpty], [ErrProtected],
 // [ErrNewer] for a backup with migrations that this binary does not know,
 // [ErrBackupDamaged], [ErrBackupKey], [ErrNoBackup], [ErrNoScratch].
 func (db *DB) Restore(ctx context.Context, o RestoreOptions) (done Restored, err error) {
