@@ -513,6 +513,46 @@ func TestPortableBackup(t *testing.T) {
 	})
 }
 
+// TestBackupNamesItsDatabase: what names its own database, as routines of MySQL may, is
+// the same where it is restored beside it, and a backup that cannot be tried out is not
+// called bad for that.
+func TestBackupNamesItsDatabase(t *testing.T) {
+	t.Parallel()
+	forEachBackup(t, func(t *testing.T, tdb *testdb.Database) {
+		if tdb.Engine != testdb.MariaDB && tdb.Engine != testdb.MySQL {
+			t.Skip("nothing there can name its database, or lead to another one")
+		}
+		dir, kept := keeping(t, tdb)
+		db := open(t, tdb, files{
+			"0001_t.up.sql": "CREATE TABLE t (id INTEGER NOT NULL PRIMARY KEY);\nCREATE PROCEDURE fill_t() INSERT INTO " + tdb.Name() + ".t VALUES (1);\nINSERT INTO " + tdb.Name() + ".t VALUES (2);",
+		}, kept)
+		if _, err := db.Up(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		b, err := db.Backup(t.Context(), tldwdb.BackupOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v, err := db.VerifyBackup(t.Context(), b.Name, tldwdb.VerifyOptions{}); err != nil || !v.OK {
+			t.Errorf("%+v, %v", v, err)
+		}
+		if _, err := restore(t, tdb, db, tldwdb.RestoreOptions{Name: b.Name, Over: label(tdb)}); err != nil {
+			t.Errorf("%v", err)
+		}
+		rows, err := db.Backup(t.Context(), tldwdb.BackupOptions{Method: tldwdb.BackupPortable})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.VerifyBackup(t.Context(), rows.Name, tldwdb.VerifyOptions{}); !errors.Is(err, tldwdb.ErrNoScratch) || errors.Is(err, tldwdb.ErrBackupDamaged) {
+			t.Errorf("%v", err)
+		}
+		list, err := tldwdb.ListBackups(t.Context(), tldwdb.DirStore(dir))
+		if err != nil || list[0].Name != rows.Name || list[0].Verified != nil {
+			t.Errorf("%+v, %v", list, err)
+		}
+	})
+}
+
 // TestBackupWithWriters: whatever others write meanwhile, a backup is one instant:
 // never half of a transaction.
 func TestBackupWithWriters(t *testing.T) {

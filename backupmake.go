@@ -252,11 +252,14 @@ type contents struct {
 }
 
 // describe fills in what the catalogue and the history at the other end of conn say.
-func (in *contents) describe(ctx context.Context, db *DB, history *store, conn *sql.Conn) (err error) {
+// original is the name of the database that this one was restored from, if it was.
+func (in *contents) describe(ctx context.Context, db *DB, history *store, conn *sql.Conn, original string) (err error) {
 	if in.migrations, err = history.readAll(ctx, conn); err != nil {
 		return err
 	}
-	objects, err := catalog.Read(ctx, history.d, conn, db.content())
+	o := db.content()
+	o.Database = original
+	objects, err := catalog.Read(ctx, history.d, conn, o)
 	if err != nil {
 		return err
 	}

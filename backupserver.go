@@ -109,7 +109,7 @@ func (w serverWay) dump(ctx context.Context, r *run, p *backupPlan, parts *partS
 func (r *run) describe(ctx context.Context, in *contents) error {
 	defer r.rollback(ctx) // a session that is prepared on MySQL has a transaction now
 	r.rollback(ctx)
-	return in.describe(ctx, r.db, &r.store, r.conn.Conn)
+	return in.describe(ctx, r.db, &r.store, r.conn.Conn, "")
 }
 
 // loadServer has the server's own program read a backup into db, which is empty.

@@ -221,7 +221,7 @@ func (s *scratch) fill(ctx context.Context, p *backupPlan, b Backup, keys backup
 // one of which nothing is known.
 func (s *scratch) load(ctx context.Context, p *backupPlan, b Backup, keys backupKeys) error {
 	err := s.fill(ctx, p, b, keys)
-	if err == nil || ctx.Err() != nil || errors.Is(err, ErrBackupDamaged) || errors.Is(err, ErrBackupKey) {
+	if err == nil || ctx.Err() != nil || errors.Is(err, ErrBackupDamaged) || errors.Is(err, ErrBackupKey) || errors.Is(err, ErrNoScratch) {
 		return err
 	}
 	if _, refused := errors.AsType[*dump.Refusal](err); refused || ClassOf(err) != ErrorClass(dialect.FaultOther) {
@@ -286,7 +286,7 @@ func (db *DB) holds(ctx context.Context, p *backupPlan, b Backup) (notes []strin
 	if in.tables, err = db.countTables(ctx, p, b, conn.Conn); err != nil {
 		return nil, err
 	}
-	if err := in.describe(ctx, db, &store{d: db.dialect, table: db.dialect.Qualify(facts.Schema, db.cfg.Table)}, conn.Conn); err != nil {
+	if err := in.describe(ctx, db, &store{d: db.dialect, table: db.dialect.Qualify(facts.Schema, db.cfg.Table)}, conn.Conn, b.Database); err != nil {
 		return nil, err
 	}
 	if err := in.compare(b); err != nil {

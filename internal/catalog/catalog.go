@@ -40,6 +40,9 @@ type Options struct {
 	Ignore []string
 	// AnyColumnOrder takes tables for equal whose columns stand in another order.
 	AnyColumnOrder bool
+	// Database is the name of the database that this one stands for. On MySQL routines
+	// and triggers may name their own database, and a copy of it names the original.
+	Database string
 }
 
 // Check returns an error that names the first pattern that is none.

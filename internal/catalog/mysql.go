@@ -75,7 +75,7 @@ func readMySQL(ctx context.Context, d dialect.Dialect, c *sql.Conn, b *builder) 
 			continue
 		case "SEQUENCE":
 		default:
-			text = mysqlBody(text, name, sqlscan.Options{Dialect: sqlscan.MySQL, MariaDB: d.ScanOptions().MariaDB})
+			text = mysqlBody(text, []string{name, b.options.Database}, sqlscan.Options{Dialect: sqlscan.MySQL, MariaDB: d.ScanOptions().MariaDB})
 		}
 		b.add(kind, o.name, o.of, unordered, text)
 		if mode != "" {
@@ -194,9 +194,9 @@ func mysqlTable(b *builder, name, statement string) {
 	}
 }
 
-// mysqlBody takes out of a view or routine who made it, and the name of the
-// database where it stands before another: the server writes it there.
-func mysqlBody(statement, database string, o sqlscan.Options) string {
+// mysqlBody takes out of a view or routine who made it, and the names of the
+// database where they stand before another: the server writes its own there.
+func mysqlBody(statement string, databases []string, o sqlscan.Options) string {
 	if at := mysqlDefiner.FindStringIndex(statement); at != nil {
 		statement = statement[:at[0]] + statement[at[1]:]
 	}
@@ -209,7 +209,7 @@ func mysqlBody(statement, database string, o sqlscan.Options) string {
 	done := 0
 	var previous sqlscan.Token
 	for t := range sqlscan.Tokens(statement, o) {
-		if t.Text == "." && (previous.Kind == sqlscan.Word || previous.Kind == sqlscan.QuotedIdent) && previous.Name(sqlscan.MySQL) == database {
+		if t.Text == "." && (previous.Kind == sqlscan.Word || previous.Kind == sqlscan.QuotedIdent) && slices.Contains(databases, previous.Name(sqlscan.MySQL)) {
 			text.WriteString(statement[done:previous.Offset])
 			done = t.Offset + len(t.Text)
 		}

@@ -247,11 +247,11 @@ func (m *mysql) swap(ctx context.Context, restored string) (kept string, err err
 	if _, err := m.Dialect.Inspect(ctx, conn, "tldwdb_history"); err != nil { // which product it is
 		return "", err
 	}
-	before, err := m.describe(ctx, conn, live)
+	before, err := m.describe(ctx, conn, live, live)
 	if err != nil {
 		return "", err
 	}
-	after, err := m.describe(ctx, conn, restored)
+	after, err := m.describe(ctx, conn, restored, live)
 	if err != nil {
 		return "", err
 	}
@@ -309,7 +309,8 @@ type described struct {
 	charset, collation string
 }
 
-func (m *mysql) describe(ctx context.Context, conn *sql.Conn, database string) (d described, err error) {
+// describe takes names of the database live for the database's own: they will be.
+func (m *mysql) describe(ctx context.Context, conn *sql.Conn, database, live string) (d described, err error) {
 	if _, err := conn.ExecContext(ctx, "USE "+m.Dialect.Identifier(database)); err != nil {
 		return d, err
 	}
@@ -325,7 +326,7 @@ func (m *mysql) describe(ctx context.Context, conn *sql.Conn, database string) (
 			d.tables = append(d.tables, e.name)
 		}
 	}
-	d.catalog, err = catalog.Read(ctx, m.Dialect, conn, catalog.Options{})
+	d.catalog, err = catalog.Read(ctx, m.Dialect, conn, catalog.Options{Database: live})
 	return d, err
 }
 
