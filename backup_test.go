@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"filippo.io/age"
+
 	"github.com/tldw/tldwdb"
 	"github.com/tldw/tldwdb/internal/testdb"
 )
@@ -321,11 +323,33 @@ func TestBackupNeedsItsKey(t *testing.T) {
 			if v, err := db.VerifyBackup(t.Context(), b.Name, tldwdb.VerifyOptions{BackupOptions: o}); !errors.Is(err, tldwdb.ErrBackupKey) || v.OK {
 				t.Errorf("%+v, %v", v, err)
 			}
-			if _, err := restore(t, tdb, db, tldwdb.RestoreOptions{BackupOptions: o, Name: b.Name, Over: label(tdb)}); !errors.Is(err, tldwdb.ErrBackupKey) {
+			if _, err := restore(t, tdb, db, tldwdb.RestoreOptions{BackupOptions: o, Name: b.Name, Over: label(tdb), WithoutBackup: true}); !errors.Is(err, tldwdb.ErrBackupKey) {
 				t.Errorf("%v", err)
 			}
 		}
 		wantKept(t, dir, b)
+
+		// What is replaced is not written down for everybody either.
+		key := filepath.Join(t.TempDir(), "key")
+		identity, err := age.GenerateX25519Identity()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(key, []byte(identity.String()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		recipients := []string{identity.Recipient().String()}
+		if b, err = db.Backup(t.Context(), tldwdb.BackupOptions{Recipients: recipients}); err != nil {
+			t.Fatal(err)
+		}
+		o := tldwdb.RestoreOptions{BackupOptions: tldwdb.BackupOptions{IdentityFiles: []string{key}}, Name: b.Name, Over: label(tdb)}
+		if done, err := restore(t, tdb, db, o); err == nil || !strings.Contains(tldwdb.Hint(err), recipients[0]) || done.Replaced != nil {
+			t.Errorf("%+v, %v", done.Replaced, err)
+		}
+		o.Recipients = recipients
+		if done, err := restore(t, tdb, db, o); err != nil || len(done.Replaced.Recipients) != 1 {
+			t.Errorf("%+v, %v", done.Replaced, err)
+		}
 	})
 }
 

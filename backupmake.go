@@ -115,6 +115,11 @@ func (db *DB) backupOptions(o BackupOptions) (*backupPlan, error) {
 	return &backupPlan{options: o, store: o.Store, form: archive.Options{Compression: o.Compression}, meter: newMeter(o.Progress)}, nil
 }
 
+// encrypts tells whether backups that are made by this plan are encrypted.
+func (p *backupPlan) encrypts() bool {
+	return len(p.options.Recipients) > 0 || p.options.RecipientsFile != "" || p.options.PassphraseFile != ""
+}
+
 // check says what cannot be meant.
 func (o BackupOptions) check() error {
 	switch {

@@ -86,6 +86,10 @@ func (db *DB) Restore(ctx context.Context, o RestoreOptions) (done Restored, err
 	if err := db.knows(done.Backup); err != nil {
 		return done, err
 	}
+	if o.Over != "" && !o.WithoutBackup && len(done.Backup.Recipients) > 0 && !p.encrypts() {
+		return done, withHint(errors.New("it is encrypted, and the backup of what it replaces would not be: nobody is named for whom"),
+			"name them in BackupOptions.Recipients (--recipient, TLDWDB_BACKUP_RECIPIENTS): this one is for %s; or set WithoutBackup (--no-backup)", strings.Join(done.Backup.Recipients, ", "))
+	}
 	p.meter.enter(phaseLock)
 	rows := false
 	err = db.underMigrationLock(ctx, "restore", func(ctx context.Context, r *run) (err error) {
