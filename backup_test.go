@@ -563,6 +563,15 @@ func TestBackupNamesItsDatabase(t *testing.T) {
 		if _, err := restore(t, tdb, db, tldwdb.RestoreOptions{Name: b.Name, Over: label(tdb)}); err != nil {
 			t.Errorf("%v", err)
 		}
+		if _, err := db.Pool().ExecContext(t.Context(), "CREATE TRIGGER "+tdb.Name()+".g\n  BEFORE INSERT ON "+tdb.Name()+".t FOR EACH ROW SET NEW.id = 5"); err != nil {
+			t.Fatal(err)
+		}
+		if b, err = db.Backup(t.Context(), tldwdb.BackupOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if v, err := db.VerifyBackup(t.Context(), b.Name, tldwdb.VerifyOptions{}); err != nil || !v.OK {
+			t.Errorf("with a trigger: %+v, %v", v, err)
+		}
 		rows, err := db.Backup(t.Context(), tldwdb.BackupOptions{Method: tldwdb.BackupPortable})
 		if err != nil {
 			t.Fatal(err)

@@ -167,6 +167,9 @@ var (
 	mysqlNext = lazyregexp.New(`^(\).*?) AUTO_INCREMENT=\d+`)
 	// Who made it is the installation's. It stands before the name.
 	mysqlDefiner = lazyregexp.New("DEFINER=(?:`(?:[^`]|``)*`(?:@`(?:[^`]|``)*`)?|\\S+) ?")
+	// MariaDB keeps the blanks before the body of a trigger as they were written, and
+	// those that stand where a dump had the name of the database.
+	mysqlHead = lazyregexp.New(`(?is)^CREATE\s+TRIGGER\s.*?\sFOR\s+EACH\s+ROW\s`)
 	// An event without STARTS has the time of its making.
 	mysqlStarts = lazyregexp.New(` STARTS '[^']*'`)
 )
@@ -217,5 +220,7 @@ func mysqlBody(statement string, databases []string, o sqlscan.Options) string {
 	}
 	text.WriteString(statement[done:])
 	// Oracle's server keeps the semicolon behind a body.
-	return strings.TrimRight(text.String(), "; \n")
+	return strings.TrimRight(mysqlHead.ReplaceAllStringFunc(text.String(), func(head string) string {
+		return strings.Join(strings.Fields(head), " ")
+	}), "; \n")
 }
