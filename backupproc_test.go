@@ -69,6 +69,9 @@ func large(t *testing.T, db *tldwdb.DB) {
 // database is as it was, and the next backup goes well.
 func TestKilledInABackup(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("it kills processes until each phase was met")
+	}
 	forEachBackup(t, func(t *testing.T, tdb *testdb.Database) {
 		dir, kept := keeping(t, tdb)
 		db := open(t, tdb, backupFiles, kept)
@@ -105,6 +108,9 @@ func TestKilledInABackup(t *testing.T) {
 // see nothing else meanwhile.
 func TestKilledInARestore(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("it kills processes until each phase was met")
+	}
 	forEachBackup(t, func(t *testing.T, tdb *testdb.Database) {
 		dir, kept := keeping(t, tdb)
 		db := open(t, tdb, backupFiles, kept)
@@ -151,6 +157,9 @@ func TestKilledInARestore(t *testing.T) {
 // could be taken for a backup.
 func TestBackupDiskFull(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("it fills a disk")
+	}
 	forEachBackup(t, func(t *testing.T, tdb *testdb.Database) {
 		dir := filepath.Join(fullDisk(t, "1m"), "kept")
 		db := open(t, tdb, backupFiles, func(cfg *tldwdb.Config) { cfg.Backup.Dir, cfg.Backup.ToolDir = dir, toolDir(tdb.Engine) })

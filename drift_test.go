@@ -139,6 +139,9 @@ func TestDrift(t *testing.T) {
 		before := db.Dump(t)
 		drift("")
 		for _, fix := range hotFixes(db.Engine) {
+			if strings.HasPrefix(fix.make, "CREATE EXTENSION") && rowsOf(t, admin, "SELECT 1 WHERE current_setting('server_version_num')::int < 130000") != "" {
+				continue // only a superuser makes one there
+			}
 			execute(t, admin, fix.make)
 			drift(fix.want)
 			execute(t, admin, fix.undo)
