@@ -590,6 +590,9 @@ func TestBackupNamesItsDatabase(t *testing.T) {
 // never half of a transaction.
 func TestBackupWithWriters(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("it takes a while")
+	}
 	for _, method := range []tldwdb.BackupMethod{tldwdb.BackupNative, tldwdb.BackupPortable} {
 		t.Run(string(method), func(t *testing.T) {
 			t.Parallel()
