@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/tldw/tldwdb/internal/catalog"
+	"github.com/tldw/tldwdb/internal/dburl"
 	"github.com/tldw/tldwdb/internal/portable"
 )
 
@@ -172,6 +174,9 @@ func copyProblems(list []portable.Problem) []CopyProblem {
 func Copy(ctx context.Context, from, to *DB, o CopyOptions) (*Copied, error) {
 	start := time.Now()
 	c := &copyRun{from: from, to: to, o: o, start: start, done: &Copied{From: from.url.String(), To: to.url.String(), DryRun: o.DryRun, Tables: []CopiedTable{}, Problems: []CopyProblem{}, Notes: []string{}}}
+	if from.sameAs(to) { // it would wait for a lock that it has itself
+		return c.done, &CopyError{Kind: ErrCopyUnfit, Problems: []CopyProblem{{Reason: "the source and the target are one database"}}}
+	}
 	err := from.underMigrationLock(ctx, "copying from it", c.locked)
 	c.done.Took = time.Since(start)
 	return c.done, copyError(err)
@@ -184,6 +189,22 @@ type copyRun struct {
 	start    time.Time
 	phase    string
 	done     *Copied
+}
+
+// sameAs reports whether two can be seen to be one database without asking it: not
+// where one server has two addresses.
+func (db *DB) sameAs(other *DB) bool {
+	a, b := db.url, other.url
+	if a.Dialect == dburl.SQLite {
+		path, otherPath := db.file.knownPath(), other.file.knownPath()
+		if path == "" || otherPath == "" {
+			return db == other
+		}
+		info, err := os.Stat(path)
+		otherInfo, otherErr := os.Stat(otherPath)
+		return err == nil && otherErr == nil && os.SameFile(info, otherInfo)
+	}
+	return db == other || a.Dialect != "" && a.Dialect == b.Dialect && a.Database == b.Database && slices.Equal(a.Endpoints, b.Endpoints)
 }
 
 // locked runs while nobody migrates the source.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -404,6 +405,35 @@ func TestCopyIsResumed(t *testing.T) {
 		var left int
 		if err := pool.QueryRowContext(t.Context(), "SELECT count(*) FROM tldwdb_copy").Scan(&left); err == nil {
 			t.Error("the journal is still there")
+		}
+	})
+}
+
+// Nothing is copied onto itself, by whichever name.
+func TestCopyOntoItself(t *testing.T) {
+	t.Parallel()
+	testdb.ForEach(t, func(t *testing.T, db *testdb.Database) {
+		source, again := openShop(t, db), openShop(t, db)
+		if _, err := source.Up(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		sell(t, db, 2)
+		before := db.Dump(t)
+		targets := []*tldwdb.DB{source, again}
+		if db.Engine == testdb.SQLite {
+			link := filepath.Join(t.TempDir(), "link.db")
+			if err := os.Symlink(db.Path(), link); err != nil {
+				t.Fatal(err)
+			}
+			targets = append(targets, openShop(t, db, func(cfg *tldwdb.Config) { cfg.URL = "sqlite:///" + link }))
+		}
+		for i, target := range targets {
+			if _, err := tldwdb.Copy(t.Context(), source, target, tldwdb.CopyOptions{Replace: true}); !errors.Is(err, tldwdb.ErrCopyUnfit) {
+				t.Errorf("target %d: %v", i, err)
+			}
+		}
+		if after := db.Dump(t); after != before {
+			t.Errorf("it has changed:\n%s", after)
 		}
 	})
 }
