@@ -44,9 +44,13 @@ type Observer struct {
 	PoolTimeout func(*PoolTimeoutError)
 
 	// Query is called after each call of the driver on the pools that [Open] has
-	// made for the application. It is not called for the pool of [Attach], which was
-	// made before tldwdb was there.
+	// made for the application; with QueryTimes, after those alone that failed or were
+	// slow. It is not called for the pool of [Attach], which was made before tldwdb was
+	// there.
 	Query func(context.Context, QueryInfo)
+
+	// QueryTimes counts the calls that went well, slow ones among them.
+	QueryTimes *QueryTimes
 
 	// Schema is called when the history was read: by every run, by [DB.Status] and by
 	// [DB.Health].
@@ -116,6 +120,31 @@ type QueryInfo struct {
 
 // QueryOperations lists every [QueryInfo].Operation.
 func QueryOperations() []string { return sqltap.Operations() }
+
+// QueryTimes counts calls of the driver by how long they took. It is for an
+// [Observer] that has to know no more of a call that went well: to count one takes a
+// tenth of the time that it takes to tell of it, and a call of SQLite is over in a
+// few microseconds. Its methods are safe for use by several goroutines at once.
+type QueryTimes struct{ times *sqltap.Times }
+
+// NewQueryTimes returns one with a bucket for the calls up to and including each
+// limit, and one for those above the last.
+func NewQueryTimes(limits ...time.Duration) *QueryTimes {
+	return &QueryTimes{sqltap.NewTimes(limits)}
+}
+
+// Limits are the upper limits of the buckets, ascending.
+func (q *QueryTimes) Limits() []time.Duration { return q.times.Limits() }
+
+// Each calls yield for each of [QueryOperations], with the number of calls in each
+// bucket and how long all of them took together. A call that ends meanwhile may be in
+// the one and not yet in the other.
+func (q *QueryTimes) Each(yield func(operation string, calls []uint64, sum time.Duration)) {
+	for i, operation := range sqltap.Operations() {
+		calls, sum := q.times.Read(i)
+		yield(operation, calls, sum)
+	}
+}
 
 // SchemaInfo is what the history says, in figures.
 type SchemaInfo struct {
@@ -297,25 +326,42 @@ func poolName(o dialect.ConnectOptions) string {
 
 // tap lets observers and the log see what is asked on a pool.
 func (db *DB) tap(c driver.Connector, pool string) driver.Connector {
-	var tellers []*watched
+	w := sqltap.Watch{Slow: db.cfg.SlowQuery}
+	var counted, others []*watched // those that need no more than the unusual, and those that are told of every call
 	if db.watch != nil {
 		for _, o := range db.watch.observers {
-			if o.Query != nil {
-				tellers = append(tellers, o)
+			switch {
+			case o.QueryTimes != nil:
+				w.Times = append(w.Times, o.QueryTimes.times)
+				counted = append(counted, o)
+			case o.Query != nil:
+				others = append(others, o)
 			}
 		}
 	}
-	if len(tellers) == 0 && db.cfg.SlowQuery <= 0 {
+	if len(counted)+len(others) == 0 && w.Slow <= 0 {
 		return c
 	}
-	return sqltap.Wrap(c, func(ctx context.Context, call sqltap.Call) {
-		info := QueryInfo{Pool: pool, Operation: call.Operation, Duration: call.Took, Class: ClassOf(call.Err),
-			Slow: db.cfg.SlowQuery > 0 && call.Took >= db.cfg.SlowQuery}
-		db.queries.see(ctx, call, info)
-		for _, o := range tellers {
-			db.watch.guarded(o, func() { o.Query(ctx, info) })
+	w.All = len(others) > 0
+	if len(w.Times) == 0 {
+		w.Times = append(w.Times, db.queries.quick)
+	}
+	w.Done = func(ctx context.Context, call sqltap.Call) {
+		info := QueryInfo{Pool: pool, Operation: call.Operation, Duration: call.Took, Class: ClassOf(call.Err), Slow: w.Slow > 0 && call.Took >= w.Slow}
+		tell := func(observers []*watched) {
+			for _, o := range observers {
+				if o.Query != nil {
+					db.watch.guarded(o, func() { o.Query(ctx, info) })
+				}
+			}
 		}
-	})
+		if info.Slow || info.Class != "" {
+			db.queries.see(ctx, call, info)
+			tell(counted)
+		}
+		tell(others)
+	}
+	return sqltap.Wrap(c, w)
 }
 
 // tellHealth tells an answer about the health. One observer that hangs costs one

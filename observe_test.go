@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"go/ast"
 	"log/slog"
+	"maps"
 	"net/url"
 	"slices"
 	"strconv"
@@ -14,6 +15,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/jmoiron/sqlx"
 
 	"github.com/tldw/tldwdb"
 	"github.com/tldw/tldwdb/internal/testdb"
@@ -272,6 +275,61 @@ func TestQueriesAreTold(t *testing.T) {
 		}
 		if text := log.text(); !strings.Contains(text, `fingerprint="INSERT INTO author VALUES (?)"`) || strings.Count(text, "INTO author") != 1 || strings.Contains(text, "'hunter2'") {
 			t.Errorf("the log:\n%s", text)
+		}
+	})
+}
+
+// TestQueriesAreCounted: an observer that counts is told of what failed alone, on
+// both pools, and one that is told of everything is so beside it.
+func TestQueriesAreCounted(t *testing.T) {
+	t.Parallel()
+	testdb.ForEach(t, func(t *testing.T, tdb *testdb.Database) {
+		ctx := t.Context()
+		times, counting, w := tldwdb.NewQueryTimes(time.Hour, time.Nanosecond, time.Hour), &witness{}, &witness{}
+		counter := counting.observer()
+		counter.QueryTimes = times
+		db := open(t, tdb, library, func(cfg *tldwdb.Config) {
+			cfg.Observers = []*tldwdb.Observer{counter, w.observer()}
+		})
+		if _, err := db.Up(ctx); err != nil {
+			t.Fatal(err)
+		}
+		const calls = 20
+		for range calls {
+			for _, pool := range []*sqlx.DB{db.Pool(), db.Reader()} {
+				if err := pool.GetContext(ctx, new(int), "SELECT 1"); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if _, err := db.Pool().ExecContext(ctx, "SELECT hunter2 FROM nowhere"); err == nil {
+			t.Fatal("there is no such table")
+		}
+		if limits := times.Limits(); !slices.Equal(limits, []time.Duration{time.Nanosecond, time.Hour}) {
+			t.Errorf("limits: %v", limits)
+		}
+		all, failed := map[string]uint64{}, []tldwdb.QueryInfo(nil)
+		for _, q := range w.queries {
+			if q.Class == "" {
+				all[q.Operation]++
+			} else {
+				failed = append(failed, q)
+			}
+		}
+		counted := map[string]uint64{}
+		times.Each(func(operation string, calls []uint64, sum time.Duration) {
+			if len(calls) != 3 || calls[0] != 0 || calls[2] != 0 || (sum > 0) != (calls[1] > 0) {
+				t.Errorf("%s: %v in %v", operation, calls, sum)
+			}
+			if calls[1] > 0 {
+				counted[operation] = calls[1]
+			}
+		})
+		if !maps.Equal(counted, all) || counted["query"] < 2*calls {
+			t.Errorf("counted %v, told %v", counted, all)
+		}
+		if len(failed) == 0 || !slices.Equal(counting.queries, failed) {
+			t.Errorf("told as well: %+v, want %+v", counting.queries, failed)
 		}
 	})
 }

@@ -45,7 +45,8 @@ type queryLog struct {
 	limit   time.Duration // above which a query is slow
 	now     func() time.Time
 
-	calls atomic.Int64
+	quick *sqltap.Times // counts the calls that went well
+	wrong atomic.Int64  // those that did not
 
 	mu   sync.Mutex
 	slow map[string]*slowQuery
@@ -67,12 +68,23 @@ type slowQuery struct {
 
 func newQueryLog(cfg *Config, name string) *queryLog {
 	d := map[string]sqlscan.Dialect{dialect.NameSQLite: sqlscan.SQLite, dialect.NamePostgres: sqlscan.Postgres, dialect.NameMySQL: sqlscan.MySQL}[name]
-	return &queryLog{log: cfg.Logger, dialect: d, limit: cfg.SlowQuery, now: time.Now, slow: map[string]*slowQuery{}, classes: map[ErrorClass]int{}}
+	quick := sqltap.NewTimes(nil)
+	for _, o := range slices.Backward(cfg.Observers) {
+		if o != nil && o.QueryTimes != nil {
+			quick = o.QueryTimes.times // the first that counts does so for the log too
+		}
+	}
+	return &queryLog{log: cfg.Logger, dialect: d, limit: cfg.SlowQuery, now: time.Now, quick: quick, slow: map[string]*slowQuery{}, classes: map[ErrorClass]int{}}
 }
 
-// see looks at a call. That nothing is unusual about it costs an addition.
+// calls is how many there were.
+func (q *queryLog) calls() int64 { return q.quick.Calls() + q.wrong.Load() }
+
+// see looks at a call that failed or was slow.
 func (q *queryLog) see(ctx context.Context, call sqltap.Call, info QueryInfo) {
-	q.calls.Add(1)
+	if info.Class != "" {
+		q.wrong.Add(1)
+	}
 	if info.Slow {
 		q.seeSlow(ctx, call, info)
 	}
@@ -132,7 +144,7 @@ func (q *queryLog) countFailed(call sqltap.Call, info QueryInfo) (say func(conte
 	defer q.mu.Unlock()
 	if now := q.now(); now.Sub(q.began) >= riseWindow {
 		say = q.judge()
-		q.began, q.before, q.failed = now, q.calls.Load()-1, 0 // this call belongs to the new window
+		q.began, q.before, q.failed = now, q.calls()-1, 0 // this call belongs to the new window
 		clear(q.classes)
 	}
 	q.failed++
@@ -144,7 +156,7 @@ func (q *queryLog) countFailed(call sqltap.Call, info QueryInfo) (say func(conte
 // judge looks at a window that has ended. It may have lasted for longer than
 // riseWindow, since only a failure ends it: nobody waits for one with a timer.
 func (q *queryLog) judge() (say func(context.Context)) {
-	calls := q.calls.Load() - q.before - 1
+	calls := q.calls() - q.before - 1
 	share := float64(q.failed) / float64(max(calls, 1))
 	limit := max(riseShare, riseFactor*q.usual)
 	switch {

@@ -61,8 +61,8 @@ const (
 type Metrics struct {
 	options Options
 
-	queries     *prometheus.HistogramVec
-	queriesOK   []usualSeries // no look-up of labels for what is usual
+	queries     *prometheus.HistogramVec // those that failed; with exemplars, all
+	usual       *usualQueries            // the others, without exemplars
 	queryErrors *prometheus.CounterVec
 	slow        *prometheus.CounterVec
 	connects    *prometheus.CounterVec
@@ -99,8 +99,7 @@ func New(o Options) *Metrics {
 	}
 	m := &Metrics{
 		options: o,
-		queries: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "db_client_operation_duration_seconds",
-			Help: "Duration of calls of the database driver on the application's pools; of a query until its rows were closed.", Buckets: o.QueryBuckets}, []string{"operation", "error_type"}),
+		queries: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: queriesName, Help: queriesHelp, Buckets: o.QueryBuckets}, []string{"operation", "error_type"}),
 		queryErrors: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tldwdb_query_errors_total",
 			Help: "Calls of the database driver on the application's pools that failed."}, []string{"error_type"}),
 		slow: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tldwdb_slow_queries_total",
@@ -121,14 +120,12 @@ func New(o Options) *Metrics {
 			Help: "Size of the last backup that this process made or verified: stored, and its content before compression and encryption."}, []string{"form"}),
 	}
 	m.kept = []prometheus.Collector{m.queries, m.queryErrors, m.slow, m.connects, m.connectTime, m.timeouts, m.operations, m.faults, m.running, m.backup}
+	if o.Exemplar == nil {
+		m.usual = newUsualQueries(o.QueryBuckets)
+		m.kept = append(m.kept, m.usual)
+	}
 	m.prepare()
 	return m
-}
-
-// usualSeries is that of an operation's calls that went well.
-type usualSeries struct {
-	operation string
-	prometheus.Observer
 }
 
 // operationKinds are those that a DB has from its start.
@@ -139,7 +136,9 @@ var operationKinds = []string{tldwdb.OperationRun, tldwdb.OperationLock, tldwdb.
 // what begins at 1 has not increased.
 func (m *Metrics) prepare() {
 	for _, operation := range tldwdb.QueryOperations() {
-		m.queriesOK = append(m.queriesOK, usualSeries{operation, m.queries.WithLabelValues(operation, "")})
+		if m.usual == nil {
+			m.queries.WithLabelValues(operation, "")
+		}
 		m.slow.WithLabelValues(operation)
 	}
 	m.connects.WithLabelValues(resultOK, "")
@@ -162,7 +161,7 @@ func (m *Metrics) prepare() {
 // [tldwdb.Attach] borrows is seen by its figures alone: its queries and connections
 // are not tldwdb's.
 func (m *Metrics) Observe(cfg tldwdb.Config) tldwdb.Config {
-	cfg.Observers = append(slices.Clip(cfg.Observers), &tldwdb.Observer{
+	o := &tldwdb.Observer{
 		Opened:      m.opened,
 		Closed:      m.closed,
 		Start:       m.start,
@@ -175,7 +174,11 @@ func (m *Metrics) Observe(cfg tldwdb.Config) tldwdb.Config {
 			m.backup.WithLabelValues("stored").Set(float64(b.Size()))
 			m.backup.WithLabelValues("content").Set(float64(b.PlainSize()))
 		},
-	})
+	}
+	if m.usual != nil {
+		o.QueryTimes = m.usual.times
+	}
+	cfg.Observers = append(slices.Clip(cfg.Observers), o)
 	return cfg
 }
 
@@ -227,20 +230,12 @@ func (m *Metrics) query(ctx context.Context, q tldwdb.QueryInfo) {
 	if q.Slow {
 		m.slow.WithLabelValues(q.Operation).Inc()
 	}
-	var series prometheus.Observer
 	if q.Class != "" {
 		m.queryErrors.WithLabelValues(string(q.Class)).Inc()
-	} else {
-		for i := range m.queriesOK { // of a few words the first differs already: quicker than a map
-			if u := &m.queriesOK[i]; u.operation == q.Operation {
-				series = u.Observer
-				break
-			}
-		}
+	} else if m.usual != nil {
+		return // it is counted
 	}
-	if series == nil {
-		series = m.queries.WithLabelValues(q.Operation, string(q.Class))
-	}
+	series := m.queries.WithLabelValues(q.Operation, string(q.Class))
 	if m.options.Exemplar != nil {
 		if labels := m.options.Exemplar(ctx); labels != nil {
 			series.(prometheus.ExemplarObserver).ObserveWithExemplar(q.Duration.Seconds(), labels)

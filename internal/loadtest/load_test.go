@@ -83,16 +83,19 @@ type bench struct {
 // steady compares the pool, with metrics and probes and without, with one of the
 // driver's alone, in turns.
 func steady(t *testing.T, b *bench) {
-	const turns = 8
+	turns := max(8, int(b.length/(250*time.Millisecond)))
 	ours, bare := testdb.New(t, b.engine), testdb.New(t, b.engine)
 	db, plain := b.open(t, ours), b.connect(t, tldwdb.Config{URL: testdb.New(t, b.engine).URL, PoolSize: pooled})
 	alone := b.bare(t, bare)
 	with, unwatched, without := newLedger(b.engine, "tldwdb, watched"), newLedger(b.engine, "tldwdb"), newLedger(b.engine, "driver alone")
 	prepare(t, alone)
-	for range turns {
-		without.load(t.Context(), b.length/turns, callers, without.transfer(alone))
-		unwatched.load(t.Context(), b.length/turns, callers, unwatched.transfer(plain.Pool().DB))
-		with.load(t.Context(), b.length/turns, callers, with.transfer(db.Pool().DB))
+	arms := []func(time.Duration){
+		func(d time.Duration) { without.load(t.Context(), d, callers, without.transfer(alone)) },
+		func(d time.Duration) { unwatched.load(t.Context(), d, callers, unwatched.transfer(plain.Pool().DB)) },
+		func(d time.Duration) { with.load(t.Context(), d, callers, with.transfer(db.Pool().DB)) },
+	}
+	for i := range turns * len(arms) {
+		arms[(i+i/len(arms))%len(arms)](b.length / time.Duration(turns)) // each has every place in a turn
 	}
 	without.check(t, alone)
 	unwatched.check(t, plain.Pool().DB)

@@ -14,6 +14,8 @@ import (
 	"errors"
 	"io"
 	"reflect"
+	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -28,8 +30,24 @@ const (
 	Ping     = "ping"
 )
 
+// operation is the place of one of them among names.
+type operation uint8
+
+const (
+	opQuery operation = iota
+	opExec
+	opPrepare
+	opBegin
+	opCommit
+	opRollback
+	opPing
+	operations // how many there are
+)
+
+var names = [operations]string{Query, Exec, Prepare, Begin, Commit, Rollback, Ping}
+
 // Operations returns every operation, for labels that are made beforehand.
-func Operations() []string { return []string{Query, Exec, Prepare, Begin, Commit, Rollback, Ping} }
+func Operations() []string { return slices.Clone(names[:]) }
 
 // Call is a call of the driver that has ended.
 type Call struct {
@@ -41,36 +59,53 @@ type Call struct {
 	Err  error
 }
 
-// Done is told of each call, by the goroutine that made it.
-type Done func(ctx context.Context, call Call)
+// Watch is what is told of the calls, by the goroutines that make them. A call of
+// SQLite is over in a few microseconds: what is usual is counted and not told, which
+// costs a tenth.
+type Watch struct {
+	Times []*Times                    // count the calls that went well
+	Done  func(context.Context, Call) // is told of the others, and of what was slow
+	Slow  time.Duration               // from which on a call is slow; 0: none is
+	All   bool                        // Done is told of every call
+}
 
-// Wrap returns a connector whose connections tell done.
-func Wrap(c driver.Connector, done Done) driver.Connector {
-	return &connector{Connector: c, tap: tap{done: done, epoch: time.Now()}}
+// Wrap returns a connector whose connections are watched.
+func Wrap(c driver.Connector, w Watch) driver.Connector {
+	return &connector{Connector: c, tap: tap{Watch: w, epoch: time.Now()}}
 }
 
 type connector struct {
 	driver.Connector
 	tap
+	connections atomic.Uint32
 }
 
 // tap is what calls are told to, and by which clock.
 type tap struct {
-	done  Done
+	Watch
 	epoch time.Time
+	conn  uint32 // number of the connection
 }
 
 // now is the time since the tap was made. The monotonic clock alone is read, which
-// costs half of what [time.Now] costs: there are two readings for each call, and a
-// call of SQLite is over in a few microseconds.
+// costs half of what [time.Now] costs: there are two readings for each call.
 func (t *tap) now() time.Duration { return time.Since(t.epoch) }
 
 // tell reports a call that has ended. With ErrSkip a driver says that it wants
 // another call instead, which is then the one that counts.
-func (t *tap) tell(ctx context.Context, operation, text string, start time.Duration, err error) {
-	if err == nil || !errors.Is(err, driver.ErrSkip) {
-		t.done(ctx, Call{Operation: operation, Text: text, Took: t.now() - start, Err: err})
+func (t *tap) tell(ctx context.Context, o operation, text string, start time.Duration, err error) {
+	took := t.now() - start
+	if err == nil {
+		for _, times := range t.Times {
+			times.Add(t.conn, int(o), took)
+		}
+		if !t.All && (t.Slow <= 0 || took < t.Slow) {
+			return
+		}
+	} else if errors.Is(err, driver.ErrSkip) {
+		return
 	}
+	t.Done(ctx, Call{Operation: names[o], Text: text, Took: took, Err: err})
 }
 
 // Connect opens a connection. How long that takes is not told: it is no call of
@@ -80,7 +115,9 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newConn(inner, &c.tap), nil
+	t := c.tap
+	t.conn = c.connections.Add(1)
+	return newConn(inner, t), nil
 }
 
 // Close closes the connector, if it is one to be closed.
@@ -94,7 +131,7 @@ func (c *connector) Close() error {
 // Conn is a tapped connection.
 type Conn struct {
 	driver.Conn
-	*tap
+	tap
 
 	// What the driver implements; nil where it does not.
 	queryer  driver.QueryerContext
@@ -105,9 +142,11 @@ type Conn struct {
 	resetter driver.SessionResetter
 	valid    driver.Validator
 	checker  driver.NamedValueChecker
+
+	tx tx // the one there can be, and is no allocation for each
 }
 
-func newConn(inner driver.Conn, t *tap) *Conn {
+func newConn(inner driver.Conn, t tap) *Conn {
 	c := &Conn{Conn: inner, tap: t}
 	c.queryer, _ = inner.(driver.QueryerContext)
 	c.execer, _ = inner.(driver.ExecerContext)
@@ -130,7 +169,7 @@ func (c *Conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 	}
 	start := c.now()
 	inner, err := c.queryer.QueryContext(ctx, query, args)
-	return tapRows(ctx, c.tap, query, start, inner, err)
+	return tapRows(ctx, &c.tap, query, start, inner, err)
 }
 
 // ExecContext is part of [driver.ExecerContext].
@@ -140,7 +179,7 @@ func (c *Conn) ExecContext(ctx context.Context, query string, args []driver.Name
 	}
 	start := c.now()
 	result, err := c.execer.ExecContext(ctx, query, args)
-	c.tell(ctx, Exec, query, start, err)
+	c.tell(ctx, opExec, query, start, err)
 	return result, err
 }
 
@@ -153,7 +192,7 @@ func (c *Conn) Prepare(query string) (driver.Stmt, error) {
 func (c *Conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
 	start := c.now()
 	inner, err := c.prepare(ctx, query)
-	c.tell(ctx, Prepare, query, start, err)
+	c.tell(ctx, opPrepare, query, start, err)
 	if err != nil {
 		return nil, err
 	}
@@ -184,11 +223,12 @@ func (c *Conn) Begin() (driver.Tx, error) {
 func (c *Conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
 	start := c.now()
 	inner, err := c.begin(ctx, opts)
-	c.tell(ctx, Begin, "", start, err)
+	c.tell(ctx, opBegin, "", start, err)
 	if err != nil {
 		return nil, err
 	}
-	return &tx{Tx: inner, tap: c.tap, ctx: ctx}, nil
+	c.tx = tx{Tx: inner, tap: &c.tap, ctx: ctx}
+	return &c.tx, nil
 }
 
 func (c *Conn) begin(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
@@ -212,7 +252,7 @@ func (c *Conn) Ping(ctx context.Context) error {
 	}
 	start := c.now()
 	err := c.pinger.Ping(ctx)
-	c.tell(ctx, Ping, "", start, err)
+	c.tell(ctx, opPing, "", start, err)
 	return err
 }
 
@@ -264,7 +304,7 @@ func newStmt(inner driver.Stmt, c *Conn, query string) *stmt {
 func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
 	start := s.conn.now()
 	inner, err := s.runQuery(ctx, args)
-	return tapRows(ctx, s.conn.tap, s.query, start, inner, err)
+	return tapRows(ctx, &s.conn.tap, s.query, start, inner, err)
 }
 
 func (s *stmt) runQuery(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
@@ -282,7 +322,7 @@ func (s *stmt) runQuery(ctx context.Context, args []driver.NamedValue) (driver.R
 func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
 	start := s.conn.now()
 	result, err := s.runExec(ctx, args)
-	s.conn.tell(ctx, Exec, s.query, start, err)
+	s.conn.tell(ctx, opExec, s.query, start, err)
 	return result, err
 }
 
@@ -329,7 +369,7 @@ type tx struct {
 func (t *tx) Commit() error {
 	start := t.now()
 	err := t.Tx.Commit()
-	t.tell(t.ctx, Commit, "", start, err)
+	t.tell(t.ctx, opCommit, "", start, err)
 	return err
 }
 
@@ -337,7 +377,7 @@ func (t *tx) Commit() error {
 func (t *tx) Rollback() error {
 	start := t.now()
 	err := t.Tx.Rollback()
-	t.tell(t.ctx, Rollback, "", start, err)
+	t.tell(t.ctx, opRollback, "", start, err)
 	return err
 }
 
@@ -354,7 +394,7 @@ type rows struct {
 
 func tapRows(ctx context.Context, t *tap, query string, start time.Duration, inner driver.Rows, err error) (driver.Rows, error) {
 	if err != nil {
-		t.tell(ctx, Query, query, start, err)
+		t.tell(ctx, opQuery, query, start, err)
 		return nil, err
 	}
 	return &rows{Rows: inner, tap: t, ctx: ctx, query: query, start: start}, nil
@@ -375,7 +415,7 @@ func (r *rows) Close() error {
 	if r.err == nil {
 		r.err = err
 	}
-	r.tell(r.ctx, Query, r.query, r.start, r.err)
+	r.tell(r.ctx, opQuery, r.query, r.start, r.err)
 	return err
 }
 

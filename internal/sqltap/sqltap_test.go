@@ -67,7 +67,7 @@ func tapped(t *testing.T, tdb *testdb.Database) (bare, pool *sql.DB, r *recorder
 		t.Fatal(err)
 	}
 	r = &recorder{}
-	bare, pool = sql.OpenDB(c), sql.OpenDB(sqltap.Wrap(c, r.done))
+	bare, pool = sql.OpenDB(c), sql.OpenDB(sqltap.Wrap(c, sqltap.Watch{Done: r.done, All: true}))
 	for _, db := range []*sql.DB{bare, pool} {
 		db.SetMaxOpenConns(1)
 		t.Cleanup(func() {
