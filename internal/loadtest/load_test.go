@@ -81,7 +81,7 @@ type bench struct {
 }
 
 // steady compares the pool, with metrics and probes and without, with one of the
-// driver's alone, in turns.
+// driver's alone, in turns, and says what each turn's ratios come to.
 func steady(t *testing.T, b *bench) {
 	turns := max(8, int(b.length/(250*time.Millisecond)))
 	ours, bare := testdb.New(t, b.engine), testdb.New(t, b.engine)
@@ -89,13 +89,25 @@ func steady(t *testing.T, b *bench) {
 	alone := b.bare(t, bare)
 	with, unwatched, without := newLedger(b.engine, "tldwdb, watched"), newLedger(b.engine, "tldwdb"), newLedger(b.engine, "driver alone")
 	prepare(t, alone)
-	arms := []func(time.Duration){
-		func(d time.Duration) { without.load(t.Context(), d, callers, without.transfer(alone)) },
-		func(d time.Duration) { unwatched.load(t.Context(), d, callers, unwatched.transfer(plain.Pool().DB)) },
-		func(d time.Duration) { with.load(t.Context(), d, callers, with.transfer(db.Pool().DB)) },
+	ledgers := []*ledger{without, unwatched, with}
+	requests := []request{without.transfer(alone), unwatched.transfer(plain.Pool().DB), with.transfer(db.Pool().DB)}
+	var ratios [3][]float64 // of each turn: throughput, over the driver's alone
+	for turn := range turns {
+		var rates [3]float64 // writes in a time that is the same for all
+		for i := range ledgers {
+			k := (i + turn) % len(ledgers) // each has every place in a turn
+			l := ledgers[k]
+			before := len(l.took)
+			l.load(t.Context(), b.length/time.Duration(turns), callers, requests[k])
+			rates[k] = float64(len(l.took) - before)
+		}
+		for k := range rates {
+			ratios[k] = append(ratios[k], rates[k]/rates[0])
+		}
 	}
-	for i := range turns * len(arms) {
-		arms[(i+i/len(arms))%len(arms)](b.length / time.Duration(turns)) // each has every place in a turn
+	for k, l := range ledgers[1:] {
+		r := slices.Sorted(slices.Values(ratios[k+1]))
+		t.Logf("%s, %s: %.3f of the throughput of the driver alone, median of %d turns (quartiles %.3f and %.3f)", b.engine, l.subject, r[len(r)/2], len(r), r[len(r)/4], r[len(r)*3/4])
 	}
 	without.check(t, alone)
 	unwatched.check(t, plain.Pool().DB)
