@@ -13,7 +13,6 @@ import (
 	"io"
 
 	"filippo.io/age"
-	"github.com/klauspost/compress/zstd"
 )
 
 // What a part can be compressed with.
@@ -29,13 +28,9 @@ var (
 	ErrKey = errors.New("the backup is encrypted, and no key at hand opens it")
 )
 
-// The window is smaller than zstd's own at this level, 8 MiB, so that writer and
-// reader stay far below 16 MiB of memory; dumps have what they repeat close by. A
-// frame that asks for more than 8 MiB is refused: it is not ours.
-const (
-	window    = 2 << 20
-	windowMax = 8 << 20
-)
+// windowMax is the most memory that a frame may ask for. One that asks for more is not
+// ours.
+const windowMax = 8 << 20
 
 // Options say how a part is stored.
 type Options struct {
@@ -116,7 +111,7 @@ func NewWriter(w io.Writer, o Options) (*Writer, error) {
 	switch o.Compression {
 	case None:
 	case "", Zstd:
-		compressed, err := zstd.NewWriter(z.out, zstd.WithEncoderCRC(true), zstd.WithWindowSize(window), zstd.WithEncoderConcurrency(2))
+		compressed, err := newFrameWriter(z.out)
 		if err != nil {
 			return nil, fmt.Errorf("compressing: %w", err)
 		}

@@ -88,7 +88,7 @@ func load(stored io.Reader, f form, want Stored) ([]byte, error) {
 func TestRoundTrip(t *testing.T) {
 	t.Parallel()
 	for _, f := range forms(t) {
-		for _, size := range []int{0, 1, 1000, 64 << 10, 3<<20 + 1} {
+		for _, size := range []int{0, 1, 1000, 64 << 10, frameSize, 5*frameSize + 1} {
 			plain := content(size)
 			stored, s := store(t, plain, f.o)
 			if s.PlainSize != int64(size) || s.Size != int64(len(stored)) {
@@ -112,7 +112,7 @@ func TestNothingOfOursIsAround(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plain := content(300_000)
+	plain := content(3*frameSize + 1)
 	stored, _ := store(t, plain, Options{Recipients: []age.Recipient{id.Recipient()}})
 	decrypted, err := age.Decrypt(bytes.NewReader(stored), id)
 	if err != nil {
