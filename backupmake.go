@@ -29,7 +29,8 @@ import (
 // wait, except on SQLite with a rollback journal, where writers do.
 //
 // The content is one instant of the database. The backup appears under its name when
-// it is complete and checked; behind an error there is none. Beside what the database
+// it is complete; behind an error there is none. Whether it can be restored, and whether
+// the database was sound, is what [DB.VerifyBackup] finds out. Beside what the database
 // and the store may say, errors are those of the lock, as of [DB.Up].
 func (db *DB) Backup(ctx context.Context, o BackupOptions) (Backup, error) {
 	b, _, err := db.backupIf(ctx, o, nil)

@@ -63,6 +63,12 @@ func (s *partSet) plain() bool {
 	return s.form.Compression == archive.None && len(s.form.Recipients) == 0
 }
 
+// keepsFiles reports whether a file of the store's folder becomes a part as it is.
+func (s *partSet) keepsFiles() bool {
+	_, ok := s.store.(folderStore)
+	return ok && s.plain()
+}
+
 // file is a path for a file with the content: in the folder of the store, because that
 // has room for it, or where temporary files are.
 func (s *partSet) file(ctx context.Context, content string) (string, error) {
@@ -88,7 +94,7 @@ func (s *partSet) fill(ctx context.Context, path, content string, tell func(done
 	}
 	defer func() { _ = f.Close() }() // it was only read
 	var p *part
-	if _, ok := s.store.(folderStore); ok && s.plain() {
+	if s.keepsFiles() {
 		p = &part{name: s.backup + archive.Extension(content, s.form), file: path}
 		s.list = append(s.list, p)
 		p.z, err = archive.NewWriter(io.Discard, s.form)
@@ -99,8 +105,7 @@ func (s *partSet) fill(ctx context.Context, path, content string, tell func(done
 		return err
 	}
 	read := func(ctx context.Context) error {
-		_, err := io.Copy(p, &toldReader{ctx: ctx, r: f, tell: tell})
-		return err
+		return copyAhead(p, &toldReader{ctx: ctx, r: f, tell: tell})
 	}
 	if p.file == "" {
 		return read(ctx)
@@ -191,6 +196,52 @@ func (t *toldReader) Read(b []byte) (int, error) {
 		t.tell(t.done)
 	}
 	return n, err
+}
+
+// aheadPieces and aheadSize are the memory of copyAhead.
+const (
+	aheadPieces = 4
+	aheadSize   = 256 << 10
+)
+
+// copyAhead is io.Copy that reads on while what it has read is written.
+func copyAhead(w io.Writer, r io.Reader) error {
+	type piece struct {
+		b   []byte
+		err error
+	}
+	full, free := make(chan piece, aheadPieces), make(chan []byte, aheadPieces)
+	for range aheadPieces {
+		free <- make([]byte, aheadSize)
+	}
+	go func() {
+		defer close(full)
+		for b := range free {
+			n, err := r.Read(b)
+			if full <- (piece{b[:n], err}); err != nil {
+				return
+			}
+		}
+	}()
+	defer func() {
+		close(free)
+		for range full { // behind this nobody reads
+		}
+	}()
+	for p := range full {
+		_, err := w.Write(p.b)
+		if err == nil {
+			err = p.err
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		free <- p.b[:cap(p.b)]
+	}
+	return nil
 }
 
 // together runs all at once, and returns when all have ended. The first error ends

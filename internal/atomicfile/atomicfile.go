@@ -25,6 +25,9 @@ type File struct {
 	f    *os.File
 	temp string // its name until then
 	name string
+
+	size   int64 // what is written
+	behind *Behind
 }
 
 // Create begins a file that is to have the given path. Until Commit it has another
@@ -40,11 +43,17 @@ func Create(path string) (*File, error) {
 	if file.f, err = dir.OpenFile(file.temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600); err != nil {
 		return nil, errors.Join(err, dir.Close())
 	}
+	file.behind = NewBehind(file.f)
 	return file, nil
 }
 
 // Write adds to the file.
-func (f *File) Write(p []byte) (int, error) { return f.f.Write(p) }
+func (f *File) Write(p []byte) (int, error) {
+	n, err := f.f.Write(p)
+	f.size += int64(n)
+	f.behind.Reached(f.size)
+	return n, err
+}
 
 // Commit makes the file durable and gives it its name, in place of a file that has
 // it. If it fails there is no trace of what was written; only where the last step

@@ -14,6 +14,7 @@ import (
 
 	"github.com/mattn/go-sqlite3"
 
+	"github.com/tldw/tldwdb/internal/atomicfile"
 	"github.com/tldw/tldwdb/internal/dialect"
 )
 
@@ -46,17 +47,16 @@ const SQLiteWait = 30 * time.Second
 // until the copy is done, as they do for every reader.
 //
 // The copy is not in WAL mode, and has no file beside it. To bring it to the disk is
-// the caller's. tell, which may be nil, is told how many bytes are done.
-func CopySQLite(ctx context.Context, src *sql.Conn, path string, tell func(done, all int64)) (err error) {
+// the caller's; where it is to stay, the system begins with that meanwhile. tell, which
+// may be nil, is told how many bytes are done.
+func CopySQLite(ctx context.Context, src *sql.Conn, path string, stays bool, tell func(done, all int64)) (err error) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
-	if err := f.Close(); err != nil {
-		return err
-	}
 	defer func() {
-		if err != nil {
+		// Not before SQLite has closed it: that would drop its locks.
+		if err = errors.Join(err, f.Close()); err != nil {
 			_ = os.Remove(path) // what is half done is nobody's; the error says why
 		}
 	}()
@@ -66,11 +66,19 @@ func CopySQLite(ctx context.Context, src *sql.Conn, path string, tell func(done,
 	if err != nil {
 		return err
 	}
+	behind := atomicfile.NewBehind(f)
 	err = onSQLite(src, func(raw *sqlite3.SQLiteConn) error {
 		if err := pin(ctx, raw); err != nil {
 			return fmt.Errorf("beginning to read: %w", err)
 		}
-		err := transfer(ctx, dst, raw, tell)
+		err := transfer(ctx, dst, raw, func(done, all int64) {
+			if stays {
+				behind.Reached(done)
+			}
+			if tell != nil {
+				tell(done, all)
+			}
+		})
 		return errors.Join(err, execSQLite(context.WithoutCancel(ctx), raw, "ROLLBACK"))
 	})
 	if err == nil {

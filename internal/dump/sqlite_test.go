@@ -147,7 +147,7 @@ func TestCopySQLiteUnderWriters(t *testing.T) {
 			stop := write(t, live)
 			path := filepath.Join(dir, "copy?#.db")
 			var told, all int64
-			err := dump.CopySQLite(t.Context(), source, path, func(done, of int64) { told, all = done, of })
+			err := dump.CopySQLite(t.Context(), source, path, true, func(done, of int64) { told, all = done, of })
 			wrote := stop()
 			if err != nil {
 				t.Fatal(err)
@@ -174,7 +174,7 @@ func TestCopySQLiteOfMemory(t *testing.T) {
 	db.SetMaxOpenConns(1)
 	fill(t, db, 1)
 	path := filepath.Join(t.TempDir(), "copy.db")
-	if err := dump.CopySQLite(t.Context(), conn(t, db), path, nil); err != nil {
+	if err := dump.CopySQLite(t.Context(), conn(t, db), path, true, nil); err != nil {
 		t.Fatal(err)
 	}
 	sound(t, path)
@@ -190,7 +190,7 @@ func TestCopySQLiteCancelled(t *testing.T) {
 	source := conn(t, live)
 	ctx, cancel := context.WithCancel(t.Context())
 	path := filepath.Join(dir, "copy.db")
-	err := dump.CopySQLite(ctx, source, path, func(int64, int64) { cancel() })
+	err := dump.CopySQLite(ctx, source, path, true, func(int64, int64) { cancel() })
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
@@ -212,7 +212,7 @@ func TestCopySQLiteOverwritesNothing(t *testing.T) {
 	if err := os.WriteFile(path, []byte("mine"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := dump.CopySQLite(t.Context(), conn(t, live), path, nil); !errors.Is(err, os.ErrExist) {
+	if err := dump.CopySQLite(t.Context(), conn(t, live), path, true, nil); !errors.Is(err, os.ErrExist) {
 		t.Errorf("%v", err)
 	}
 	if got, err := os.ReadFile(path); err != nil || string(got) != "mine" {
@@ -241,7 +241,7 @@ func TestReplaceSQLite(t *testing.T) {
 				exec(t, other, "CREATE TABLE new (x TEXT)")
 				exec(t, other, "INSERT INTO new VALUES ('here')")
 				path := filepath.Join(dir, "copy.db")
-				if err := dump.CopySQLite(t.Context(), conn(t, other), path, nil); err != nil {
+				if err := dump.CopySQLite(t.Context(), conn(t, other), path, true, nil); err != nil {
 					t.Fatal(err)
 				}
 				if err := dump.ReplaceSQLite(t.Context(), conn(t, live), path, nil); err != nil {
@@ -273,7 +273,7 @@ func TestReplaceSQLiteGivenUp(t *testing.T) {
 			other := openFile(t, filepath.Join(dir, "other.db"), "")
 			fill(t, other, 40)
 			path := filepath.Join(dir, "copy.db")
-			if err := dump.CopySQLite(t.Context(), conn(t, other), path, nil); err != nil {
+			if err := dump.CopySQLite(t.Context(), conn(t, other), path, true, nil); err != nil {
 				t.Fatal(err)
 			}
 			ctx, cancel := context.WithCancel(t.Context())
@@ -309,7 +309,7 @@ func BenchmarkCopySQLite(b *testing.B) {
 	b.SetBytes(info.Size())
 	for b.Loop() {
 		path := filepath.Join(dir, fmt.Sprint("copy", time.Now().UnixNano()))
-		if err := dump.CopySQLite(b.Context(), source, path, nil); err != nil {
+		if err := dump.CopySQLite(b.Context(), source, path, true, nil); err != nil {
 			b.Fatal(err)
 		}
 		if err := os.Remove(path); err != nil {
