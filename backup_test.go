@@ -782,30 +782,88 @@ func TestBackupOfMemory(t *testing.T) {
 	}
 }
 
-// TestVerifyWithEvents: events of a backup are not let loose beside the database that
-// they are about.
-func TestVerifyWithEvents(t *testing.T) {
+// TestEventsSleep: events of a backup are not let loose beside the database that they
+// are about, and run when they have come back to it.
+func TestEventsSleep(t *testing.T) {
 	t.Parallel()
-	server := ownServer(t, testdb.MariaDB, testdb.StartDurable) // the scheduler is all databases'
-	tdb := server.New(t)
-	dir, kept := keeping(t, tdb)
-	db := open(t, tdb, backupFiles, kept)
-	if err := tldwdb.CanBackUp(t.Context(), db); err != nil {
-		t.Skip(err)
-	}
-	people(t, db)
-	execute(t, tdb.AdminDB(t), "CREATE EVENT tidy ON SCHEDULE EVERY 1 DAY STARTS '2037-01-01 00:00:00' DO DELETE FROM notes")
-	b, err := db.Backup(t.Context(), tldwdb.BackupOptions{Dir: dir})
-	if err != nil || b.Objects["event"] != 1 {
-		t.Fatalf("%v: %v", b.Objects, err)
-	}
-	admin := tdb.Seen(t, server.AdminURL).AdminDB(t)
-	execute(t, admin, "SET GLOBAL event_scheduler = ON")
-	if _, err := db.VerifyBackup(t.Context(), b.Name, tldwdb.VerifyOptions{}); !errors.Is(err, tldwdb.ErrNoScratch) || tldwdb.Hint(err) == "" {
-		t.Errorf("%v; hint %q", err, tldwdb.Hint(err))
-	}
-	execute(t, admin, "SET GLOBAL event_scheduler = OFF")
-	if v, err := db.VerifyBackup(t.Context(), b.Name, tldwdb.VerifyOptions{}); err != nil || !v.OK {
-		t.Errorf("%+v: %v", v, err)
+	for _, e := range []testdb.Engine{testdb.MariaDB, testdb.MySQL} {
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			create := func() *testdb.Database { return testdb.New(t, e) }
+			if e == testdb.MariaDB { // it has the scheduler off, which is all databases'
+				server := ownServer(t, e, testdb.StartDurable)
+				create = func() *testdb.Database { return server.New(t) }
+				execute(t, create().Seen(t, server.AdminURL).AdminDB(t), "SET GLOBAL event_scheduler = ON")
+			}
+			tdb := create()
+			dir, kept := keeping(t, tdb)
+			db := open(t, tdb, backupFiles, kept)
+			if err := tldwdb.CanBackUp(t.Context(), db); err != nil {
+				t.Skip(err)
+			}
+			people(t, db)
+			admin := tdb.AdminDB(t)
+			execute(t, admin,
+				"CREATE EVENT `tidy ``PRESERVE ENABLE``` ON SCHEDULE EVERY '1:1' DAY_HOUR STARTS '2037-01-01 00:00:00' ON COMPLETION PRESERVE COMMENT 'it''s PRESERVE ENABLE' DO DELETE FROM notes",
+				"CREATE EVENT once ON SCHEDULE AT '2037-01-01 00:00:00' DO DELETE FROM notes",
+				"CREATE EVENT off ON SCHEDULE EVERY 1 DAY STARTS '2037-01-01 00:00:00' DISABLE DO DELETE FROM notes WHERE body = 'ON COMPLETION PRESERVE ENABLE'")
+			before := dumped(t, tdb)
+			b, err := db.Backup(t.Context(), tldwdb.BackupOptions{Dir: dir})
+			if err != nil || b.Objects["event"] != 3 {
+				t.Fatalf("%v: %v", b.Objects, err)
+			}
+			statuses := func() (list []string) {
+				rows, err := admin.QueryContext(t.Context(), "SELECT CONCAT(event_name, ' ', status) FROM information_schema.events WHERE event_schema LIKE CONCAT(?, '\\_tldwdb\\_scratch%') ORDER BY 1", tdb.Name())
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer func() { _ = rows.Close() }()
+				for rows.Next() {
+					var text string
+					if err := rows.Scan(&text); err != nil {
+						t.Fatal(err)
+					}
+					list = append(list, text)
+				}
+				if err := rows.Err(); err != nil {
+					t.Fatal(err)
+				}
+				return list
+			}
+			seen := false
+			v, err := db.VerifyBackup(t.Context(), b.Name, tldwdb.VerifyOptions{BackupOptions: tldwdb.BackupOptions{Progress: func(p tldwdb.BackupProgress) {
+				if p.Phase != "verify" {
+					return
+				}
+				seen = true
+				want := []string{"off DISABLED", "once DISABLED", "tidy `PRESERVE ENABLE` DISABLED"}
+				if got := statuses(); !slices.Equal(got, want) {
+					t.Errorf("in the scratch database: %q", got)
+				}
+			}}})
+			if err != nil || !v.OK || len(v.Notes) > 0 || !seen {
+				t.Errorf("%+v, %v: %v", v, seen, err)
+			}
+
+			// Into an empty database they come with their own status.
+			other := create()
+			_, otherKept := keeping(t, other)
+			empty := open(t, other, backupFiles, otherKept)
+			if _, err := empty.Restore(t.Context(), tldwdb.RestoreOptions{Name: b.Name, BackupOptions: tldwdb.BackupOptions{Dir: dir}}); err != nil {
+				t.Fatal(err)
+			}
+			if got := dumped(t, other); got != before {
+				t.Errorf("restored:\n%s\nbacked up:\n%s", got, before)
+			}
+
+			// What is replaced keeps its own, if they are the same.
+			execute(t, admin, "DELETE FROM notes")
+			if _, err := restore(t, tdb, db, tldwdb.RestoreOptions{Name: b.Name, Over: label(tdb)}); err != nil {
+				t.Fatal(err)
+			}
+			if got := dumped(t, tdb); got != before {
+				t.Errorf("replaced:\n%s\nbacked up:\n%s", got, before)
+			}
+		})
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/tldw/tldwdb/internal/archive"
 	"github.com/tldw/tldwdb/internal/catalog"
+	"github.com/tldw/tldwdb/internal/dump"
 )
 
 // This file makes backups. What is in one is written by a [backupWay]; how it is
@@ -83,6 +84,7 @@ type backupPlan struct {
 
 	owners bool     // what is loaded gets its owners and rights back
 	notes  []string // of what that could not do
+	asleep dump.Asleep
 }
 
 // backupOptions fills in what the caller left open: from Config.Backup, then with the
@@ -258,8 +260,9 @@ type contents struct {
 }
 
 // describe fills in what the catalogue and the history at the other end of conn say.
-// original is the name of the database that this one was restored from, if it was.
-func (in *contents) describe(ctx context.Context, db *DB, history *store, conn *sql.Conn, original string) (err error) {
+// original is the name of the database that this one was restored from, if it was, and
+// asleep are the events of that one which do not run here.
+func (in *contents) describe(ctx context.Context, db *DB, history *store, conn *sql.Conn, original string, asleep dump.Asleep) (err error) {
 	if in.migrations, err = history.readAll(ctx, conn); err != nil {
 		return err
 	}
@@ -269,6 +272,7 @@ func (in *contents) describe(ctx context.Context, db *DB, history *store, conn *
 	if err != nil {
 		return err
 	}
+	asleep.Awake(objects)
 	in.objects, in.schema = fingerprint(objects)
 	return nil
 }

@@ -109,10 +109,11 @@ func (w serverWay) dump(ctx context.Context, r *run, p *backupPlan, parts *partS
 func (r *run) describe(ctx context.Context, in *contents) error {
 	defer r.rollback(ctx) // a session that is prepared on MySQL has a transaction now
 	r.rollback(ctx)
-	return in.describe(ctx, r.db, &r.store, r.conn.Conn, "")
+	return in.describe(ctx, r.db, &r.store, r.conn.Conn, "", dump.Asleep{})
 }
 
-// loadServer has the server's own program read a backup into db, which is empty.
+// loadServer has the server's own program read a backup into db, which is empty. Events
+// do not run there before wake.
 func (db *DB) loadServer(ctx context.Context, p *backupPlan, b Backup, keys backupKeys) error {
 	// What the program reads takes effect at once.
 	if err := p.checkAll(ctx, b); err != nil {
@@ -125,12 +126,17 @@ func (db *DB) loadServer(ctx context.Context, p *backupPlan, b Backup, keys back
 	}
 	counted := &toldReader{ctx: ctx, r: content, tell: func(done int64) { p.meter.bytes(done, b.PlainSize()) }}
 	err = db.tooled(ctx, p.options, nil, func(e dump.Engine) error {
-		return e.Load(ctx, counted, b.Content, dump.Options{Jobs: p.options.Jobs, Owners: p.owners, Note: func(text string) { p.notes = append(p.notes, text) }})
+		return e.Load(ctx, counted, b.Content, dump.Options{Jobs: p.options.Jobs, Owners: p.owners, Asleep: &p.asleep, Note: func(text string) { p.notes = append(p.notes, text) }})
 	})
 	if err == nil { // the program may stop before the end, where the sum is compared
 		_, err = io.Copy(io.Discard, counted)
 	}
 	return errors.Join(err, content.Close())
+}
+
+// wake has the events run that loadServer has made.
+func (db *DB) wake(ctx context.Context, p *backupPlan) error {
+	return db.tooled(ctx, p.options, nil, func(e dump.Engine) error { return e.Wake(ctx, p.asleep) })
 }
 
 // tablesNow counts what is there now, as the dump did.

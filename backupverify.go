@@ -31,8 +31,8 @@ type VerifyOptions struct {
 	BackupOptions
 
 	// ScratchURL names an empty database to restore into, where the account may not
-	// create one. What is restored there stays. SQLite needs none. Default: a database
-	// beside the one in question, which is dropped at the end.
+	// create one. What is restored there stays, events of MySQL disabled. SQLite needs
+	// none. Default: a database beside the one in question, which is dropped at the end.
 	ScratchURL string
 }
 
@@ -175,30 +175,10 @@ func (db *DB) restoreBeside(ctx context.Context, p *backupPlan, b Backup, keys b
 	if err != nil {
 		return nil, err
 	}
-	if err := s.quiet(ctx, b); err != nil {
-		return nil, errors.Join(err, s.close(ctx))
-	}
 	if err := s.load(ctx, p, b, keys); err != nil {
 		return nil, errors.Join(err, s.close(ctx))
 	}
 	return s, nil
-}
-
-// quiet refuses to restore events of MySQL where a scheduler would run them: what they
-// name by its database they would change in that one, and not in the scratch database.
-func (s *scratch) quiet(ctx context.Context, b Backup) error {
-	if b.Method == BackupPortable || s.dialectName != dialect.NameMySQL || b.Objects["event"] == 0 {
-		return nil
-	}
-	var scheduler string
-	if err := dialect.QueryRow(ctx, s.pool, "SELECT @@GLOBAL.event_scheduler", nil, &scheduler); err != nil {
-		return err
-	}
-	if scheduler != "ON" {
-		return nil
-	}
-	return withHint(fmt.Errorf("%w: %s has %d events, and the event scheduler of this server would run them there", ErrNoScratch, b.Name, b.Objects["event"]),
-		"SET GLOBAL event_scheduler = OFF for as long as it takes, or set VerifyOptions.ScratchURL to an empty database on a server where it is off; or make a portable backup, which has none")
 }
 
 // fill puts the content of a backup into a scratch database.
@@ -286,7 +266,7 @@ func (db *DB) holds(ctx context.Context, p *backupPlan, b Backup) (notes []strin
 	if in.tables, err = db.countTables(ctx, p, b, conn.Conn); err != nil {
 		return nil, err
 	}
-	if err := in.describe(ctx, db, &store{d: db.dialect, table: db.dialect.Qualify(facts.Schema, db.cfg.Table)}, conn.Conn, b.Database); err != nil {
+	if err := in.describe(ctx, db, &store{d: db.dialect, table: db.dialect.Qualify(facts.Schema, db.cfg.Table)}, conn.Conn, b.Database, p.asleep); err != nil {
 		return nil, err
 	}
 	if err := in.compare(b); err != nil {

@@ -83,7 +83,7 @@ func (in *contents) describeSQLite(ctx context.Context, r *run, path string) (er
 		return err
 	}
 	in.tables = backupTables(tables)
-	return in.describe(ctx, r.db, &store{d: r.d, table: r.d.Qualify("", r.cfg.Table)}, conn, "")
+	return in.describe(ctx, r.db, &store{d: r.d, table: r.d.Qualify("", r.cfg.Table)}, conn, "", dump.Asleep{})
 }
 
 // openSQLiteCopy opens a file that nobody writes to, without a lock or a file beside

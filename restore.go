@@ -215,8 +215,10 @@ func (r *run) restoreEmpty(ctx context.Context, p *backupPlan, keys backupKeys, 
 			return err
 		}
 		p.meter.enter(phaseVerify)
-		done.Notes, err = r.db.holds(ctx, p, done.Backup)
-		return err
+		if done.Notes, err = r.db.holds(ctx, p, done.Backup); err != nil {
+			return err
+		}
+		return r.db.wake(ctx, p)
 	})
 	if err != nil {
 		return hinted(err, "the database was empty, and what has come into it is not complete: empty it before the next try")
@@ -277,7 +279,7 @@ func (r *run) replace(ctx context.Context, p *backupPlan, s *scratch, done *Rest
 	}
 	r.rollback(ctx) // a transaction would hold up what changes places
 	return r.db.targeted(ctx, p.options, nil, func(t dump.Target) (err error) {
-		if done.Kept, err = dump.Swap(ctx, t, restored.Database); err == nil && r.d.Name() == dialect.NamePostgres {
+		if done.Kept, err = dump.Swap(ctx, t, restored.Database, p.asleep); err == nil && r.d.Name() == dialect.NamePostgres {
 			// Every session of both databases was ended, those of the lock and of the
 			// scratch database included, and that database has another name now.
 			r.moved, s.moved = true, true

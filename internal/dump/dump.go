@@ -39,6 +39,9 @@ type Options struct {
 	Owners bool
 	// Note is told of what Owners could not give back. Nil: nobody is.
 	Note func(string)
+	// Asleep is where Load says which events it has made that do not run before Wake.
+	// Nil: they run. PostgreSQL has none.
+	Asleep *Asleep
 }
 
 // Dumped is what was written.
@@ -87,6 +90,8 @@ type Engine interface {
 	// Load reads what Dump wrote into a database that is empty. It stops at the first
 	// error.
 	Load(ctx context.Context, r io.Reader, content string, o Options) error
+	// Wake has the events run that Load has made.
+	Wake(ctx context.Context, a Asleep) error
 	// Tables counts the rows, and takes the digests, of what is there now, as Dump
 	// does.
 	Tables(ctx context.Context, digests bool) ([]Table, error)

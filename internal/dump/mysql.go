@@ -444,8 +444,55 @@ func (m *mysql) Tables(ctx context.Context, digests bool) (tables []Table, err e
 // to Oracle's. --binary-mode does the same with all of them.
 var sandbox = []byte(`/*M!999999\- enable the sandbox mode */`)
 
-// Load has the client program read the stream. It stops at the first error.
-func (m *mysql) Load(ctx context.Context, r io.Reader, content string, _ Options) (err error) {
+// client is the client program with what it needs to reach the database.
+type client struct {
+	program
+	*access
+}
+
+func (m *mysql) client(ctx context.Context) (*client, error) {
+	s, err := m.server(ctx)
+	if err != nil {
+		return nil, err
+	}
+	t, err := m.tool(ctx, s, "mariadb", "mysql")
+	if err != nil {
+		return nil, err
+	}
+	a, err := m.open(ctx, m.URL, s)
+	if err != nil {
+		return nil, err
+	}
+	args := []string{"--defaults-file=" + a.file, "--batch", "--binary-mode", "--no-auto-rehash", "--database=" + m.URL.Database}
+	if s.mariaDB {
+		// Comments in routines are left out otherwise. Oracle's client keeps them, and
+		// with the option it trips over a trigger that was made with a semicolon.
+		args = append(args, "--comments")
+	}
+	return &client{program{path: t.path, args: args, env: a.env, secrets: a.secrets}, a}, nil
+}
+
+// run has the program read statements. It stops at the first error. at, which may be
+// nil, finds the statement that it complains of.
+func (c *client) run(ctx context.Context, r io.Reader, at func(complaints string) string) error {
+	c.stdin = r
+	complaints, err := c.program.run(ctx)
+	if err == nil {
+		return nil
+	}
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		err = dialect.Redact(fmt.Errorf("%s: %w: %s", baseName(c.path), exit, errorLines(complaints)), c.program.secrets...)
+	}
+	if at != nil {
+		if head := at(complaints); head != "" {
+			err = fmt.Errorf("%w (in: %s)", err, head)
+		}
+	}
+	return mysqlAdvice(err)
+}
+
+// Load has the client program read the stream, and then the events that were in it.
+func (m *mysql) Load(ctx context.Context, r io.Reader, content string, o Options) (err error) {
 	s, err := m.server(ctx)
 	if err != nil {
 		return err
@@ -457,41 +504,29 @@ func (m *mysql) Load(ctx context.Context, r io.Reader, content string, _ Options
 	if content != own {
 		return refuse("load it into the server's own kind, or take a portable backup", "a dump by %s cannot be loaded into %s", content, s.version)
 	}
-	client, err := m.tool(ctx, s, "mariadb", "mysql")
+	c, err := m.client(ctx)
 	if err != nil {
 		return err
 	}
-	a, err := m.open(ctx, m.URL, s)
-	if err != nil {
-		return err
-	}
-	defer a.remove()
+	defer c.remove()
 	scan := newDumpScanner(false)
 	scan.mend = true
 	var latest statements
 	scan.onStatement = latest.add
 	from := &meteredReader{r: newSandboxFilter(r), meter: meter{tell: m.Progress}}
 	scan.onTable = func(name string) { from.table = name }
-	args := []string{"--defaults-file=" + a.file, "--batch", "--binary-mode", "--no-auto-rehash", "--database=" + m.URL.Database}
-	if s.mariaDB {
-		// Comments in routines are left out otherwise. Oracle's client keeps them, and
-		// with the option it trips over a trigger that was made with a semicolon.
-		args = append(args, "--comments")
+	if err := c.run(ctx, &scannedReader{r: from, scan: scan}, latest.at); err != nil {
+		return err
 	}
-	complaints, err := program{
-		path: client.path, args: args, env: a.env, secrets: a.secrets,
-		stdin: &scannedReader{r: from, scan: scan},
-	}.run(ctx)
-	if err == nil {
-		return nil
+	script := string(scan.events)
+	disabled, events, err := asleep(script, scan.objects)
+	if err != nil || len(events.names) == 0 {
+		return err
 	}
-	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-		err = dialect.Redact(fmt.Errorf("%s: %w: %s", baseName(client.path), exit, errorLines(complaints)), a.secrets...)
+	if o.Asleep != nil {
+		*o.Asleep, script = events, disabled
 	}
-	if head := latest.at(complaints); head != "" {
-		err = fmt.Errorf("%w (in: %s)", err, head)
-	}
-	return mysqlAdvice(err)
+	return c.run(ctx, strings.NewReader(script), nil)
 }
 
 // scannedReader is a dump on its way to the client.

@@ -19,7 +19,7 @@ import (
 type dumpScanner struct {
 	digests bool
 	// mend changes what it reads, on its way to another database, where that would not
-	// do: see code.
+	// do: see code. Of the part with the events it leaves blanks, and keeps the text.
 	mend bool
 	// onTable is called when the rows of another table begin.
 	onTable func(name string)
@@ -29,6 +29,7 @@ type dumpScanner struct {
 
 	tables  map[string]*scanned
 	objects map[mysqlObject]bool
+	events  []byte // of a dump that is mended
 
 	state     scanState
 	carry     []byte // what scan has left
@@ -37,6 +38,7 @@ type dumpScanner struct {
 	line      int
 	delimiter string
 	mended    bool // this statement
+	holding   bool // what is read is of the events
 	literal   bool // a backslash is a backslash: the sql_mode of a routine
 	name      []byte
 	table     *scanned
@@ -117,6 +119,7 @@ func (s *dumpScanner) Write(p []byte) (int, error) {
 func (s *dumpScanner) scan(p []byte) (left int) {
 	counted := 0 // of p, for lines
 	begun := 0   // where the row began in p
+	held := 0    // where the events began in p
 	for i := 0; i < len(p); i++ {
 		switch s.state {
 		case inRow:
@@ -173,7 +176,13 @@ func (s *dumpScanner) scan(p []byte) (left int) {
 				counted = i
 				s.first = s.line
 			}
+			holding := s.holding
 			next, more := s.step(p, i)
+			if holding && !s.holding {
+				s.hold(p[held:i])
+			} else if s.holding && !holding {
+				held = i
+			}
 			i = next
 			if more {
 				left = len(p) - i
@@ -186,7 +195,21 @@ func (s *dumpScanner) scan(p []byte) (left int) {
 	}
 	s.line += bytes.Count(p[counted:], newline)
 	s.keepTail(p)
+	if s.holding {
+		s.hold(p[held:])
+	}
 	return left
+}
+
+// hold keeps a part of the events and leaves blanks in its place, so that lines have
+// their numbers.
+func (s *dumpScanner) hold(part []byte) {
+	s.events = append(s.events, part...)
+	for i, b := range part {
+		if b != '\n' {
+			part[i] = ' '
+		}
+	}
 }
 
 var newline = []byte("\n")
@@ -362,6 +385,12 @@ func (s *dumpScanner) code(rest []byte) (last int, more bool) {
 		case bytes.HasPrefix(rest, []byte("*/")): // the end of a comment for some versions
 			return 1, false
 		case bytes.HasPrefix(rest, []byte("--")) && (rest[2] == ' ' || rest[2] == '\t' || rest[2] == '\n' || rest[2] == '\r'):
+			if s.mend && rest[2] == ' ' && s.delimiter == ";" && len(s.head) == 0 {
+				if len(rest) < len(eventsBegin) && strings.HasPrefix(eventsBegin, string(rest)) {
+					return 0, true
+				}
+				s.holding = bytes.HasPrefix(rest, []byte(eventsBegin))
+			}
 			s.state = inLine
 			return 1, false
 		case bytes.HasPrefix(rest, []byte(s.delimiter)):

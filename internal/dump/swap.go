@@ -21,15 +21,16 @@ import (
 //
 // PostgreSQL renames databases, and ends the sessions in both. MySQL cannot rename
 // one: tables change places, and that only if all else is the same in both and no
-// table has a trigger. What cannot be done is a [Refusal], and has changed nothing.
-func Swap(ctx context.Context, t Target, restored string) (kept string, err error) {
+// table has a trigger; the events of the live one stay, and asleep are those of the
+// other that do not run. What cannot be done is a [Refusal], and has changed nothing.
+func Swap(ctx context.Context, t Target, restored string, asleep Asleep) (kept string, err error) {
 	if t.Log == nil {
 		t.Log = slog.New(slog.DiscardHandler)
 	}
 	if t.Dialect.Name() == dialect.NamePostgres {
 		return (&postgres{t}).swap(ctx, restored)
 	}
-	return (&mysql{t}).swap(ctx, restored)
+	return (&mysql{t}).swap(ctx, restored, asleep)
 }
 
 // cleaning bounds what is done although the caller's context has ended.
@@ -223,7 +224,7 @@ func (p *postgres) whileEnding(ctx context.Context, pool *sql.DB, databases []st
 // renameWait is how long the tables' users may keep a RENAME waiting.
 const renameWait = 15 * time.Second
 
-func (m *mysql) swap(ctx context.Context, restored string) (kept string, err error) {
+func (m *mysql) swap(ctx context.Context, restored string, asleep Asleep) (kept string, err error) {
 	live := m.URL.Database
 	const instead = "restore into a new database, and let the URL name that"
 	s, err := m.server(ctx)
@@ -255,6 +256,7 @@ func (m *mysql) swap(ctx context.Context, restored string) (kept string, err err
 	if err != nil {
 		return "", err
 	}
+	asleep.Awake(after.catalog)
 	if err := sameRest(before.catalog, after.catalog, instead); err != nil {
 		return "", err
 	}

@@ -70,7 +70,7 @@ func TestSwapPostgres(t *testing.T) {
 			(SELECT string_agg(s.setrole || array_to_string(s.setconfig, ';'), ' ') FROM pg_db_role_setting s WHERE s.setdatabase = d.oid)) FROM pg_database d WHERE datname = '`+name+"'")
 	}
 	want := of(db.Name())
-	kept, err := Swap(t.Context(), target(t, db), other.Name())
+	kept, err := Swap(t.Context(), target(t, db), other.Name(), Asleep{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +95,7 @@ func TestSwapPostgresFails(t *testing.T) {
 	fill(t, db, nil, "CREATE TABLE t (v text); INSERT INTO t VALUES ('old')")
 	other := restored(t, db, "CREATE TABLE t (v text); INSERT INTO t VALUES ('new')")
 	to := target(t, db)
-	if _, err := Swap(t.Context(), to, "tldw_is_not_there"); err == nil {
+	if _, err := Swap(t.Context(), to, "tldw_is_not_there", Asleep{}); err == nil {
 		t.Error("with a database that is not there")
 	}
 	p := &postgres{to}
@@ -133,7 +133,7 @@ func TestSwapMySQL(t *testing.T) {
 			}
 			fill(t, db, nil, append(schema, "INSERT INTO parent VALUES (1, 'old')", "INSERT INTO child VALUES (1, 1)", "CREATE TABLE later (id int)")...)
 			other := restored(t, db, append(schema, "INSERT INTO parent VALUES (1, 'new'), (2, 'newer')", "INSERT INTO child VALUES (1, 1), (2, 2)")...)
-			kept, err := Swap(t.Context(), target(t, db), other.Name())
+			kept, err := Swap(t.Context(), target(t, db), other.Name(), Asleep{})
 			skipOld(t, err)
 			if err != nil {
 				t.Fatalf("%v", err)
@@ -172,7 +172,7 @@ func TestSwapMySQLRefuses(t *testing.T) {
 				db := testdb.New(t, e)
 				fill(t, db, nil, "CREATE TABLE t (id int)", c.live)
 				other := restored(t, db, "CREATE TABLE t (id int)", "CREATE TABLE new_one (id int)", c.restored)
-				_, err := Swap(t.Context(), target(t, db), other.Name())
+				_, err := Swap(t.Context(), target(t, db), other.Name(), Asleep{})
 				skipOld(t, err)
 				refusal, ok := errors.AsType[*Refusal](err)
 				if !ok || !strings.Contains(err.Error(), c.says) || refusal.Hint == "" {
