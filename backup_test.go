@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -866,4 +867,77 @@ func TestEventsSleep(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestServerEndsMeanwhile: a server that goes down while a backup is restored on trial
+// says nothing of the backup.
+func TestServerEndsMeanwhile(t *testing.T) {
+	t.Parallel()
+	for _, e := range []testdb.Engine{testdb.Postgres, testdb.MariaDB, testdb.MySQL} {
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			server := ownServer(t, e, testdb.StartDurable)
+			tdb := server.New(t)
+			dir, kept := keeping(t, tdb)
+			db := open(t, tdb, backupFiles, kept)
+			if err := tldwdb.CanBackUp(t.Context(), db); err != nil {
+				t.Skip(err)
+			}
+			people(t, db)
+			var rows []string // more than what lies between us and the server
+			for i := range 10_000 {
+				rows = append(rows, fmt.Sprintf("(%d, 1, '%0200d')", i+10, i))
+			}
+			execute(t, tdb.AdminDB(t), "INSERT INTO notes VALUES "+strings.Join(rows, ", "))
+			b, err := db.Backup(t.Context(), tldwdb.BackupOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ended := false
+			_, err = db.VerifyBackup(t.Context(), b.Name, tldwdb.VerifyOptions{BackupOptions: tldwdb.BackupOptions{Progress: func(p tldwdb.BackupProgress) {
+				if p.Phase != "load" || p.Bytes < p.BytesAll || p.Bytes == 0 || ended {
+					return
+				}
+				ended = true // the program is at work, and has not been given what was read last
+				if err := server.Crash(context.WithoutCancel(t.Context())); err != nil {
+					t.Error(err)
+				}
+			}}})
+			if err == nil || errors.Is(err, tldwdb.ErrBackupDamaged) || !ended {
+				t.Errorf("the server went down (%v): %v", ended, err)
+			}
+			list, err := tldwdb.ListBackups(t.Context(), tldwdb.DirStore(dir))
+			if err != nil || len(list) != 1 || list[0].Verified != nil {
+				t.Errorf("%+v, %v", list, err)
+			}
+			withoutDead(t, db.Pool().DB)
+			if v, err := db.VerifyBackup(t.Context(), b.Name, tldwdb.VerifyOptions{}); err != nil || !v.OK {
+				t.Errorf("behind it: %+v, %v", v, err)
+			}
+		})
+	}
+}
+
+// TestVerifyFindsUnsound: a fault in the database is in its backup, and the verification
+// says so.
+func TestVerifyFindsUnsound(t *testing.T) {
+	t.Parallel()
+	tdb := testdb.New(t, testdb.SQLite)
+	dir, kept := keeping(t, tdb)
+	db := open(t, tdb, backupFiles, kept)
+	people(t, db)
+	// The index is not of what it says.
+	execute(t, tdb.AdminDB(t), "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, '(person)', '(body)') WHERE name = 'notes_person'; PRAGMA writable_schema = OFF")
+	b, err := db.Backup(t.Context(), tldwdb.BackupOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v, err := db.VerifyBackup(t.Context(), b.Name, tldwdb.VerifyOptions{}); !errors.Is(err, tldwdb.ErrBackupDamaged) || v.OK || !strings.Contains(v.Error, "integrity_check") {
+		t.Errorf("%+v, %v", v, err)
+	}
+	list, err := tldwdb.ListBackups(t.Context(), tldwdb.DirStore(dir))
+	if err != nil || len(list) != 1 || list[0].Verified == nil || list[0].Verified.OK {
+		t.Errorf("%+v, %v", list, err)
+	}
+	execute(t, tdb.AdminDB(t), "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, '(body)', '(person)') WHERE name = 'notes_person'; PRAGMA writable_schema = OFF")
 }

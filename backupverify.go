@@ -166,10 +166,11 @@ func (db *DB) restoreBeside(ctx context.Context, p *backupPlan, b Backup, keys b
 		return nil, err
 	}
 	if b.Content == sqliteContent {
-		return db.openFilledScratch(ctx, func(path string) error {
+		s, err := db.openFilledScratch(ctx, func(path string) error {
 			p.meter.enter(phaseLoad)
 			return p.extract(ctx, b, keys, path)
 		})
+		return s, unsound(err)
 	}
 	s, err := db.openScratch(ctx, scratchURL)
 	if err != nil {
@@ -213,13 +214,16 @@ func (s *scratch) load(ctx context.Context, p *backupPlan, b Backup, keys backup
 	return damaged("all its bytes are there, and it cannot be restored: %w", err)
 }
 
-// outside reports whether an error is of the store, of this machine's files, or of a
-// program that somebody has ended.
+// outside reports whether an error is of the store, of this machine's files, of the
+// server, or of a program that somebody has ended.
 func outside(err error) bool {
 	if _, ok := errors.AsType[unread](err); ok {
 		return true
 	}
 	if _, ok := errors.AsType[*fs.PathError](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[*dump.Outside](err); ok {
 		return true
 	}
 	exit, ok := errors.AsType[*exec.ExitError](err)
@@ -245,10 +249,19 @@ func (s *scratch) examine(ctx context.Context, p *backupPlan, b Backup) (notes [
 	p.meter.enter(phaseVerify)
 	notes, err = s.holds(ctx, p, b)
 	if err != nil {
-		return nil, err
+		return nil, unsound(err)
 	}
 	more, err := s.agree(ctx)
 	return append(notes, more...), err
+}
+
+// unsound says that a backup is damaged where SQLite says so of what was restored: all
+// its bytes are those that were stored, so the database was.
+func unsound(err error) error {
+	if err == nil || errors.Is(err, ErrBackupDamaged) || !errors.Is(err, dump.ErrUnsound) && !dialect.Malformed(err) {
+		return err
+	}
+	return damaged("the database was damaged when it was backed up: %w", err)
 }
 
 // holds compares what is in a database with the manifest of a backup.
@@ -305,8 +318,8 @@ func (db *DB) countTables(ctx context.Context, p *backupPlan, b Backup, conn *sq
 	default:
 		return db.tablesNow(ctx, p, b)
 	}
-	if err := dump.CheckSQLite(ctx, conn, "integrity_check"); err != nil {
-		return nil, damaged("%w", err)
+	if err := dump.CheckSQLite(ctx, conn); err != nil {
+		return nil, err
 	}
 	tables, err := dump.SQLiteTables(ctx, conn)
 	return backupTables(tables), err

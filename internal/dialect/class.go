@@ -176,6 +176,14 @@ var mysqlFaults = map[Fault][]uint16{
 	FaultData:            {1264, 1265, 1292, 1366, 1406, 1411, 1690},
 }
 
+// FaultOfMySQL is [FaultOf] for what a client program shows of an error of MySQL or
+// MariaDB.
+func FaultOfMySQL(number uint16, state, message string) Fault {
+	e := &mysql.MySQLError{Number: number, Message: message}
+	copy(e.SQLState[:], state)
+	return mysqlFault(e)
+}
+
 func mysqlFault(e *mysql.MySQLError) Fault {
 	var d *mysqlDialect
 	switch {

@@ -24,6 +24,12 @@ func sqliteBusy(err error) bool {
 	return errors.As(err, &e) && (e.Code == sqlite3.ErrBusy || e.ExtendedCode == sqlite3.ErrLockedSharedCache)
 }
 
+// Malformed reports whether SQLite says that the content of a database makes no sense.
+func Malformed(err error) bool {
+	var e sqlite3.Error
+	return errors.As(err, &e) && (e.Code == sqlite3.ErrCorrupt || e.Code == sqlite3.ErrNotADB)
+}
+
 // sqliteFault is the fault of one error, which may be wrapped in others, or empty
 // where it is none of SQLite's.
 func sqliteFault(err error) Fault {

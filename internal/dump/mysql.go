@@ -446,6 +446,7 @@ var sandbox = []byte(`/*M!999999\- enable the sandbox mode */`)
 
 // client is the client program with what it needs to reach the database.
 type client struct {
+	Target
 	program
 	*access
 }
@@ -469,7 +470,7 @@ func (m *mysql) client(ctx context.Context) (*client, error) {
 		// with the option it trips over a trigger that was made with a semicolon.
 		args = append(args, "--comments")
 	}
-	return &client{program{path: t.path, args: args, env: a.env, secrets: a.secrets}, a}, nil
+	return &client{m.Target, program{path: t.path, args: args, env: a.env, secrets: a.secrets}, a}, nil
 }
 
 // run has the program read statements. It stops at the first error. at, which may be
@@ -488,7 +489,7 @@ func (c *client) run(ctx context.Context, r io.Reader, at func(complaints string
 			err = fmt.Errorf("%w (in: %s)", err, head)
 		}
 	}
-	return mysqlAdvice(err)
+	return c.judge(ctx, mysqlAdvice(err), outsideMySQL(complaints))
 }
 
 // Load has the client program read the stream, and then the events that were in it.

@@ -137,7 +137,7 @@ func (p *postgres) Load(ctx context.Context, r io.Reader, content string, o Opti
 	if err == nil {
 		err = p.giveBack(ctx, script, o.Note)
 	}
-	return pgAdvice(err)
+	return p.judge(ctx, pgAdvice(err), outsidePostgres(complaints))
 }
 
 // pgScript is a call of pg_restore that writes what it would do as SQL, without rows.

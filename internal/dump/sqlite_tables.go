@@ -13,17 +13,18 @@ import (
 // ErrUnsound means that a database's own check found a fault in it.
 var ErrUnsound = errors.New("the database is damaged")
 
-// CheckSQLite runs quick_check or integrity_check. The error has the first findings.
-func CheckSQLite(ctx context.Context, c *sql.Conn, pragma string) error {
+// CheckSQLite runs integrity_check. The error [ErrUnsound] has the first findings; it is
+// SQLite's own where that could not go on.
+func CheckSQLite(ctx context.Context, c *sql.Conn) error {
 	const most = 5
-	findings, err := texts(ctx, c, fmt.Sprintf("PRAGMA main.%s(%d)", pragma, most))
+	findings, err := texts(ctx, c, fmt.Sprintf("PRAGMA main.integrity_check(%d)", most))
 	if err != nil {
-		return fmt.Errorf("%s: %w", pragma, err)
+		return fmt.Errorf("integrity_check: %w", err)
 	}
 	if len(findings) == 1 && findings[0] == "ok" {
 		return nil
 	}
-	return fmt.Errorf("%w: %s says: %s", ErrUnsound, pragma, strings.Join(findings, "; "))
+	return fmt.Errorf("%w: integrity_check says: %s", ErrUnsound, strings.Join(findings, "; "))
 }
 
 // SQLiteTables counts the rows of every table, by name. Virtual tables are not
