@@ -81,6 +81,19 @@ func StreamRows(ctx context.Context, c *sql.Conn, query string, row func([]drive
 	})
 }
 
+// ExecBulk runs one statement, which nobody has kept when it returns: its text may be
+// written over then.
+func ExecBulk(ctx context.Context, c *sql.Conn, statement string) error {
+	return c.Raw(func(raw any) error {
+		conn, ok := unwrap(raw).(driver.ExecerContext)
+		if !ok {
+			return fmt.Errorf("the driver %T does not run statements directly", raw)
+		}
+		_, err := conn.ExecContext(ctx, statement, nil)
+		return err
+	})
+}
+
 // PrepareBulk compiles a statement that is run often. exec runs it, without what
 // database/sql does for each argument; done ends it.
 func PrepareBulk(ctx context.Context, c *sql.Conn, statement string) (exec func([]driver.NamedValue) error, done func() error, err error) {

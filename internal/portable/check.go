@@ -37,7 +37,7 @@ func (c *Column) check(v value) error {
 	case KindText, KindChar, KindOther:
 		return l.checkText(v.data)
 	case KindBytes:
-		if n := (len(v.data) - 2) / 2; l.bytes > 0 && n > l.bytes {
+		if n := (v.size() - 2) / 2; l.bytes > 0 && n > l.bytes {
 			return refusef("it has %d bytes, and the target's %s has room for %d", n, c.Type, l.bytes)
 		}
 	case KindDate, KindTime, KindTimestamp, KindTimestampTZ:

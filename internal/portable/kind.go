@@ -49,8 +49,52 @@ const (
 // value is one value of a row. data is valid until the next row.
 type value struct {
 	null bool
+	raw  bool // data are the bytes themselves, and not their digits
 	tag  byte // 0: of its column's kind
 	data []byte
+}
+
+// size is how long the value's form in an archive is, without what is escaped.
+func (v value) size() int {
+	if v.raw {
+		return 2 + 2*len(v.data)
+	}
+	return len(v.data)
+}
+
+// text is the value's form in an archive before anything is escaped. What has to be
+// made for that stands behind dst.
+func (v value) text(dst []byte) []byte {
+	if !v.raw {
+		return v.data
+	}
+	return hex.AppendEncode(append(dst, `\x`...), v.data)
+}
+
+// pieces hands that form out in parts, for which a big value is not copied.
+func (v value) pieces(f func([]byte) error) error {
+	if !v.raw {
+		for data := v.data; len(data) > 0; {
+			part := data[:min(len(data), big)]
+			data = data[len(part):]
+			if err := f(part); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	room := make([]byte, 0, big)
+	if err := f([]byte(`\x`)); err != nil {
+		return err
+	}
+	for data := v.data; len(data) > 0; {
+		part := data[:min(len(data), big/2)]
+		data = data[len(part):]
+		if err := f(hex.AppendEncode(room, part)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // kind is what a value of a column of kind k is.

@@ -361,6 +361,9 @@ func (f *feeder) convert(i int, v value) (value, error) {
 		return v, p.to.check(v)
 	}
 	from, to := v.kind(p.from.Kind), p.to.Kind
+	if v.raw && to != KindBytes && to != KindAny {
+		v = value{tag: v.tag, data: v.text(nil)}
+	}
 	if f.m.native && p.from.Kind == to {
 		return v, nil
 	}
@@ -377,7 +380,7 @@ func (f *feeder) convert(i int, v value) (value, error) {
 		case KindBytes:
 			tag = tagBytes
 		}
-		return value{tag: tag, data: v.data}, nil
+		return value{tag: tag, raw: v.raw, data: v.data}, nil
 	}
 	if from == KindAny {
 		from = KindText

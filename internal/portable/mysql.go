@@ -5,10 +5,12 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
-	"encoding/hex"
 	"fmt"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
+	"unsafe"
 
 	"github.com/tldw/tldwdb/internal/dialect"
 )
@@ -224,10 +226,8 @@ func (m *mysql) read(ctx context.Context, t *Table, row func(line []byte, row []
 	var room []byte
 	return dialect.StreamRows(ctx, m.c, "SELECT "+strings.Join(list, ", ")+" FROM "+t.of, func(got []driver.Value) error {
 		need := 0
-		for i, v := range got {
-			if b, ok := v.([]byte); ok && t.Columns[i].Kind == KindBytes {
-				need += 2*len(b) + 2
-			} else {
+		for _, v := range got {
+			if _, ok := v.([]byte); !ok {
 				need += 32
 			}
 		}
@@ -243,11 +243,8 @@ func (m *mysql) read(ctx context.Context, t *Table, row func(line []byte, row []
 				values[i].null = true
 				continue
 			case []byte:
-				if t.Columns[i].Kind != KindBytes {
-					values[i].data = v
-					continue
-				}
-				room = hex.AppendEncode(append(room, `\x`...), v)
+				values[i].raw, values[i].data = t.Columns[i].Kind == KindBytes, v
+				continue
 			case int64:
 				room = strconv.AppendInt(room, v, 10)
 			case uint64:
@@ -370,6 +367,10 @@ func (m *mysql) empty(ctx context.Context, tables []*Table) error {
 // batch is how large an INSERT becomes, if the server takes it.
 const batch = 1 << 20
 
+// huge is the size of what is not left for a later collection of garbage: that would
+// come when as much has piled up as is in use, several times the size of a value.
+const huge = 4 << 20
+
 // longestPacket is what the driver sends at most, whatever the server takes.
 const longestPacket = 64 << 20
 
@@ -389,7 +390,6 @@ func (m *mysql) sink(ctx context.Context, mp *mapping) (sink, error) {
 		return nil, err
 	}
 	s.head = []byte("INSERT INTO " + mp.to.of + " (" + strings.Join(names, ", ") + ") VALUES ")
-	s.text = append(s.text, s.head...)
 	return s, nil
 }
 
@@ -405,6 +405,21 @@ type insertSink struct {
 }
 
 func (s *insertSink) write(_ []byte, row []value) error {
+	need := len(s.head) + 2
+	for _, v := range row {
+		need += literalSize(v)
+	}
+	if need > batch && s.rows > 0 { // it goes by itself
+		if err := s.flush(); err != nil {
+			return err
+		}
+	}
+	if len(s.text) == 0 {
+		s.text = append(s.text, s.head...)
+	}
+	if need > batch {
+		s.text = slices.Grow(s.text, need)
+	}
 	before := len(s.text)
 	if s.rows > 0 {
 		s.text = append(s.text, ',')
@@ -425,7 +440,7 @@ func (s *insertSink) write(_ []byte, row []value) error {
 		if err := s.flush(); err != nil {
 			return err
 		}
-		s.text, s.rows = append(s.text, rest...), 1
+		s.text, s.rows = slices.Concat(s.head, rest), 1
 	case len(s.text) <= batch:
 		return nil
 	}
@@ -436,6 +451,16 @@ func (s *insertSink) write(_ []byte, row []value) error {
 		return nil
 	}
 	return s.flush()
+}
+
+// literalSize is about as much as a value takes in a statement: a 128th of bytes that
+// are there by chance has to be escaped.
+func literalSize(v value) int {
+	n := len(v.data)
+	if !v.raw && bytes.HasPrefix(v.data, []byte(`\x`)) {
+		n /= 2
+	}
+	return n + n/64 + 16
 }
 
 // appendLiteral writes a value of the column's kind as MySQL reads it.
@@ -454,21 +479,38 @@ func (c *Column) appendLiteral(dst []byte, v value) []byte {
 		return strconv.AppendFloat(dst, f, 'e', -1, 64)
 	case KindBytes:
 		dst = append(dst, "_binary'"...)
+		if v.raw {
+			return append(appendQuoted(dst, v.data), '\'')
+		}
 		return append(appendBinary(dst, v.data[2:]), '\'')
 	case KindTimestampTZ:
 		dst = append(dst, '\'')
 		return append(append(dst, bytes.TrimSuffix(v.data, []byte("+00"))...), '\'')
 	}
-	dst = append(dst, '\'')
-	data := v.data
+	return append(appendQuoted(append(dst, '\''), v.data), '\'')
+}
+
+// appendQuoted writes what stands between quotes.
+func appendQuoted(dst, data []byte) []byte {
 	for {
-		i := bytes.IndexAny(data, `'\`)
+		i := indexQuote(data)
 		if i < 0 {
-			return append(append(dst, data...), '\'')
+			return append(dst, data...)
 		}
 		dst = append(append(dst, data[:i]...), '\\', data[i])
 		data = data[i+1:]
 	}
+}
+
+// indexQuote is where the first quote or backslash is. [bytes.IndexAny] is slow where
+// there are bytes beyond ASCII.
+func indexQuote(data []byte) int {
+	for i, b := range data {
+		if b == '\'' || b == '\\' {
+			return i
+		}
+	}
+	return -1
 }
 
 // appendBinary writes hexadecimal digits as the bytes that they mean: as digits
@@ -498,8 +540,13 @@ func (s *insertSink) flush() error {
 	if s.rows == 0 {
 		return nil
 	}
-	_, err := s.m.c.ExecContext(s.ctx, string(s.text))
-	s.text, s.rows = append(s.text[:0], s.head...), 0
+	// The text is the statement itself, and not copied into one: the driver keeps
+	// nothing of it.
+	err := dialect.ExecBulk(s.ctx, s.m.c, unsafe.String(unsafe.SliceData(s.text), len(s.text)))
+	if len(s.text) > huge {
+		runtime.GC() // the driver makes a packet of the same size each time, and leaves it
+	}
+	s.text, s.rows = s.text[:0], 0
 	if err != nil {
 		return err
 	}
@@ -507,8 +554,16 @@ func (s *insertSink) flush() error {
 	return err
 }
 
-func (s *insertSink) close() error { return s.flush() }
-func (s *insertSink) abort()       {}
+func (s *insertSink) close() error {
+	err := s.flush()
+	collect := cap(s.text) > huge
+	s.text = nil
+	if collect { // it would be in use in the eyes of the collector until twice as much is
+		runtime.GC()
+	}
+	return err
+}
+func (s *insertSink) abort() {}
 
 func (m *mysql) setNumbers(ctx context.Context, next map[*Table]int64) error {
 	for t, n := range next {

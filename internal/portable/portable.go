@@ -193,7 +193,7 @@ func ended(ctx context.Context, end func(context.Context) error, err error) erro
 // canon takes the digest of rows by the kinds of their columns.
 type canon struct {
 	from, as []Kind
-	a, b     []byte
+	a, b, c  []byte
 }
 
 func newCanon(columns []Column) *canon {
@@ -220,11 +220,19 @@ func (k *canon) value(d *digest, i int, v value) {
 	}
 	from, as, data := v.kind(k.from[i]), k.as[i], v.data
 	if as == KindAny {
-		d.add(v.tag, data)
+		d.value(v.tag, v)
 		return
 	}
 	if from == KindAny {
 		from = KindText
+	}
+	if v.raw {
+		if from == as && as.isCanonical() {
+			d.value(0, v)
+			return
+		}
+		k.c = v.text(k.c[:0])
+		data = k.c
 	}
 	if from != as {
 		var err error
@@ -275,7 +283,7 @@ func (m *meter) row(line int, row []value) {
 	m.p.Bytes += int64(line)
 	if line == 0 {
 		for _, v := range row {
-			m.p.Bytes += int64(len(v.data)) + 1
+			m.p.Bytes += int64(v.size()) + 1
 		}
 	}
 	if m.p.Bytes >= m.next {
@@ -408,20 +416,19 @@ func (a *Archive) rows(t *Table, row func(line []byte, row []value) error) (end 
 	sum, kinds := newDigest(), newCanon(t.Columns)
 	var split rowReader
 	for {
-		line, err := a.in.line()
-		if err != nil {
+		line, values, err := a.in.row(&split, t.Columns)
+		switch bad, malformed := errors.AsType[malformed](err); {
+		case malformed:
+			return end, damaged("table %s, row %d: %v", t.Name, sum.rows+1, bad)
+		case err != nil:
 			return end, err
 		}
-		if string(line) == `\.` {
+		if values == nil {
 			break
-		}
-		values, err := split.split(line, len(t.Columns))
-		if err != nil {
-			return end, damaged("table %s, row %d: %v", t.Name, sum.rows+1, err)
 		}
 		kinds.add(sum, values)
 		if row != nil {
-			if err := row(line[:len(line)+1], values); err != nil { // with its newline
+			if err := row(line, values); err != nil {
 				return end, err
 			}
 		}

@@ -367,17 +367,17 @@ type copySink struct {
 
 func (s *copySink) write(line []byte, row []value) error {
 	if line == nil {
-		s.line = s.line[:0]
-		for i, v := range row {
-			if i > 0 {
-				s.line = append(s.line, '\t')
-			}
-			v.tag = 0 // the value is of its column's kind
-			s.line = appendValue(s.line, v)
+		for i := range row {
+			row[i].tag = 0 // the value is of its column's kind
 		}
-		s.line = append(s.line, '\n')
-		line = s.line
+		var err error
+		s.line, err = writeRow(s.line, row, s.raw)
+		return err
 	}
+	return s.raw(line)
+}
+
+func (s *copySink) raw(line []byte) error {
 	if _, err := s.out.Write(line); err != nil {
 		return s.end(err)
 	}

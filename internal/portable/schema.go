@@ -231,7 +231,7 @@ func (m *mapping) rowName(row []value, n int64) string {
 	}
 	parts := make([]string, len(m.key))
 	for i, k := range m.key {
-		text := string(row[k].data)
+		text := string(row[k].text(nil))
 		if row[k].null {
 			text = "NULL"
 		}

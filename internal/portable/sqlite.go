@@ -10,6 +10,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"unsafe"
 
 	"github.com/tldw/tldwdb/internal/dialect"
 )
@@ -141,9 +142,8 @@ func (s *sqlite) read(ctx context.Context, t *Table, row func(line []byte, row [
 		for _, v := range got {
 			switch v := v.(type) {
 			case string:
-				need += len(v)
+				need += min(len(v), big)
 			case []byte:
-				need += 2*len(v) + 2
 			default:
 				need += 32
 			}
@@ -179,12 +179,16 @@ func (s *sqlite) read(ctx context.Context, t *Table, row func(line []byte, row [
 					natural = tagFloat
 				}
 			case string:
-				room = append(room, v...)
+				if len(v) > big {
+					values[i].data = unsafe.Slice(unsafe.StringData(v), len(v)) // it is only read, and may have 10 MB
+				} else {
+					room = append(room, v...)
+				}
 				if !kind.isText() && !kind.isTime() && kind != KindJSON && kind != KindUUID {
 					natural = tagText
 				}
 			case []byte:
-				room = hex.AppendEncode(append(room, `\x`...), v)
+				values[i].raw, values[i].data = true, v
 				if kind != KindBytes {
 					natural = tagBytes
 				}
@@ -192,7 +196,9 @@ func (s *sqlite) read(ctx context.Context, t *Table, row func(line []byte, row [
 				return fmt.Errorf("table %s, column %s: the driver gives a %T", t.Name, t.Columns[i].Name, v)
 			}
 			values[i].tag = natural
-			values[i].data = room[start:len(room):len(room)]
+			if len(room) > start {
+				values[i].data = room[start:len(room):len(room)]
+			}
 		}
 		return row(nil, values)
 	})
@@ -328,10 +334,20 @@ func (c *Column) argument(v value) (any, error) {
 	if v.null {
 		return nil, nil
 	}
-	if v.kind(c.Kind) == KindBytes {
+	switch {
+	case v.raw && len(v.data) > batch: // who has such a value runs the statement at once
+		return v.data, nil
+	case v.raw:
+		return append([]byte{}, v.data...), nil // an empty one is none that is NULL
+	case v.kind(c.Kind) == KindBytes:
 		return hex.AppendDecode(make([]byte, 0, len(v.data)/2), v.data[2:])
 	}
-	text := string(v.data)
+	var text string
+	if len(v.data) > batch {
+		text = unsafe.String(unsafe.SliceData(v.data), len(v.data)) // likewise
+	} else {
+		text = string(v.data)
+	}
 	switch v.kind(c.Kind) {
 	case KindBool:
 		return int64(b2i(text == "t")), nil

@@ -110,6 +110,23 @@ func (d *digest) add(tag byte, data []byte) {
 	d.row = d.row[:0]
 }
 
+// value adds a value as add does with its form in an archive.
+func (d *digest) value(tag byte, v value) {
+	if !v.raw {
+		d.add(tag, v.data)
+		return
+	}
+	d.row = append(binary.AppendUvarint(d.row, uint64(v.size())+1), tag)
+	if v.size() < big {
+		d.row = append(d.row, `\x`...)
+		d.row = hex.AppendEncode(d.row, v.data)
+		return
+	}
+	d.hash.Write(d.row)
+	d.row = d.row[:0]
+	_ = v.pieces(func(part []byte) error { d.hash.Write(part); return nil }) // it has none of its own
+}
+
 // end ends a row.
 func (d *digest) end() {
 	d.hash.Write(d.row)
@@ -142,7 +159,13 @@ func appendValue(dst []byte, v value) []byte {
 	if v.tag != 0 {
 		dst = append(dst, '\\', v.tag)
 	}
-	data := v.data
+	if v.raw {
+		return hex.AppendEncode(append(dst, `\\x`...), v.data)
+	}
+	return appendEscaped(dst, v.data)
+}
+
+func appendEscaped(dst, data []byte) []byte {
 	for {
 		i := bytes.IndexAny(data, "\\\n\r\t")
 		if i < 0 {
@@ -177,16 +200,13 @@ func (r *rowReader) split(line []byte, n int) ([]value, error) {
 		r.row = make([]value, n)
 	}
 	r.row = r.row[:n]
-	if cap(r.scratch) < len(line) { // never grown while values point into it
-		r.scratch = make([]byte, 0, len(line))
-	}
 	r.scratch = r.scratch[:0]
 	for i := range r.row {
 		field := line
 		tab := bytes.IndexByte(line, '\t')
 		switch {
 		case tab < 0 && i < n-1 || tab >= 0 && i == n-1:
-			return nil, fmt.Errorf("a row does not have %d values", n)
+			return nil, malformed(fmt.Sprintf("a row does not have %d values", n))
 		case tab >= 0:
 			field, line = line[:tab], line[tab+1:]
 		}
@@ -209,7 +229,7 @@ func (r *rowReader) value(field []byte) (value, error) {
 		switch field[1] {
 		case 'N':
 			if len(field) != 2 {
-				return v, errors.New(`something follows \N`)
+				return v, malformed(`something follows \N`)
 			}
 			return value{null: true}, nil
 		case tagInt, tagFloat, tagText, tagBytes:
@@ -229,29 +249,18 @@ func (r *rowReader) value(field []byte) (value, error) {
 			return v, nil
 		}
 	}
+	if cap(r.scratch)-len(r.scratch) < len(field) { // never grown: values point into it
+		r.scratch = make([]byte, 0, len(field)+big)
+	}
 	start := len(r.scratch)
 	for at >= 0 {
 		r.scratch = append(r.scratch, field[:at]...)
 		if at+1 == len(field) {
-			return v, errors.New("a value ends with a backslash")
+			return v, malformed("a value ends with a backslash")
 		}
-		c := field[at+1]
-		switch c {
-		case 'b':
-			c = '\b'
-		case 'f':
-			c = '\f'
-		case 'n':
-			c = '\n'
-		case 'r':
-			c = '\r'
-		case 't':
-			c = '\t'
-		case 'v':
-			c = '\v'
-		case '\\':
-		default:
-			return v, fmt.Errorf(`a value has \%c in it`, c)
+		c, ok := unescaped(field[at+1])
+		if !ok {
+			return v, malformed(fmt.Sprintf(`a value has \%c in it`, field[at+1]))
 		}
 		r.scratch = append(r.scratch, c)
 		field = field[at+2:]
@@ -260,6 +269,25 @@ func (r *rowReader) value(field []byte) (value, error) {
 	r.scratch = append(r.scratch, field...)
 	v.data = r.scratch[start:len(r.scratch):len(r.scratch)]
 	return v, nil
+}
+
+// unescaped is what a character behind a backslash means.
+func unescaped(c byte) (byte, bool) {
+	switch c {
+	case 'b':
+		return '\b', true
+	case 'f':
+		return '\f', true
+	case 'n':
+		return '\n', true
+	case 'r':
+		return '\r', true
+	case 't':
+		return '\t', true
+	case 'v':
+		return '\v', true
+	}
+	return c, c == '\\'
 }
 
 // writer writes an archive.
@@ -294,25 +322,39 @@ func (w *writer) raw(line []byte) error {
 	return err
 }
 
-// row writes a row. A big value is not copied into a line first.
-func (w *writer) row(row []value) error {
-	w.line = w.line[:0]
+// row writes a row.
+func (w *writer) row(row []value) (err error) {
+	w.line, err = writeRow(w.line, row, w.raw)
+	return err
+}
+
+// writeRow writes a row as a line, and returns the room that it has used. A big value
+// is not copied into the line first.
+func writeRow(line []byte, row []value, write func([]byte) error) ([]byte, error) {
+	line = line[:0]
 	for i, v := range row {
 		if i > 0 {
-			w.line = append(w.line, '\t')
+			line = append(line, '\t')
 		}
-		for len(v.data) > big {
-			w.line = appendValue(w.line, value{tag: v.tag, data: v.data[:big]})
-			v.tag, v.data = 0, v.data[big:]
-			if err := w.raw(w.line); err != nil {
-				return err
-			}
-			w.line = w.line[:0]
+		if v.size() <= big {
+			line = appendValue(line, v)
+			continue
 		}
-		w.line = appendValue(w.line, v)
+		if v.tag != 0 {
+			line = append(line, '\\', v.tag)
+		}
+		err := v.pieces(func(part []byte) error {
+			line = appendEscaped(line, part)
+			err := write(line)
+			line = line[:0]
+			return err
+		})
+		if err != nil {
+			return line, err
+		}
 	}
-	w.line = append(w.line, '\n')
-	return w.raw(w.line)
+	line = append(line, '\n')
+	return line, write(line)
 }
 
 // sums is the digest of the lines that are not rows.
@@ -350,6 +392,32 @@ func (r *reader) line() ([]byte, error) {
 		return nil, err
 	}
 	return part[:len(part)-1], nil
+}
+
+// malformed is a line that is no row.
+type malformed string
+
+func (m malformed) Error() string { return string(m) }
+
+// row reads a row with the values of some columns; none at the end of a table. line is
+// nil where it does not fit into the buffer: such a row is taken apart while it is
+// read. Both are valid until the next call.
+func (r *reader) row(s *rowReader, columns []Column) (line []byte, row []value, err error) {
+	part, err := r.in.ReadSlice('\n')
+	r.bytes += int64(len(part))
+	switch {
+	case errors.Is(err, bufio.ErrBufferFull):
+		row, err = s.long(&fields{r: r, part: part}, columns)
+		return nil, row, err
+	case errors.Is(err, io.EOF):
+		return nil, nil, damaged("it ends too early")
+	case err != nil:
+		return nil, nil, err
+	case string(part) == "\\.\n":
+		return part, nil, nil
+	}
+	row, err = s.split(part[:len(part)-1], len(columns))
+	return part, row, err
 }
 
 // json reads a line that is no row.
