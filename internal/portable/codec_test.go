@@ -1,6 +1,7 @@
 package portable
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"strings"
@@ -34,6 +35,58 @@ func FuzzRow(f *testing.F) {
 		}
 		if values, err := r.split(a, 3); err == nil && len(values) != 3 {
 			t.Errorf("%q has %d values", a, len(values))
+		}
+	})
+}
+
+// A row that is longer than the buffer is read as a short one is, and has the same
+// digest.
+func FuzzLongRow(f *testing.F) {
+	f.Add([]byte("plain"), []byte(`back\slash`), []byte("tab\tnew\nline\r"), byte(0))
+	f.Add([]byte(`\N`), bytes.Repeat([]byte("\\\t"), big), []byte{0, 0xff}, byte(tagText))
+	f.Add([]byte{}, []byte(``), bytes.Repeat([]byte{'\\', 7}, big), byte(tagBytes))
+	f.Fuzz(func(t *testing.T, a, b, c []byte, tag byte) {
+		if tag != tagInt && tag != tagFloat && tag != tagText {
+			tag = 0
+		}
+		columns := []Column{{Kind: KindText}, {Kind: KindText}, {Kind: KindAny}, {Kind: KindAny}, {Kind: KindBytes}}
+		row := []value{{data: a}, {null: true}, {data: b, tag: tag}, {data: c, tag: tagBytes, raw: true}, {data: c, raw: true}}
+		var line []byte
+		if _, err := writeRow(nil, row, func(part []byte) error { line = append(line, part...); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if short := appendRow(nil, row); !bytes.Equal(line, short) {
+			t.Fatalf("in parts the row is %q, and as a whole %q", line, short)
+		}
+		var short, long rowReader
+		want, err := short.split(line[:len(line)-1], len(row))
+		if err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		in := newReader(nil)
+		in.in = bufio.NewReaderSize(bytes.NewReader(append(line, `rest`...)), 16)
+		got, err := long.long(&fields{r: in}, columns)
+		if err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		for i := range got {
+			if got[i].null != want[i].null || got[i].tag != want[i].tag || !bytes.Equal(got[i].text(nil), want[i].data) {
+				t.Errorf("value %d is %q (%c), want %q (%c)", i, got[i].text(nil), got[i].tag, want[i].data, want[i].tag)
+			}
+		}
+		one, other, kinds := newDigest(), newDigest(), newCanon(columns)
+		kinds.add(one, got)
+		kinds.add(other, want)
+		if one.String() != other.String() {
+			t.Errorf("%q has two digests", line)
+		}
+		if rest, err := in.in.Peek(4); err != nil || string(rest) != "rest" {
+			t.Errorf("behind the row stands %q: %v", rest, err)
+		}
+		// Whatever is cut off, it is an error and no panic.
+		in.in = bufio.NewReaderSize(bytes.NewReader(line[:len(line)/2]), 16)
+		if _, err := long.long(&fields{r: in}, columns); err == nil {
+			t.Errorf("half of %q is a row", line)
 		}
 	})
 }
