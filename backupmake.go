@@ -198,6 +198,11 @@ func (r *run) backup(ctx context.Context, p *backupPlan) (_ Backup, err error) {
 			log.LogAttrs(ctx, slog.LevelError, "the backup failed", slog.String("error", err.Error()))
 		}
 	}()
+	if folder, ok := p.store.(dirStore); ok {
+		if err := folder.tidy(); err != nil { // the backup needs it not
+			log.LogAttrs(ctx, slog.LevelWarn, "what a killed backup has left stays", slog.String("error", err.Error()))
+		}
+	}
 	parts := &partSet{store: p.store, form: p.form, backup: b.Name}
 	defer func() {
 		if err != nil {

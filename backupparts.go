@@ -39,7 +39,8 @@ type part struct {
 // anywhere is made there, and may become an object by a new name alone.
 type folderStore interface {
 	// partial is a path for a file that has no name yet. The folder is there.
-	partial(ctx context.Context, name string) (path string, err error)
+	// end is called when it has one, or is gone.
+	partial(ctx context.Context, name string) (path string, end func() error, err error)
 	// adopt gives such a file, which is on the disk already, the name of an object.
 	adopt(ctx context.Context, path, name string) error
 }
@@ -73,15 +74,18 @@ func (s *partSet) keepsFiles() bool {
 // has room for it, or where temporary files are.
 func (s *partSet) file(ctx context.Context, content string) (string, error) {
 	if folder, ok := s.store.(folderStore); ok {
-		path, err := folder.partial(ctx, s.backup+"."+content)
-		s.files = append(s.files, func() error { return atomicfile.Remove(path) }) // where it is still there
-		return path, err
+		path, end, err := folder.partial(ctx, s.backup+"."+content)
+		if err != nil {
+			return "", err
+		}
+		s.files = append(s.files, func() error { return errors.Join(atomicfile.Remove(path), end()) }) // where it is still there
+		return path, nil
 	}
-	dir, err := atomicfile.TempDir("tldwdb-backup-")
+	dir, remove, err := atomicfile.TempDir("tldwdb-backup-")
 	if err != nil {
 		return "", err
 	}
-	s.files = append(s.files, func() error { return os.RemoveAll(dir) })
+	s.files = append(s.files, remove)
 	return filepath.Join(dir, s.backup+"."+content), nil
 }
 

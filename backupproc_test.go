@@ -101,6 +101,10 @@ func TestKilledInABackup(t *testing.T) {
 		if v, err := db.VerifyBackup(t.Context(), b.Name, tldwdb.VerifyOptions{}); err != nil || !v.OK {
 			t.Errorf("%+v, %v", v, err)
 		}
+		entries, err := os.ReadDir(dir)
+		if want := len(b.Parts) + 2; err != nil || len(entries) != want { // with manifest and verification
+			t.Errorf("%v, %v: want %d, and nothing of those that were killed", entries, err, want)
+		}
 	})
 }
 

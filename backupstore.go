@@ -20,8 +20,8 @@ const defaultBackupDir = "backups"
 // BackupCleaner is what a [BackupStore] has beside where a writer that was killed
 // leaves something behind that [BackupStore.List] does not show.
 type BackupCleaner interface {
-	// Clean removes what was left before the given time, and says what that was. With
-	// dryRun it only says it.
+	// Clean removes what was left before the given time, and what is known to be left
+	// whenever that was, and says what it was. With dryRun it only says it.
 	Clean(ctx context.Context, before time.Time, dryRun bool) (removed []string, err error)
 }
 
@@ -30,8 +30,8 @@ type BackupCleaner interface {
 // empty name is "backups".
 //
 // An object is written beside its name, in the same folder, and renamed when it is on
-// the disk; what a killed process leaves there is found by [PruneBackups]. Links are
-// neither listed nor followed.
+// the disk; what a killed process leaves there goes with the next backup, or with
+// [PruneBackups]. Links are neither listed nor followed.
 func DirStore(dir string) BackupStore {
 	if dir == "" {
 		dir = defaultBackupDir
@@ -73,12 +73,25 @@ func (d dirStore) Create(ctx context.Context, name string) (BackupWriter, error)
 }
 
 // partial is a path in the folder, which is there, for what is to become an object.
-func (d dirStore) partial(ctx context.Context, name string) (string, error) {
+func (d dirStore) partial(ctx context.Context, name string) (string, func() error, error) {
 	path, err := d.path(ctx, name)
-	if err != nil {
-		return "", err
+	if err == nil {
+		err = atomicfile.MkdirAll(string(d))
 	}
-	return atomicfile.Beside(path), atomicfile.MkdirAll(string(d))
+	if err != nil {
+		return "", nil, err
+	}
+	return atomicfile.Beside(path)
+}
+
+// tidy removes what killed writers have left, as far as that is certain whatever its
+// age: they held something that the system gave back.
+func (d dirStore) tidy() error {
+	_, err := atomicfile.Leftovers(string(d), time.Time{}, false)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // adopt makes an object of a file that lies where partial said, and is on the disk.
@@ -161,17 +174,9 @@ func (d dirStore) Clean(ctx context.Context, before time.Time, dryRun bool) ([]s
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	left, err := atomicfile.Leftovers(string(d), before)
+	left, err := atomicfile.Leftovers(string(d), before, dryRun)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	if err != nil || dryRun {
-		return left, err
-	}
-	for i, name := range left {
-		if err := atomicfile.Remove(filepath.Join(string(d), name)); err != nil {
-			return left[:i], err
-		}
-	}
-	return left, nil
+	return left, err
 }

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"maps"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -221,12 +220,12 @@ func (db *DB) openNamedScratch(ctx context.Context, s *scratch, cfg Config, rawU
 // openScratchFile makes a file, which fill may write first. What it is opened with is
 // what the database's URL says about sessions, and not about the file.
 func (db *DB) openScratchFile(ctx context.Context, s *scratch, cfg Config, fill func(path string) error) error {
-	dir, err := atomicfile.TempDir("tldwdb-scratch-")
+	dir, remove, err := atomicfile.TempDir("tldwdb-scratch-")
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNoScratch, err)
 	}
 	s.own = true
-	s.remove = func(context.Context) error { return os.RemoveAll(dir) }
+	s.remove = func(context.Context) error { return remove() }
 	u := dburl.URL{Dialect: dburl.SQLite, Path: filepath.Join(dir, "scratch.db"), Params: maps.Clone(db.url.Params)}
 	for _, of := range []string{"mode", "cache", "immutable", "nolock", "psow", "vfs", "_auth", "_auth_user", "_auth_crypt", "_query_only", "_journal_mode", "_locking_mode"} {
 		delete(u.Params, of)

@@ -2,7 +2,6 @@
 package atomicfile
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 )
 
 // mark is between a file's name and the random end of what is written beside it.
@@ -21,10 +19,11 @@ const (
 
 // File is a file that gets its name when it is complete.
 type File struct {
-	dir  *os.Root
-	f    *os.File
-	temp string // its name until then
-	name string
+	dir   *os.Root
+	f     *os.File
+	temp  string // its name until then
+	name  string
+	alive *alive
 
 	size   int64 // what is written
 	behind *Behind
@@ -39,9 +38,11 @@ func Create(path string) (*File, error) {
 		return nil, err
 	}
 	file := &File{dir: dir, name: filepath.Base(path)}
-	file.temp = file.name + mark + strings.ToLower(rand.Text()[:ending])
-	if file.f, err = dir.OpenFile(file.temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600); err != nil {
+	if file.temp, file.alive, err = unused(dir, file.name); err != nil {
 		return nil, errors.Join(err, dir.Close())
+	}
+	if file.f, err = dir.OpenFile(file.temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600); err != nil {
+		return nil, errors.Join(err, file.alive.end(), dir.Close())
 	}
 	file.behind = NewBehind(file.f)
 	return file, nil
@@ -76,7 +77,7 @@ func (f *File) Commit() error {
 	if err = syncRoot(f.dir); err != nil {
 		err = fmt.Errorf("%s: the folder: %w", f.name, err)
 	}
-	return errors.Join(err, f.dir.Close())
+	return errors.Join(err, f.alive.end(), f.dir.Close())
 }
 
 // Abort throws away what was written. Behind Commit, and a second time, it does
@@ -98,12 +99,23 @@ func (f *File) remove() error {
 	if err := f.dir.Remove(f.temp); !errors.Is(err, fs.ErrNotExist) {
 		errs = append(errs, err)
 	}
-	return errors.Join(append(errs, f.dir.Close())...)
+	return errors.Join(append(errs, f.alive.end(), f.dir.Close())...)
 }
 
 // Beside is a name beside a path, for a file that something else writes and that
-// [Rename] is to give the path. [Partial] knows it.
-func Beside(path string) string { return path + mark + strings.ToLower(rand.Text()[:8]) }
+// [Rename] is to give the path. [Partial] knows it. end says that nobody writes to it
+// any more.
+func Beside(path string) (temp string, end func() error, err error) {
+	dir, err := os.OpenRoot(filepath.Dir(path))
+	if err != nil {
+		return "", nil, err
+	}
+	name, alive, err := unused(dir, filepath.Base(path))
+	if err != nil {
+		return "", nil, errors.Join(err, dir.Close())
+	}
+	return filepath.Join(filepath.Dir(path), name), func() error { return errors.Join(alive.end(), dir.Close()) }, nil
+}
 
 // Rename gives a file that lies [Beside] the path that name, in place of a file that
 // has it. The name is durable then, and the content if it was before.
@@ -158,36 +170,11 @@ func MkdirAll(dir string) error {
 	return nil
 }
 
-// Partial reports whether the file is one that was never committed.
+// Partial reports whether the file is one that was never committed, or the sign of
+// life of who writes one.
 func Partial(name string) bool {
 	_, end, found := strings.Cut(name, mark)
-	return found && len(end) == ending
-}
-
-// Leftovers lists the files in the folder that were never committed and were last
-// written to before the given time: those who wrote them were killed.
-func Leftovers(dir string, before time.Time) ([]string, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, err
-	}
-	var names []string
-	for _, e := range entries {
-		if !e.Type().IsRegular() || !Partial(e.Name()) {
-			continue
-		}
-		info, err := e.Info()
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // it was committed, or thrown away
-		}
-		if err != nil {
-			return nil, err
-		}
-		if info.ModTime().Before(before) {
-			names = append(names, e.Name())
-		}
-	}
-	return names, nil
+	return found && len(strings.TrimSuffix(end, sign)) == ending
 }
 
 func syncDir(dir string) error {
@@ -196,20 +183,4 @@ func syncDir(dir string) error {
 		return err
 	}
 	return errors.Join(syncRoot(root), root.Close())
-}
-
-// tempAge is how long a temporary folder may stay as it is before it is taken for one
-// that a killed process has left: longer than any use of one takes.
-const tempAge = 72 * time.Hour
-
-// TempDir makes a folder where temporary files are, which only this user can read, and
-// removes those with the same prefix that were left.
-func TempDir(prefix string) (string, error) {
-	left, _ := filepath.Glob(filepath.Join(os.TempDir(), prefix+"*")) // the pattern is a good one
-	for _, dir := range left {
-		if info, err := os.Lstat(dir); err == nil && info.IsDir() && time.Since(info.ModTime()) > tempAge {
-			_ = os.RemoveAll(dir) // somebody else's stays, and is somebody else's to remove
-		}
-	}
-	return os.MkdirTemp("", prefix)
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -22,6 +23,10 @@ func TestMain(m *testing.M) {
 	path, ok := os.LookupEnv(childVariable)
 	if !ok {
 		os.Exit(m.Run())
+	}
+	if _, _, err := TempDir("tldwdb-one-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
 	f, err := Create(path)
 	for n := 0; err == nil; n++ {
@@ -172,16 +177,16 @@ func TestLink(t *testing.T) {
 }
 
 // A process that is killed in the middle leaves nothing under the file's name, and
-// something that is known for what it is when it has become old.
+// something that is known for what it is as soon as the process is gone.
 func TestKilled(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
+	dir, temp := t.TempDir(), t.TempDir()
 	path := filepath.Join(dir, "x")
 	if err := os.WriteFile(path, []byte("old"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), childVariable+"="+path)
+	cmd.Env = append(os.Environ(), childVariable+"="+path, "TMPDIR="+temp, "TMP="+temp)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -191,6 +196,12 @@ func TestKilled(t *testing.T) {
 	}
 	if line, err := bufio.NewReader(out).ReadString('\n'); line != "writing\n" {
 		t.Errorf("%q, %v", line, err)
+	}
+	if left, err := Leftovers(dir, time.Now().Add(-time.Hour), false); err != nil || len(left) > 0 {
+		t.Errorf("%v, %v: it is at work still", left, err)
+	}
+	if all := names(t, temp); len(all) != 1 {
+		t.Errorf("temporary: %v", all)
 	}
 	if err := cmd.Process.Kill(); err != nil {
 		t.Error(err)
@@ -205,13 +216,27 @@ func TestKilled(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "y.partial-abcdefgh"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	old, err := Leftovers(dir, time.Now().Add(-time.Hour))
-	if err != nil || len(old) > 0 {
-		t.Errorf("%v, %v: it may be at work still", old, err)
+	// One that was made without a sign of life.
+	if err := os.WriteFile(filepath.Join(dir, "z.partial-abcdefgh"), nil, 0o600); err != nil {
+		t.Fatal(err)
 	}
-	left, err := Leftovers(dir, time.Now().Add(time.Hour))
-	if err != nil || len(left) != 1 || !Partial(left[0]) {
+	for _, keep := range []bool{true, false} {
+		left, err := Leftovers(dir, time.Now().Add(-time.Hour), keep)
+		if err != nil || len(left) != 1 || !Partial(left[0]) || !strings.HasPrefix(left[0], "x.") {
+			t.Errorf("keep %v: %v, %v", keep, left, err)
+		}
+	}
+	if left, err := Leftovers(dir, time.Now().Add(time.Hour), true); err != nil || !slices.Equal(left, []string{"z.partial-abcdefgh"}) {
 		t.Errorf("%v, %v", left, err)
+	}
+	if all := names(t, dir); !slices.Equal(all, []string{"x", "x.partial-foreign-one", "y.partial-abcdefgh", "z.partial-abcdefgh"}) {
+		t.Errorf("what is left is %v", all)
+	}
+	again := exec.CommandContext(t.Context(), os.Args[0])
+	again.Env = append(os.Environ(), childVariable+"="+filepath.Join(dir, "none", "x"), "TMPDIR="+temp, "TMP="+temp)
+	_ = again.Run() // the path is wrong
+	if all := names(t, temp); len(all) != 1 {
+		t.Errorf("temporary: %v, want that of the second process alone", all)
 	}
 }
 
@@ -257,17 +282,15 @@ func TestRemove(t *testing.T) {
 	}
 }
 
-// TestTempDir: what a killed process has left four days ago goes, and nothing else.
+// TestTempDir: what has no sign of life goes when it is four days old, and nothing else.
 func TestTempDir(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	t.Setenv("TMP", os.Getenv("TMPDIR"))
-	left, err := TempDir("one-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	other, err := TempDir("other-")
-	if err != nil {
-		t.Fatal(err)
+	left, other := filepath.Join(os.Getenv("TMPDIR"), "tldwdb-one-1"), filepath.Join(os.Getenv("TMPDIR"), "tldwdb-two-1")
+	for _, dir := range []string{left, other} {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := os.WriteFile(filepath.Join(left, "password"), []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
@@ -278,13 +301,26 @@ func TestTempDir(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for range 2 { // a fresh one stays
-		if _, err := TempDir("one-"); err != nil {
+	var removes []func() error
+	for range 2 { // one that is in use stays, however old it is
+		dir, remove, err := TempDir("tldwdb-one-")
+		if err != nil {
+			t.Fatal(err)
+		}
+		removes = append(removes, remove)
+		if err := os.Chtimes(dir, begun, begun); err != nil {
 			t.Fatal(err)
 		}
 	}
-	entries, err := os.ReadDir(os.Getenv("TMPDIR"))
-	if err != nil || len(entries) != 3 || filepath.Base(other) != entries[2].Name() {
-		t.Errorf("%v, %v", entries, err)
+	if all := names(t, os.Getenv("TMPDIR")); len(all) != 3 || filepath.Base(other) != all[2] {
+		t.Error(all)
+	}
+	for _, remove := range removes {
+		if err := remove(); err != nil {
+			t.Error(err)
+		}
+	}
+	if all := names(t, os.Getenv("TMPDIR")); len(all) != 1 {
+		t.Errorf("they are still there: %v", all)
 	}
 }

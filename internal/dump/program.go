@@ -141,11 +141,11 @@ func environment(more func(name string) bool, set ...string) []string {
 // privateDir is a folder for this process' account alone. One with a password that a
 // killed process has left goes with the next one that is made.
 func privateDir() (dir string, remove func(), err error) {
-	dir, err = atomicfile.TempDir("tldwdb-dump-") // 0700
+	dir, removeAll, err := atomicfile.TempDir("tldwdb-dump-") // 0700
 	if err != nil {
 		return "", nil, fmt.Errorf("a folder for credentials: %w", err)
 	}
-	return dir, func() { _ = os.RemoveAll(dir) }, nil
+	return dir, func() { _ = removeAll() }, nil // what is left goes with the next one
 }
 
 // firstLine is for what --version says.

@@ -43,6 +43,16 @@ func Try(path string) (*File, error) {
 	return &File{f: f}, nil
 }
 
+// TryFile takes the lock on a file that is open, without waiting. It lasts until the
+// file is closed. It returns ErrHeld when somebody else has it.
+func TryFile(f *os.File) error {
+	err := lock(f, exclusive)
+	if err == nil || errors.Is(err, ErrHeld) {
+		return err
+	}
+	return &os.PathError{Op: "lock", Path: f.Name(), Err: err}
+}
+
 // The pause between two polls of Wait is an eighth of the time waited so far: the
 // end of a short wait is seen at once, and a long one costs next to nothing.
 const (
