@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"filippo.io/age"
@@ -491,6 +492,60 @@ func TestMayLose(t *testing.T) {
 			t.Errorf("%s: %v, %v", text, got, err)
 		}
 	}
+}
+
+// TestRestoreRowsIsOneRun: a worker with newer migrations that waits for the lock
+// comes when the rows are in the database, and not between its tables and them.
+func TestRestoreRowsIsOneRun(t *testing.T) {
+	t.Parallel()
+	testdb.ForEach(t, func(t *testing.T, tdb *testdb.Database) {
+		if tdb.Engine == testdb.SQLite {
+			t.Skip("a file is restored beside, and takes the other's place")
+		}
+		_, kept := keeping(t, tdb)
+		rows := func(cfg *tldwdb.Config) { cfg.Backup.Method = tldwdb.BackupPortable }
+		db := open(t, tdb, backupFiles, kept, rows)
+		people(t, db)
+		b, err := db.Backup(t.Context(), tldwdb.BackupOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		target := testdb.New(t, tdb.Engine)
+		newer := maps.Clone(backupFiles)
+		newer["0003_less.up.sql"] = "DROP VIEW people_notes; ALTER TABLE notes DROP COLUMN body;"
+		waiting, upped := make(chan struct{}), make(chan error, 1)
+		var waits, begins sync.Once
+		log := &logbook{watched: func(line string) {
+			if strings.Contains(line, "waiting for the migration lock") {
+				waits.Do(func() { close(waiting) })
+			}
+		}}
+		worker := open(t, target, newer, func(cfg *tldwdb.Config) { cfg.Logger = log.logger() })
+		fresh := open(t, target, backupFiles, kept, rows, func(cfg *tldwdb.Config) {
+			cfg.Progress = func(tldwdb.Progress) { // under the lock
+				begins.Do(func() {
+					go func() {
+						_, err := worker.Up(t.Context())
+						upped <- err
+					}()
+					<-waiting
+				})
+			}
+		})
+		if _, err := fresh.Restore(t.Context(), tldwdb.RestoreOptions{Name: b.Name}); err != nil {
+			t.Error(err)
+		}
+		if err := <-upped; err != nil {
+			t.Error(err)
+		}
+		status, err := worker.Status(t.Context())
+		if err != nil || status.Current != 3 {
+			t.Errorf("%+v, %v", status, err)
+		}
+		if got := rowsOf(t, target.AdminDB(t), "SELECT COUNT(*) FROM people"); !strings.Contains(got, "5") {
+			t.Errorf("there are %s people", got)
+		}
+	})
 }
 
 // TestPortableBackup: rows come back into what the migrations make, on every engine,

@@ -147,19 +147,38 @@ func (p *backupPlan) checkAll(ctx context.Context, b Backup) error {
 }
 
 // restoreRows restores a portable backup into a database of a server in which there
-// is nothing, by migrating it first.
-func (db *DB) restoreRows(ctx context.Context, p *backupPlan, keys backupKeys, done *Restored) error {
-	if _, err := db.Migrate(ctx, Request{Goal: GoalVersion, Version: versionOf(done.Backup.Migrations, db.cfg.Set)}); err != nil {
+// is nothing, by migrating it first. It is one run: whoever waits for the lock sees the
+// database when the rows are in it, and not between.
+func (r *run) restoreRows(ctx context.Context, p *backupPlan, keys backupKeys, done *Restored) error {
+	defer r.db.settled()
+	hist, err := r.store.read(ctx, r.conn)
+	if err == nil {
+		err = r.apply(ctx, r.requestFor(done.Backup), hist, "")
+	}
+	if err != nil {
 		return fmt.Errorf("migrating the empty database: %w", err)
 	}
-	return db.underMigrationLock(ctx, "restore", func(ctx context.Context, r *run) error {
-		return r.besideLock(ctx, func(ctx context.Context, conn *sql.Conn) (err error) {
-			if err := db.loadPortable(ctx, p, done.Backup, keys, conn); err != nil {
-				return err
-			}
-			p.meter.enter(phaseVerify)
-			done.Notes, err = db.holds(ctx, p, done.Backup)
+	r.rollback(ctx) // it would hold up the rows
+	err = r.besideLock(ctx, func(ctx context.Context, conn *sql.Conn) (err error) {
+		if err := r.db.loadPortable(ctx, p, done.Backup, keys, conn); err != nil {
 			return err
-		})
+		}
+		p.meter.enter(phaseVerify)
+		done.Notes, err = r.db.holds(ctx, p, done.Backup)
+		return err
 	})
+	if err != nil {
+		return hinted(err, "the database was empty, and what has come into it is not complete: empty it before the next try")
+	}
+	return nil
+}
+
+// requestFor makes the tables for a portable backup, with what is repeatable where
+// nothing newer is known.
+func (r *run) requestFor(b Backup) Request {
+	version := versionOf(b.Migrations, r.cfg.Set)
+	if head, _ := r.src.head(); head == version {
+		return Request{Goal: GoalUp}
+	}
+	return Request{Goal: GoalVersion, Version: version}
 }

@@ -91,14 +91,9 @@ func (db *DB) Restore(ctx context.Context, o RestoreOptions) (done Restored, err
 			"name them in BackupOptions.Recipients (--recipient, TLDWDB_BACKUP_RECIPIENTS): this one is for %s; or set WithoutBackup (--no-backup)", strings.Join(done.Backup.Recipients, ", "))
 	}
 	p.meter.enter(phaseLock)
-	rows := false
-	err = db.underMigrationLock(ctx, "restore", func(ctx context.Context, r *run) (err error) {
-		rows, err = r.restore(ctx, o, p, keys, &done)
-		return err
+	err = db.underMigrationLock(ctx, "restore", func(ctx context.Context, r *run) error {
+		return r.restore(ctx, o, p, keys, &done)
 	})
-	if err == nil && rows { // the migrations need the lock themselves
-		err = db.restoreRows(ctx, p, keys, &done)
-	}
 	done.Notes = append(p.notes, done.Notes...)
 	if err != nil {
 		return done, err
@@ -131,22 +126,20 @@ func (db *DB) knows(b Backup) error {
 	return nil
 }
 
-// restore is what of Restore is done under the lock. rows says that it is left to the
-// caller, because the database is empty, and migrations make what is to be loaded
-// into.
-func (r *run) restore(ctx context.Context, o RestoreOptions, p *backupPlan, keys backupKeys, done *Restored) (rows bool, err error) {
+// restore is what of Restore is done under the lock.
+func (r *run) restore(ctx context.Context, o RestoreOptions, p *backupPlan, keys backupKeys, done *Restored) (err error) {
 	if r.facts.ReadOnly {
-		return false, withHint(fmt.Errorf("%w: %s on %s", ErrReadOnly, databaseLabel(r.facts.Database), r.facts.Server), "restore on the primary, as somebody who may write")
+		return withHint(fmt.Errorf("%w: %s on %s", ErrReadOnly, databaseLabel(r.facts.Database), r.facts.Server), "restore on the primary, as somebody who may write")
 	}
 	empty, err := r.mayReplace(ctx, o.Over)
 	if err != nil {
-		return false, err
+		return err
 	}
 	if empty && r.d.Name() != dialect.NameSQLite {
 		if done.Backup.Content == portableContent {
-			return true, nil
+			return r.restoreRows(ctx, p, keys, done)
 		}
-		return false, r.restoreEmpty(ctx, p, keys, done)
+		return r.restoreEmpty(ctx, p, keys, done)
 	}
 	var s *scratch
 	err = r.elsewhere(ctx, func(ctx context.Context) (err error) {
@@ -163,25 +156,25 @@ func (r *run) restore(ctx context.Context, o RestoreOptions, p *backupPlan, keys
 		})
 	}
 	if err != nil {
-		return false, err
+		return err
 	}
 	if !empty && !o.WithoutBackup {
 		o.Reason = ReasonRestore
 		before, err := r.db.planBackup(ctx, o.BackupOptions)
 		if err != nil {
-			return false, err
+			return err
 		}
 		replaced, err := r.backup(ctx, before)
 		if err != nil {
-			return false, err
+			return err
 		}
 		done.Replaced = &replaced
 	}
 	p.meter.enter(phaseSwitch)
 	if err := r.replace(ctx, p, s, done); err != nil {
-		return false, err
+		return err
 	}
-	return false, r.arrived(ctx, done.Backup)
+	return r.arrived(ctx, done.Backup)
 }
 
 // arrived asks the database itself what is there now, by a new connection: those that
