@@ -395,6 +395,49 @@ func TestRestoreRefuses(t *testing.T) {
 	})
 }
 
+// fullStore is a store that takes nothing more.
+type fullStore struct{ tldwdb.BackupStore }
+
+var errFull = errors.New("the store takes nothing more")
+
+func (fullStore) Create(context.Context, string) (tldwdb.BackupWriter, error) { return nil, errFull }
+
+// TestRestoreTriesItsStore: where what is replaced cannot be backed up, that is known
+// before anything is restored.
+func TestRestoreTriesItsStore(t *testing.T) {
+	t.Parallel()
+	forEachBackup(t, func(t *testing.T, tdb *testdb.Database) {
+		dir, kept := keeping(t, tdb)
+		db := open(t, tdb, backupFiles, kept)
+		people(t, db)
+		if _, err := db.Backup(t.Context(), tldwdb.BackupOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		for _, why := range []struct {
+			name string
+			o    tldwdb.BackupOptions
+			is   func(error) bool
+		}{
+			{"a store that is full", tldwdb.BackupOptions{Store: fullStore{tldwdb.DirStore(dir)}}, func(err error) bool {
+				return errors.Is(err, errFull) && strings.Contains(tldwdb.Hint(err), "--no-backup")
+			}},
+			{"no recipients", tldwdb.BackupOptions{RecipientsFile: filepath.Join(t.TempDir(), "none")}, func(err error) bool { return errors.Is(err, os.ErrNotExist) }},
+		} {
+			why.o.Progress = func(p tldwdb.BackupProgress) {
+				if p.Phase == "load" || p.Phase == "verify" {
+					t.Errorf("%s: it was restored first", why.name)
+				}
+			}
+			if _, err := db.Restore(t.Context(), tldwdb.RestoreOptions{BackupOptions: why.o, Over: label(tdb)}); !why.is(err) {
+				t.Errorf("%s: %v", why.name, err)
+			}
+		}
+		if entries, err := os.ReadDir(dir); err != nil || len(entries) != 2 {
+			t.Errorf("%v, %v", entries, err)
+		}
+	})
+}
+
 // TestBackupBeforeMigrate: there is one when it is asked for, and a run whose backup
 // fails does nothing.
 func TestBackupBeforeMigrate(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tldw/tldwdb/internal/archive"
 	"github.com/tldw/tldwdb/internal/catalog"
 	"github.com/tldw/tldwdb/internal/dialect"
 	"github.com/tldw/tldwdb/internal/dump"
@@ -141,6 +142,14 @@ func (r *run) restore(ctx context.Context, o RestoreOptions, p *backupPlan, keys
 		}
 		return r.restoreEmpty(ctx, p, keys, done)
 	}
+	var before *backupPlan
+	if !empty && !o.WithoutBackup {
+		// What that cannot be is known before hours of restoring.
+		o.Reason = ReasonRestore
+		if before, err = r.planBefore(ctx, o.BackupOptions); err != nil {
+			return hinted(fmt.Errorf("the backup of what is replaced: %w", err), "nothing was restored; RestoreOptions.WithoutBackup (--no-backup) restores without it")
+		}
+	}
 	var s *scratch
 	err = r.elsewhere(ctx, func(ctx context.Context) (err error) {
 		s, err = r.db.restoreBeside(ctx, p, done.Backup, keys, o.ScratchURL)
@@ -158,12 +167,7 @@ func (r *run) restore(ctx context.Context, o RestoreOptions, p *backupPlan, keys
 	if err != nil {
 		return err
 	}
-	if !empty && !o.WithoutBackup {
-		o.Reason = ReasonRestore
-		before, err := r.db.planBackup(ctx, o.BackupOptions)
-		if err != nil {
-			return err
-		}
+	if before != nil {
 		replaced, err := r.backup(ctx, before)
 		if err != nil {
 			return err
@@ -175,6 +179,37 @@ func (r *run) restore(ctx context.Context, o RestoreOptions, p *backupPlan, keys
 		return err
 	}
 	return r.arrived(ctx, done.Backup)
+}
+
+// planBefore plans the backup of what a restore replaces, and tries what can be tried
+// of it.
+func (r *run) planBefore(ctx context.Context, o BackupOptions) (*backupPlan, error) {
+	p, err := r.db.planBackup(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	if _, rows := p.way.(portableWay); rows {
+		list, err := r.store.readAll(ctx, r.conn.Conn)
+		if err == nil {
+			err = r.db.canMakeAnew(list)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return p, tryStore(ctx, p.store, p.form)
+}
+
+// tryStore begins a part of a backup, and leaves nothing of it.
+func tryStore(ctx context.Context, store BackupStore, form archive.Options) (err error) {
+	parts := &partSet{store: store, form: form, backup: archive.NewName(time.Now())}
+	defer func() { err = errors.Join(err, parts.abort(ctx)) }()
+	part, err := parts.begin(ctx, "test")
+	if err != nil {
+		return err
+	}
+	_, err = part.Write([]byte("test"))
+	return err
 }
 
 // arrived asks the database itself what is there now, by a new connection: those that
