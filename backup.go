@@ -42,6 +42,7 @@ type Backup struct {
 	Engine        string       `json:"engine"`             // sqlite, postgres or mysql
 	EngineVersion string       `json:"engine_version"`     // as the server says it
 	Database      string       `json:"database"`           // the database's name; for SQLite the file's, without its folder
+	Identity      string       `json:"identity,omitempty"` // what tells it from others of that name: the run that made its history table, which a restore keeps; empty where it had none
 	Tool          string       `json:"tool,omitempty"`     // program that wrote it, with its version
 	Writer        string       `json:"writer"`             // tldwdb and its version
 	Position      string       `json:"position,omitempty"` // of the snapshot in the server's log: LSN, GTID

@@ -438,6 +438,83 @@ func TestRestoreTriesItsStore(t *testing.T) {
 	})
 }
 
+// TestBackupsOfNamesakes: of databases that share a store and a name each one finds
+// its own backups, and one that is new does not guess.
+func TestBackupsOfNamesakes(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "kept")
+	at := func(f files) *tldwdb.DB {
+		path := filepath.Join(t.TempDir(), "tldw.db")
+		db, err := tldwdb.Open(t.Context(), tldwdb.Config{URL: "sqlite:///" + path, Migrations: f.fs(), Backup: tldwdb.BackupOptions{Dir: dir}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := db.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		return db
+	}
+	backup := func(db *tldwdb.DB) tldwdb.Backup {
+		if _, err := db.Up(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		b, err := db.Backup(t.Context(), tldwdb.BackupOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	one, other := at(backupFiles), at(backupFiles)
+	mine, foreign := backup(one), backup(other)
+	if mine.Identity == "" || mine.Identity == foreign.Identity {
+		t.Fatalf("the identities are %q and %q", mine.Identity, foreign.Identity)
+	}
+	latest := func(db *tldwdb.DB) string {
+		t.Helper()
+		v, err := db.VerifyBackup(t.Context(), "latest", tldwdb.VerifyOptions{})
+		if err != nil {
+			t.Error(err)
+		}
+		return v.Backup
+	}
+	if got := latest(one); got != mine.Name {
+		t.Errorf("the latest of the one is %s, want %s", got, mine.Name)
+	}
+	if got := latest(other); got != foreign.Name {
+		t.Errorf("the latest of the other is %s, want %s", got, foreign.Name)
+	}
+	// A new one may be the successor of either.
+	if _, err := at(backupFiles).Restore(t.Context(), tldwdb.RestoreOptions{}); !errors.Is(err, tldwdb.ErrNoBackup) || !strings.Contains(tldwdb.Hint(err), mine.Name) || !strings.Contains(tldwdb.Hint(err), foreign.Name) {
+		t.Errorf("%v (%s)", err, tldwdb.Hint(err))
+	}
+	// One of another service is neither's, and says so.
+	stranger := at(files{"0001_books.up.sql": "CREATE TABLE books (id INTEGER PRIMARY KEY);"})
+	if _, err := stranger.Restore(t.Context(), tldwdb.RestoreOptions{}); !errors.Is(err, tldwdb.ErrNoBackup) || !strings.Contains(tldwdb.Hint(err), "with other migrations") {
+		t.Errorf("%v (%s)", err, tldwdb.Hint(err))
+	}
+	// Its own successor has its identity, and what is put over another keeps that one's.
+	successor := at(backupFiles)
+	if _, err := successor.Restore(t.Context(), tldwdb.RestoreOptions{Name: mine.Name}); err != nil {
+		t.Fatal(err)
+	}
+	if b := backup(successor); b.Identity != mine.Identity {
+		t.Errorf("restored it is %q, and it was %q", b.Identity, mine.Identity)
+	}
+	if _, err := other.Restore(t.Context(), tldwdb.RestoreOptions{Name: mine.Name, Over: "tldw.db"}); err != nil {
+		t.Fatal(err)
+	}
+	if b := backup(other); b.Identity != foreign.Identity {
+		t.Errorf("it is %q now, and was %q", b.Identity, foreign.Identity)
+	}
+	// Whose backups go is told by the identity too.
+	done, err := tldwdb.PruneBackups(t.Context(), tldwdb.DirStore(dir), tldwdb.RetentionPolicy{Last: 1}, tldwdb.PruneOptions{Database: "tldw.db", Identity: foreign.Identity, DryRun: true})
+	if err != nil || slices.Contains(done.Removed, mine.Name) {
+		t.Errorf("%+v, %v", done, err)
+	}
+}
+
 // TestBackupBeforeMigrate: there is one when it is asked for, and a run whose backup
 // fails does nothing.
 func TestBackupBeforeMigrate(t *testing.T) {

@@ -33,7 +33,11 @@ func (db *DB) backupState() func(context.Context) (BackupState, error) {
 		if err != nil {
 			return BackupState{}, err
 		}
-		known, asked = stateOf(db.own(list)), time.Now()
+		owner, err := db.owner(ctx)
+		if err != nil {
+			return BackupState{}, err
+		}
+		known, asked = stateOf(owner.of(list)), time.Now()
 		return known, nil
 	}
 }

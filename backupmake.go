@@ -40,7 +40,7 @@ func (db *DB) Backup(ctx context.Context, o BackupOptions) (Backup, error) {
 
 // backupIf is Backup if it is still due under the lock; nil: it is. Observers are not
 // told of what another process has done.
-func (db *DB) backupIf(ctx context.Context, o BackupOptions, due func(context.Context) (bool, error)) (b Backup, made bool, err error) {
+func (db *DB) backupIf(ctx context.Context, o BackupOptions, due func(context.Context, *run) (bool, error)) (b Backup, made bool, err error) {
 	outer, end := ctx, func(error) {}
 	begin := func() { ctx, end = db.watch.start(outer, db.operation(OperationBackup)) }
 	if due == nil {
@@ -60,7 +60,7 @@ func (db *DB) backupIf(ctx context.Context, o BackupOptions, due func(context.Co
 	p.meter.enter(phaseLock)
 	err = db.underMigrationLock(ctx, "backup", func(ctx context.Context, r *run) (err error) {
 		if due != nil {
-			if made, err = due(ctx); err != nil || !made {
+			if made, err = due(ctx, r); err != nil || !made {
 				return err
 			}
 			begin()
@@ -185,8 +185,13 @@ func (db *DB) warnKeys(warnings []string) {
 
 // backup makes a backup under the lock that r has.
 func (r *run) backup(ctx context.Context, p *backupPlan) (_ Backup, err error) {
+	owner, err := r.owner(ctx)
+	if err != nil {
+		return Backup{}, err
+	}
 	b := Backup{
-		Reason: p.options.Reason, Method: p.way.method(),
+		Identity: owner.identity,
+		Reason:   p.options.Reason, Method: p.way.method(),
 		Engine: r.d.Name(), EngineVersion: r.facts.Server, Database: r.label(), Writer: writer,
 		Started: time.Now().UTC(), Compression: p.form.Compression, Recipients: archive.Describe(p.form.Recipients),
 	}

@@ -167,6 +167,9 @@ func (r *run) restoreRows(ctx context.Context, p *backupPlan, keys backupKeys, d
 		done.Notes, err = r.db.holds(ctx, p, done.Backup)
 		return err
 	})
+	if err == nil {
+		err = r.identify(ctx, done.Backup.Identity)
+	}
 	if err != nil {
 		return hinted(err, "the database was empty, and what has come into it is not complete: empty it before the next try")
 	}

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"maps"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -101,8 +102,21 @@ func (db *DB) findBackup(ctx context.Context, store BackupStore, name string) (B
 	if err != nil {
 		return Backup{}, err
 	}
-	own := db.own(list)
+	owner, err := db.owner(ctx)
+	if err != nil {
+		return Backup{}, withHint(fmt.Errorf("which backups are of this database: %w", err), "name one")
+	}
+	own := owner.of(list)
 	good := slices.DeleteFunc(goodBackups(own), func(b Backup) bool { return b.Reason == ReasonRestore }) // that is what somebody wanted to be rid of
+	if owner.identity == "" {
+		// The database is new, or its history is of before there were identities.
+		for _, b := range good {
+			if b.Identity != "" && good[0].Identity != "" && b.Identity != good[0].Identity {
+				return Backup{}, withHint(fmt.Errorf("%w that is known to be of this database: %s has those of several that are called %s", ErrNoBackup, store, b.Database),
+					"name one: %s is the newest of one, %s of another", good[0].Name, b.Name)
+			}
+		}
+	}
 	if len(good) > 0 {
 		for _, b := range own {
 			if b.Name == good[0].Name {
@@ -114,19 +128,98 @@ func (db *DB) findBackup(ctx context.Context, store BackupStore, name string) (B
 		}
 	}
 	err = fmt.Errorf("%w: none of %s in %s can be restored", ErrNoBackup, db.databaseLabel(), store)
+	if foreign := owner.foreign(list); len(foreign) > 0 && len(own) == 0 {
+		b := foreign[0]
+		return Backup{}, withHint(err, "all %d that are there are of other databases, the newest of %s (%s): to restore one of them all the same, name it, as in %s", len(foreign), b.Database, owner.differs(b), b.Name)
+	}
 	if len(list) > 0 {
 		err = withHint(err, "of %d that are there, none is of this database, complete, and not known to be bad: name one", len(list))
 	}
 	return Backup{}, err
 }
 
-// own are the backups of this database, in a store that others may use too. One whose
-// manifest cannot be read may be anybody's.
-func (db *DB) own(list []Backup) []Backup {
-	label := db.databaseLabel()
-	return slices.DeleteFunc(slices.Clone(list), func(b Backup) bool {
-		return b.Err == nil && (b.Engine != db.dialectName || label != "" && b.Database != label)
-	})
+// owner is what a backup is known by as one of this database, in a store that others
+// may use too.
+type owner struct {
+	engine, label, set string
+	identity           string // empty: not known
+	src                *source
+}
+
+// owner asks the database for its identity, where it is there.
+func (db *DB) owner(ctx context.Context) (owner, error) {
+	if path := db.file.knownPath(); path != "" {
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) { // to ask would make it
+			src, err := db.source()
+			return db.ownerBy(src, ""), err
+		}
+	}
+	r, err := db.newRun(ctx)
+	if err != nil {
+		return owner{}, err
+	}
+	defer r.release(ctx)
+	return r.owner(ctx)
+}
+
+// owner is that of the database that r is connected to.
+func (r *run) owner(ctx context.Context) (owner, error) {
+	hist, err := r.store.read(ctx, r.conn)
+	switch {
+	case dialect.Refused(err): // who may not read the history goes by the rest
+		return r.db.ownerBy(r.src, ""), nil
+	case err != nil:
+		return owner{}, err
+	}
+	return r.db.ownerBy(r.src, hist.identity), nil
+}
+
+func (db *DB) ownerBy(src *source, identity string) owner {
+	return owner{engine: db.dialectName, label: db.databaseLabel(), set: db.cfg.Set, identity: identity, src: src}
+}
+
+// of are the backups of the owner. One whose manifest cannot be read may be anybody's.
+func (o owner) of(list []Backup) []Backup {
+	return slices.DeleteFunc(slices.Clone(list), func(b Backup) bool { return b.Err == nil && o.differs(b) != "" })
+}
+
+// foreign are the backups that are others'.
+func (o owner) foreign(list []Backup) []Backup {
+	return slices.DeleteFunc(slices.Clone(list), func(b Backup) bool { return b.Err != nil || o.differs(b) == "" })
+}
+
+// differs says in what a backup is another database's; empty: in nothing. Where one
+// side has no identity the migrations tell services apart that call their databases
+// the same.
+func (o owner) differs(b Backup) string {
+	switch {
+	case b.Engine != o.engine:
+		return "of another engine, " + b.Engine
+	case o.label != "" && b.Database != o.label:
+		return "of another name"
+	case o.identity != "" && b.Identity != "":
+		if b.Identity != o.identity {
+			return "of the same name, and another database"
+		}
+		return ""
+	}
+	ours, shared, same := 0, 0, 0
+	for _, m := range b.Migrations {
+		if m.Set != o.set || m.Version == 0 {
+			continue
+		}
+		ours++
+		if known := o.src.find(ID{Version: m.Version}); known != nil {
+			shared++
+			if known.id.Name == m.Name && known.checksum() == m.Checksum {
+				same++
+			}
+		}
+	}
+	if len(b.Migrations) > 0 && ours == 0 || shared > 0 && same == 0 {
+		return "with other migrations"
+	}
+	return ""
 }
 
 // goodBackups are those that may be restored: the manifest can be read, and no

@@ -104,6 +104,7 @@ type history struct {
 	format      int
 	environment string
 	lock        lockChoice // that of the last run that found it by itself
+	identity    string     // of the database: the run that made the table, which no other database has
 	adopted     *int64     // up to here another tool's history was taken over; nil if none was
 }
 
@@ -261,6 +262,9 @@ func (h *history) scan(rows *sql.Rows, of string, withDetails bool) (err error) 
 		if set == metaSet {
 			if err := h.meta(of, repeatable, r.id.Name); err != nil {
 				return err
+			}
+			if repeatable == metaFormat {
+				h.identity = r.run
 			}
 			continue
 		}
@@ -471,6 +475,11 @@ func (s *store) setMeta(key, value string) []string {
 		fmt.Sprintf("INSERT INTO %s (set_name, version, repeatable, name, checksum, state, direction, done, steps, started_at, finished_at, actor, run_id, tool_version) VALUES (%s, 0, %s, %s, '', 'meta', '', 0, 0, %s, %s, %s, %s, %s)",
 			s.table, lit(metaSet), lit(key), lit(value), s.d.Now(), s.d.Now(), lit(s.actor), s.runID(), lit(Version)),
 	}
+}
+
+// identify replaces the identity of the database.
+func (s *store) identify(identity string) string {
+	return fmt.Sprintf("UPDATE %s SET run_id = %s WHERE set_name = %s AND version = 0 AND repeatable = %s", s.table, s.d.Literal(identity), s.d.Literal(metaSet), s.d.Literal(metaFormat))
 }
 
 // addMeta adds a row that describes the table itself, where there is none of the

@@ -1,6 +1,7 @@
 package tldwdb
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,6 +32,9 @@ type PruneOptions struct {
 	// A policy that is one service's own belongs with its name where several keep
 	// backups in one store.
 	Database string
+	// Identity, if it is not empty, leaves alone the backups that have another one: of
+	// databases that are called the same. See [Backup].
+	Identity string
 	// DryRun deletes nothing and says what would be deleted.
 	DryRun bool
 }
@@ -55,7 +59,7 @@ const leftoverAge = 24 * time.Hour
 
 // PruneBackups deletes the backups that the policy does not keep, and what killed
 // processes have left in the store a day ago or longer. It applies the policy to the
-// backups of each database and method by themselves, so that one database's do not
+// backups of each database (by name and identity) and method by themselves, so that one database's do not
 // crowd out another's, nor the portable ones those in the engine's own form.
 //
 // Whatever the policy says it keeps, of each database and method:
@@ -95,7 +99,7 @@ func pruneAt(ctx context.Context, store BackupStore, policy RetentionPolicy, o P
 	reasons := reasonsToKeep(found.backups, rules, now)
 	for _, b := range found.backups {
 		switch why := reasons[b.Name]; {
-		case o.Database != "" && b.Database != o.Database:
+		case o.Database != "" && b.Database != o.Database, o.Identity != "" && b.Identity != "" && b.Identity != o.Identity:
 		case len(why) > 0:
 			p.done.Kept = append(p.done.Kept, KeptBackup{Name: b.Name, Reasons: why})
 		case p.remove(ctx, found.objects[b.Name]):
@@ -111,6 +115,19 @@ func reasonsToKeep(backups []Backup, rules retention.Policy, now time.Time) map[
 	type group struct {
 		engine, database string
 		method           BackupMethod
+		identity         string
+	}
+	// Where there is one database of a name, those from before there were identities are
+	// of the same.
+	only := map[group]string{}
+	for _, b := range backups {
+		if g := (group{engine: b.Engine, database: b.Database}); b.Identity != "" {
+			if known, there := only[g]; there && known != b.Identity {
+				only[g] = ""
+			} else {
+				only[g] = b.Identity
+			}
+		}
 	}
 	reasons := map[string][]string{}
 	groups := map[group][]Backup{} // the newest first, as the backups are
@@ -119,7 +136,7 @@ func reasonsToKeep(backups []Backup, rules retention.Policy, now time.Time) map[
 			reasons[b.Name] = []string{"damaged"}
 			continue
 		}
-		g := group{b.Engine, b.Database, b.Method}
+		g := group{b.Engine, b.Database, b.Method, cmp.Or(b.Identity, only[group{engine: b.Engine, database: b.Database}])}
 		groups[g] = append(groups[g], b)
 	}
 	for _, group := range groups {

@@ -1,6 +1,7 @@
 package tldwdb
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -142,6 +143,10 @@ func (r *run) restore(ctx context.Context, o RestoreOptions, p *backupPlan, keys
 		}
 		return r.restoreEmpty(ctx, p, keys, done)
 	}
+	mine, err := r.owner(ctx)
+	if err != nil {
+		return err
+	}
 	var before *backupPlan
 	if !empty && !o.WithoutBackup {
 		// What that cannot be is known before hours of restoring.
@@ -174,11 +179,33 @@ func (r *run) restore(ctx context.Context, o RestoreOptions, p *backupPlan, keys
 		}
 		done.Replaced = &replaced
 	}
+	if err := s.identify(ctx, cmp.Or(mine.identity, done.Backup.Identity)); err != nil {
+		return err
+	}
 	p.meter.enter(phaseSwitch)
 	if err := r.replace(ctx, p, s, done); err != nil {
 		return err
 	}
 	return r.arrived(ctx, done.Backup)
+}
+
+// identify gives what was restored the identity of the database whose place it takes:
+// its backups are those of that one, whatever it was restored from.
+func (s *scratch) identify(ctx context.Context, identity string) error {
+	r, err := s.newRun(ctx)
+	if err != nil {
+		return err
+	}
+	defer r.release(ctx)
+	return r.identify(ctx, identity)
+}
+
+func (r *run) identify(ctx context.Context, identity string) error {
+	hist, err := r.store.read(ctx, r.conn)
+	if err != nil || hist.format == 0 || identity == "" || hist.identity == identity {
+		return err
+	}
+	return r.inOneTransaction(ctx, []string{r.store.identify(identity)})
 }
 
 // planBefore plans the backup of what a restore replaces, and tries what can be tried

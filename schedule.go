@@ -82,7 +82,7 @@ func (db *DB) ScheduleBackups(ctx context.Context, s BackupSchedule) error {
 		return err
 	}
 	for failures := 0; ; {
-		newest, err := db.newestBackup(ctx, s)
+		newest, err := db.newestBackup(ctx, s, nil)
 		wait := time.Duration(0)
 		if err == nil {
 			wait = time.Until(t.next(newest, time.Now()))
@@ -148,24 +148,37 @@ func (db *DB) tellScheduled(ctx context.Context, s BackupSchedule, done Schedule
 }
 
 // newestBackup is when the newest good backup of this database was begun; zero if
-// there is none.
-func (db *DB) newestBackup(ctx context.Context, s BackupSchedule) (time.Time, error) {
+// there is none. A run that is under way asks on its own connection: there may be no
+// other.
+func (db *DB) newestBackup(ctx context.Context, s BackupSchedule, r *run) (time.Time, error) {
+	list, err := db.ownBackups(ctx, s, r)
+	return stateOf(list).LastGood, err
+}
+
+// ownBackups are the backups of this database in the store of the schedule.
+func (db *DB) ownBackups(ctx context.Context, s BackupSchedule, r *run) ([]Backup, error) {
 	p, err := db.backupOptions(s.BackupOptions)
 	if err != nil {
-		return time.Time{}, err
+		return nil, err
 	}
 	list, err := ListBackups(ctx, p.store)
 	if err != nil {
-		return time.Time{}, err
+		return nil, err
 	}
-	return stateOf(db.own(list)).LastGood, nil
+	var owner owner
+	if r != nil {
+		owner, err = r.owner(ctx)
+	} else {
+		owner, err = db.owner(ctx)
+	}
+	return owner.of(list), err
 }
 
 // scheduledBackup makes the backup if it is still due under the lock, and does what
 // comes behind it. made is false where another worker was faster.
 func (db *DB) scheduledBackup(ctx context.Context, s BackupSchedule, t backupTimes) (done ScheduledBackup, made bool) {
-	done.Backup, made, done.Err = db.backupIf(ctx, s.BackupOptions, func(ctx context.Context) (bool, error) {
-		newest, err := db.newestBackup(ctx, s)
+	done.Backup, made, done.Err = db.backupIf(ctx, s.BackupOptions, func(ctx context.Context, r *run) (bool, error) {
+		newest, err := db.newestBackup(ctx, s, r)
 		return !t.next(newest, time.Now()).After(time.Now()), err
 	})
 	if done.Err != nil || !made {
@@ -178,7 +191,7 @@ func (db *DB) scheduledBackup(ctx context.Context, s BackupSchedule, t backupTim
 	if s.Keep != (RetentionPolicy{}) {
 		p, err := db.backupOptions(s.BackupOptions)
 		if err == nil {
-			done.Pruned, err = PruneBackups(ctx, p.store, s.Keep, PruneOptions{Database: done.Backup.Database})
+			done.Pruned, err = PruneBackups(ctx, p.store, s.Keep, PruneOptions{Database: done.Backup.Database, Identity: done.Backup.Identity})
 		}
 		if err != nil {
 			done.Err = errors.Join(done.Err, fmt.Errorf("deleting old backups: %w", err))
@@ -189,11 +202,7 @@ func (db *DB) scheduledBackup(ctx context.Context, s BackupSchedule, t backupTim
 
 // verifyIfOld verifies a new backup where the newest good verification is old.
 func (db *DB) verifyIfOld(ctx context.Context, s BackupSchedule, b Backup) (*BackupVerification, error) {
-	p, err := db.backupOptions(s.BackupOptions)
-	if err != nil {
-		return nil, err
-	}
-	list, err := ListBackups(ctx, p.store)
+	list, err := db.ownBackups(ctx, s, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -201,7 +210,7 @@ func (db *DB) verifyIfOld(ctx context.Context, s BackupSchedule, b Backup) (*Bac
 	if every == 0 {
 		every = defaultVerifyEvery
 	}
-	if time.Since(stateOf(db.own(list)).LastRestoreTest) < every {
+	if time.Since(stateOf(list).LastRestoreTest) < every {
 		return nil, nil
 	}
 	v, err := db.VerifyBackup(ctx, b.Name, VerifyOptions{BackupOptions: s.BackupOptions, ScratchURL: s.ScratchURL})
