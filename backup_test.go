@@ -515,6 +515,64 @@ func TestBackupsOfNamesakes(t *testing.T) {
 	}
 }
 
+// TestWaitingForARestore: a worker that waits for the lock while the database is
+// replaced goes on with the one that is there then.
+func TestWaitingForARestore(t *testing.T) {
+	t.Parallel()
+	forEachBackup(t, func(t *testing.T, tdb *testdb.Database) {
+		for _, lock := range []tldwdb.LockKind{tldwdb.LockAuto, tldwdb.LockLease} {
+			if tdb.Engine == testdb.SQLite && lock == tldwdb.LockLease {
+				continue // SQLite has none
+			}
+			t.Run("lock "+string(lock), func(t *testing.T) {
+				tdb := testdb.New(t, tdb.Engine)
+				_, kept := keeping(t, tdb)
+				locked := func(cfg *tldwdb.Config) { cfg.Lock = lock }
+				db := open(t, tdb, backupFiles, kept, locked)
+				people(t, db)
+				b, err := db.Backup(t.Context(), tldwdb.BackupOptions{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				newer := maps.Clone(backupFiles)
+				newer["0003_more.up.sql"] = "CREATE TABLE more (id INTEGER NOT NULL PRIMARY KEY);"
+				waiting, upped := make(chan struct{}), make(chan error, 1)
+				var waits, begins sync.Once
+				log := &logbook{watched: func(line string) {
+					if strings.Contains(line, "waiting for the migration lock") {
+						waits.Do(func() { close(waiting) })
+					}
+				}}
+				worker := open(t, tdb, newer, locked, func(cfg *tldwdb.Config) { cfg.Logger = log.logger() })
+				o := tldwdb.RestoreOptions{Name: b.Name, Over: label(tdb), WithoutBackup: true}
+				o.Progress = func(p tldwdb.BackupProgress) {
+					if p.Phase != "switch" {
+						return
+					}
+					begins.Do(func() {
+						go func() {
+							_, err := worker.Up(t.Context())
+							upped <- err
+						}()
+						<-waiting
+					})
+				}
+				if _, err := restore(t, tdb, db, o); err != nil {
+					t.Error(err)
+				}
+				if err := <-upped; err != nil {
+					t.Errorf("the worker: %v", err)
+				}
+				if status, err := worker.Status(t.Context()); err != nil || status.Current != 3 {
+					t.Errorf("%+v, %v", status, err)
+				}
+				withoutDead(t, worker.Pool().DB)
+				withoutDead(t, db.Pool().DB)
+			})
+		}
+	})
+}
+
 // TestBackupBeforeMigrate: there is one when it is asked for, and a run whose backup
 // fails does nothing.
 func TestBackupBeforeMigrate(t *testing.T) {

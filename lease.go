@@ -208,6 +208,7 @@ type heartbeat struct {
 	last   time.Time // when the last sign of life was sent that arrived
 	lost   context.CancelCauseFunc
 	ending chan struct{} // closed to stop it
+	rested bool          // it is closed
 	ended  chan struct{} // closed when it has
 }
 
@@ -215,11 +216,13 @@ type heartbeat struct {
 // looks like from there is often no more than a broken connection, which the next
 // holder has cut, or a context that has ended.
 func (h *heartbeat) stop(ctx context.Context, err error) error {
-	close(h.ending)
+	if !h.rested {
+		close(h.ending)
+	}
 	h.lost(nil) // a sign of life that nobody answers is not waited for
 	<-h.ended
 	defer h.close()
-	if err == nil || errors.Is(err, ErrLockLost) {
+	if err == nil || errors.Is(err, ErrLockLost) || h.moved {
 		return err
 	}
 	if cause := context.Cause(ctx); errors.Is(cause, ErrLockLost) {
@@ -237,6 +240,18 @@ func (h *heartbeat) stop(ctx context.Context, err error) error {
 		return fmt.Errorf("%w: %w", errCutOff, err)
 	}
 	return err
+}
+
+// rest gives no more signs of life: the database that they go to is about to be
+// another one, in which nobody has a lease, and that is no loss. One that is under way
+// is waited for.
+func (h *heartbeat) rest() {
+	if h == nil || h.rested {
+		return
+	}
+	h.rested = true
+	close(h.ending)
+	<-h.ended
 }
 
 func (h *heartbeat) beat(ctx context.Context, first time.Duration) {

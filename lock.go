@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"time"
+
+	"github.com/tldw/tldwdb/internal/dialect"
 )
 
 // This file waits for the migration lock and proves it. The mechanism itself is
@@ -46,8 +48,25 @@ func (r *run) acquire(ctx context.Context, workLeft func(context.Context) (bool,
 	return got, err
 }
 
+// errInterrupted is the kind of an error of a run whose session was ended while it
+// waited for the lock: the server restarts, or another database takes this one's
+// place. Nothing has begun.
+var errInterrupted = errors.New("the session that waited was ended")
+
 // await is acquire without those who watch.
-func (r *run) await(ctx context.Context, workLeft func(context.Context) (bool, error)) (bool, error) {
+func (r *run) await(ctx context.Context, workLeft func(context.Context) (bool, error)) (got bool, err error) {
+	waits := false
+	defer func() {
+		if err != nil && waits && ctx.Err() == nil && dialect.Unreachable(err) {
+			r.dirty = true // so that it is closed
+			err = fmt.Errorf("%w: %w", errInterrupted, err)
+		}
+	}()
+	return r.awaiting(ctx, workLeft, &waits)
+}
+
+// awaiting says in waits that somebody else has the lock.
+func (r *run) awaiting(ctx context.Context, workLeft func(context.Context) (bool, error), waits *bool) (bool, error) {
 	start := time.Now()
 	deadline := start.Add(r.cfg.LockWait)
 	pause, lastSaid := pollFirst, time.Time{}
@@ -61,6 +80,7 @@ func (r *run) await(ctx context.Context, workLeft func(context.Context) (bool, e
 			r.result.Waited = time.Since(start)
 			return true, nil
 		}
+		*waits = true
 		left, err := workLeft(ctx)
 		if err != nil {
 			return false, err

@@ -164,6 +164,7 @@ type run struct {
 	leaseGuard func() string     // see lease.Guard
 	seen       *history          // the first look, without the lock
 	dirty      bool              // conn is not as it came from the pool
+	heart      *heartbeat        // of a lease that is held
 	moved      bool              // the database has another name, and conn was ended with it
 	before     map[string]string // the session's settings as they were
 	tables     *dialect.Lasting  // those without transactions; nil where all have them
@@ -218,6 +219,8 @@ func (db *DB) migrateOften(ctx context.Context, req Request, wantPlan string) (*
 			message = "waiting for a server that takes writes, or for the migrations to arrive"
 		case errors.Is(err, errCutOff) && (!result.Locked || !req.destructive() && wantPlan == ""):
 			message = "waiting for this node to be in its cluster again"
+		case errors.Is(err, errInterrupted) && !result.Locked:
+			message = "connecting again to wait for the migration lock"
 		case errors.Is(err, errCrowded): // nothing has begun
 			message = "waiting for a connection to spare"
 			wait.next = waitLast // long enough for another one to get the lock, and what was given back
@@ -486,7 +489,7 @@ func (r *run) underLock(ctx context.Context, workLeft func(*history) (bool, erro
 		if keepErr != nil {
 			return keepErr
 		}
-		ctx = kept
+		ctx, r.heart = kept, heart
 		defer func() { err = heart.stop(kept, err) }()
 		if err := r.grace(ctx, l); err != nil {
 			settled = false

@@ -333,6 +333,12 @@ func (r *run) replace(ctx context.Context, p *backupPlan, s *scratch, done *Rest
 		return dump.ReplaceSQLite(ctx, r.conn.Conn, restored.Path, p.meter.bytes)
 	}
 	r.rollback(ctx) // a transaction would hold up what changes places
+	if r.d.Name() == dialect.NamePostgres {
+		r.heart.rest()
+		if ctx.Err() != nil { // its last sign of life had no answer
+			return context.Cause(ctx)
+		}
+	}
 	return r.db.targeted(ctx, p.options, nil, func(t dump.Target) (err error) {
 		if done.Kept, err = dump.Swap(ctx, t, restored.Database, p.asleep); err == nil && r.d.Name() == dialect.NamePostgres {
 			// Every session of both databases was ended, those of the lock and of the
