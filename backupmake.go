@@ -186,6 +186,9 @@ func (db *DB) warnKeys(warnings []string) {
 // backup makes a backup under the lock that r has.
 func (r *run) backup(ctx context.Context, p *backupPlan) (_ Backup, err error) {
 	owner, err := r.owner(ctx)
+	if err == nil {
+		err = owner.loading
+	}
 	if err != nil {
 		return Backup{}, err
 	}

@@ -158,6 +158,9 @@ func (r *run) restoreRows(ctx context.Context, p *backupPlan, keys backupKeys, d
 	if err != nil {
 		return fmt.Errorf("migrating the empty database: %w", err)
 	}
+	if err := r.beginLoading(ctx, "restoring "+done.Backup.Name); err != nil {
+		return err
+	}
 	r.rollback(ctx) // it would hold up the rows
 	err = r.besideLock(ctx, func(ctx context.Context, conn *sql.Conn) (err error) {
 		if err := r.db.loadPortable(ctx, p, done.Backup, keys, conn); err != nil {
@@ -169,6 +172,9 @@ func (r *run) restoreRows(ctx context.Context, p *backupPlan, keys backupKeys, d
 	})
 	if err == nil {
 		err = r.identify(ctx, done.Backup.Identity)
+	}
+	if err == nil {
+		err = r.endLoading(ctx)
 	}
 	if err != nil {
 		return hinted(err, "the database was empty, and what has come into it is not complete: empty it before the next try")

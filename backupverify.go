@@ -143,6 +143,7 @@ func (db *DB) findBackup(ctx context.Context, store BackupStore, name string) (B
 type owner struct {
 	engine, label, set string
 	identity           string // empty: not known
+	loading            error  // [ErrHalfLoaded]: a backup would be of half of it
 	src                *source
 }
 
@@ -171,7 +172,9 @@ func (r *run) owner(ctx context.Context) (owner, error) {
 	case err != nil:
 		return owner{}, err
 	}
-	return r.db.ownerBy(r.src, hist.identity), nil
+	o := r.db.ownerBy(r.src, hist.identity)
+	o.loading = hist.halfLoaded()
+	return o, nil
 }
 
 func (db *DB) ownerBy(src *source, identity string) owner {

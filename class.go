@@ -56,7 +56,7 @@ var ownClasses = []struct {
 	kinds []error
 }{
 	{"lock_lost", []error{ErrLockLost, ErrLockUnproved}},
-	{"half_applied", []error{ErrHalfApplied, ErrAmbiguous}},
+	{"half_applied", []error{ErrHalfApplied, ErrAmbiguous, ErrHalfLoaded}},
 	{"history", []error{ErrChanged, ErrOutOfOrder, ErrNewer, ErrMissing, ErrPlanChanged, ErrUnknownVersion}},
 	{"pending", []error{ErrPending}},
 	{"backup", []error{ErrBackupDamaged, ErrBackupKey, ErrBackupNewer, ErrNoBackup}},

@@ -27,6 +27,7 @@ func TestClassOf(t *testing.T) {
 		{tldwdb.ErrFileReplaced, "missing_database"},
 		{fmt.Errorf("%w: %w", tldwdb.ErrLockLost, context.Canceled), "lock_lost"},
 		{tldwdb.ErrAmbiguous, "half_applied"},
+		{tldwdb.ErrHalfLoaded, "half_applied"},
 		{&tldwdb.HistoryError{Problems: []tldwdb.Disagreement{{Kind: tldwdb.ErrChanged}}}, "history"},
 		{tldwdb.ErrPending, "pending"},
 		{tldwdb.ErrProtected, "refused"},

@@ -213,6 +213,9 @@ func (c *copyRun) locked(ctx context.Context, source *run) error {
 	if err != nil {
 		return err
 	}
+	if err := hist.halfLoaded(); err != nil {
+		return fmt.Errorf("the source: %w", err)
+	}
 	if err := c.agree(source, hist); err != nil {
 		return err
 	}
@@ -316,27 +319,44 @@ func (c *copyRun) progress(p portable.Progress) {
 
 // copy migrates the target and copies into it.
 func (c *copyRun) copy(ctx context.Context, from portable.Side) error {
-	if err := c.mark(ctx); err != nil {
+	goesOn, err := c.mark(ctx)
+	if err != nil {
 		return err
 	}
+	if !goesOn {
+		if err := c.migrate(ctx); err != nil {
+			return fmt.Errorf("migrating the target: %w", err)
+		}
+	}
+	return c.to.underMigrationLock(ctx, "copying into it", func(ctx context.Context, target *run) error {
+		if err := target.beginLoading(ctx, loadingCopy); err != nil {
+			return err
+		}
+		err := target.elsewhere(ctx, func(ctx context.Context) error {
+			return c.withSide(ctx, target, func(ctx context.Context, to portable.Side) error {
+				return c.rows(ctx, target, from, to)
+			})
+		})
+		if err != nil {
+			return err
+		}
+		return target.endLoading(ctx)
+	})
+}
+
+// migrate brings the target to the source's version, with what is repeatable where
+// nothing newer is known.
+func (c *copyRun) migrate(ctx context.Context) error {
 	head := Request{Goal: GoalVersion, Version: c.done.Version}
 	src, err := c.to.source()
 	if err != nil {
 		return err
 	}
 	if newest, _ := src.head(); newest == c.done.Version {
-		head = Request{Goal: GoalUp} // with what is repeatable
+		head = Request{Goal: GoalUp}
 	}
-	if _, err := c.to.Migrate(ctx, head); err != nil {
-		return fmt.Errorf("migrating the target: %w", err)
-	}
-	return c.to.underMigrationLock(ctx, "copying into it", func(ctx context.Context, target *run) error {
-		return target.elsewhere(ctx, func(ctx context.Context) error {
-			return c.withSide(ctx, target, func(ctx context.Context, to portable.Side) error {
-				return c.rows(ctx, target, from, to)
-			})
-		})
-	})
+	_, err = c.to.Migrate(ctx, head)
+	return err
 }
 
 // rows copies them.
@@ -354,9 +374,10 @@ func (c *copyRun) rows(ctx context.Context, target *run, from, to portable.Side)
 
 // mark makes sure that the target may be written to, and remembers in it that a
 // copy is about to be made: rows that its migrations put there are then known not to
-// be a user's, also by the next copy if this one is cut short.
-func (c *copyRun) mark(ctx context.Context) error {
-	return c.to.underMigrationLock(ctx, "looking at it before a copy", func(ctx context.Context, r *run) error {
+// be a user's, also by the next copy if this one is cut short. goesOn says that an
+// earlier one has begun to bring rows, and that the target is migrated.
+func (c *copyRun) mark(ctx context.Context) (goesOn bool, err error) {
+	err = c.to.underMigrationLock(ctx, "looking at it before a copy", func(ctx context.Context, r *run) error {
 		hist, err := r.store.read(ctx, r.conn)
 		if err != nil {
 			return err
@@ -381,6 +402,7 @@ func (c *copyRun) mark(ctx context.Context) error {
 				return withHint(&CopyError{Kind: ErrCopyUnfit, Problems: []CopyProblem{{Reason: fmt.Sprintf("the copy that was cut short is of version %d, and the source is at %d", version, c.done.Version)}}},
 					"take an empty database for the target")
 			case is.Marked:
+				goesOn = hist.loading != ""
 				return nil
 			case len(is.HasRows) > 0 && !c.o.Replace:
 				return withHint(fmt.Errorf("%w: it has rows in %s", ErrNotEmpty, someOf(is.HasRows)), "copy into an empty database, or set CopyOptions.Replace to throw those rows away")
@@ -388,6 +410,7 @@ func (c *copyRun) mark(ctx context.Context) error {
 			return portable.Mark(ctx, side.Dialect, side.Conn, side.Options)
 		})
 	})
+	return goesOn, err
 }
 
 // someOf names a few of many.

@@ -376,6 +376,17 @@ func TestCopyIsResumed(t *testing.T) {
 				}
 			}
 		}
+		// Until then nobody takes half of it for all.
+		_, upErr := target.Up(t.Context())
+		_, backupErr := target.Backup(t.Context(), tldwdb.BackupOptions{Dir: filepath.Join(t.TempDir(), "kept"), Method: tldwdb.BackupPortable})
+		for what, err := range map[string]error{"Up": upErr, "Check": target.Check(t.Context()), "Backup": backupErr} {
+			if !errors.Is(err, tldwdb.ErrHalfLoaded) || !strings.Contains(tldwdb.Hint(err), "tldwdb copy") {
+				t.Errorf("%s: %v (%s)", what, err, tldwdb.Hint(err))
+			}
+		}
+		if h := target.Health(t.Context()); h.Status == tldwdb.StatusHealthy {
+			t.Errorf("health: %+v", h)
+		}
 		got, err := tldwdb.Copy(t.Context(), source, target, tldwdb.CopyOptions{})
 		if err != nil {
 			t.Fatal(err)

@@ -37,6 +37,11 @@ var (
 	// stopped half-way and cannot be resumed as the files stand.
 	ErrHalfApplied = errors.New("a migration is half applied")
 
+	// ErrHalfLoaded means that rows were being brought into the database, by [Copy] or
+	// [DB.Restore], and are not all there: triggers, and on PostgreSQL foreign keys, are
+	// missing too. The hint says what ends it.
+	ErrHalfLoaded = errors.New("the rows of the database are not all there")
+
 	// ErrAmbiguous means that a run died inside a statement and the server
 	// cannot tell whether that statement took effect. [DB.Repair] resolves it.
 	ErrAmbiguous = errors.New("it is not known whether a statement took effect")

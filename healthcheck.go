@@ -165,6 +165,9 @@ func (h *probing) askHistory(ctx context.Context, conn *probeConn) *history {
 		}
 	}
 	switch {
+	case errors.Is(wrong, ErrHalfLoaded):
+		c.said = "rows of the database are missing"
+		c.Status, c.Output = CheckFail, wrong.Error()
 	case wrong != nil:
 		c.said = "migrations and database disagree"
 		c.Status, c.Output = CheckFail, wrong.Error()

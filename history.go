@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/tldw/tldwdb/internal/dialect"
+	"github.com/tldw/tldwdb/internal/portable"
 )
 
 // This file knows the history table: its rows, and the statements that read
@@ -33,6 +34,7 @@ const (
 	metaFormat      = "format"
 	metaEnvironment = "environment"
 	metaLock        = "lock"
+	metaLoading     = "loading"  // rows are being brought in, by the command that it names
 	metaAdopted     = "adopted " // and the set behind it
 )
 
@@ -104,6 +106,7 @@ type history struct {
 	format      int
 	environment string
 	lock        lockChoice // that of the last run that found it by itself
+	loading     string     // the command that brings rows in, and is not at its end
 	identity    string     // of the database: the run that made the table, which no other database has
 	adopted     *int64     // up to here another tool's history was taken over; nil if none was
 }
@@ -221,6 +224,12 @@ func (s *store) readColumns(ctx context.Context, q dialect.Queryer, withDetails 
 	if h.format > historyFormat {
 		return nil, fmt.Errorf("the history table has layout %d, and this version of tldwdb knows layouts up to %d: use a newer tldwdb", h.format, historyFormat)
 	}
+	if h.loading != "" {
+		if there, err := s.isLoading(ctx, q); err != nil || !there {
+			h.loading = ""
+			return h, err
+		}
+	}
 	return h, nil
 }
 
@@ -303,6 +312,8 @@ func (h *history) meta(set, key, value string) error {
 		h.format = format
 	case metaEnvironment:
 		h.environment = value
+	case metaLoading:
+		h.loading = value
 	case metaLock:
 		h.lock.kind, h.lock.why, _ = strings.Cut(value, ": ")
 	}
@@ -475,6 +486,66 @@ func (s *store) setMeta(key, value string) []string {
 		fmt.Sprintf("INSERT INTO %s (set_name, version, repeatable, name, checksum, state, direction, done, steps, started_at, finished_at, actor, run_id, tool_version) VALUES (%s, 0, %s, %s, '', 'meta', '', 0, 0, %s, %s, %s, %s, %s)",
 			s.table, lit(metaSet), lit(key), lit(value), s.d.Now(), s.d.Now(), lit(s.actor), s.runID(), lit(Version)),
 	}
+}
+
+// isLoading asks the journal of the load that the history speaks of: it goes with the
+// last step, and is empty before the first one.
+func (s *store) isLoading(ctx context.Context, q dialect.Queryer) (loading bool, err error) {
+	of := ""
+	err = s.eachRow(ctx, q, s.d.TablesNamed([]string{portable.JournalName}), func(row [3]string) {
+		if of == "" {
+			of = s.d.Qualify(row[0], row[1])
+		}
+	})
+	if err == nil && of != "" {
+		err = s.eachRow(ctx, q, "SELECT kind, name, '' FROM "+of, func([3]string) { loading = true })
+	}
+	if err != nil {
+		err = fmt.Errorf("reading the journal of a load: %w", err)
+	}
+	return loading, err
+}
+
+// eachRow runs a query of three columns.
+func (s *store) eachRow(ctx context.Context, q dialect.Queryer, query string, f func([3]string)) (err error) {
+	rows, err := q.QueryContext(ctx, query, s.d.QueryArgs()...)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	var row [3]string
+	for rows.Next() {
+		if err := rows.Scan(&row[0], &row[1], &row[2]); err != nil {
+			return err
+		}
+		f(row)
+	}
+	return rows.Err()
+}
+
+// halfLoaded is why nothing is done with a database that has not all its rows.
+func (h *history) halfLoaded() error {
+	if h.loading == "" {
+		return nil
+	}
+	err := fmt.Errorf("%w: %s was cut short", ErrHalfLoaded, h.loading)
+	if h.loading == loadingCopy {
+		return withHint(err, "call Copy (tldwdb copy) again with the same source: it goes on where it stopped; or take an empty database")
+	}
+	return withHint(err, "empty the database, and restore again")
+}
+
+// loadingCopy is what the history says while rows are copied.
+const loadingCopy = "a copy"
+
+// beginLoading says in the history that rows are being brought in; until endLoading
+// nobody migrates the database or takes it for whole.
+func (r *run) beginLoading(ctx context.Context, by string) error {
+	return r.inOneTransaction(ctx, r.store.setMeta(metaLoading, by))
+}
+
+func (r *run) endLoading(ctx context.Context) error {
+	return r.inOneTransaction(ctx, r.store.setMeta(metaLoading, "")[:1])
 }
 
 // identify replaces the identity of the database.

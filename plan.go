@@ -96,6 +96,9 @@ func decide(src *source, hist *history, req Request, opt planOptions) ([]step, [
 	if req.Goal == "" {
 		req.Goal = GoalUp
 	}
+	if err := hist.halfLoaded(); err != nil {
+		return nil, nil, err
+	}
 	disagreements := compare(src, hist)
 	if !slices.Contains([]Goal{GoalDown, GoalBase}, req.Goal) {
 		fatal := slices.ContainsFunc(disagreements, func(d Disagreement) bool { return isFatal(d, opt) })

@@ -215,6 +215,13 @@ func (r *run) planBefore(ctx context.Context, o BackupOptions) (*backupPlan, err
 	if err != nil {
 		return nil, err
 	}
+	owner, err := r.owner(ctx)
+	if err == nil {
+		err = owner.loading
+	}
+	if err != nil {
+		return nil, err
+	}
 	if _, rows := p.way.(portableWay); rows {
 		list, err := r.store.readAll(ctx, r.conn.Conn)
 		if err == nil {

@@ -60,7 +60,7 @@ var errorKinds = []struct {
 	kind error
 }{
 	{"lock_timeout", tldwdb.ErrLockTimeout}, {"lock_lost", tldwdb.ErrLockLost}, {"lock_unproved", tldwdb.ErrLockUnproved},
-	{"ambiguous", tldwdb.ErrAmbiguous}, {"half_applied", tldwdb.ErrHalfApplied}, {"plan_changed", tldwdb.ErrPlanChanged},
+	{"ambiguous", tldwdb.ErrAmbiguous}, {"half_applied", tldwdb.ErrHalfApplied}, {"half_loaded", tldwdb.ErrHalfLoaded}, {"plan_changed", tldwdb.ErrPlanChanged},
 	{"protected", tldwdb.ErrProtected}, {"irreversible", tldwdb.ErrIrreversible}, {"unknown_version", tldwdb.ErrUnknownVersion},
 	{"read_only", tldwdb.ErrReadOnly}, {"pending", tldwdb.ErrPending}, {"changed", tldwdb.ErrChanged}, {"out_of_order", tldwdb.ErrOutOfOrder},
 	{"newer", tldwdb.ErrNewer}, {"missing", tldwdb.ErrMissing}, {"pool_timeout", tldwdb.ErrPoolTimeout}, {"unhealthy", errUnhealthy},

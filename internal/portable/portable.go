@@ -43,6 +43,9 @@ type Options struct {
 	Progress func(Progress)
 }
 
+// JournalName is the default of Options.Journal.
+const JournalName = "tldwdb_copy"
+
 // Progress is how far it is.
 type Progress struct {
 	Phase     string // dump, load or verify
@@ -71,7 +74,7 @@ type TableSummary struct {
 
 func (o *Options) journal() string {
 	if o.Journal == "" {
-		return "tldwdb_copy"
+		return JournalName
 	}
 	return o.Journal
 }
