@@ -24,8 +24,8 @@ type BackupSchedule struct {
 	At []string
 
 	// Jitter delays each backup by a random time up to that, so that not all services
-	// of a server begin at once. Negative: none. Default: a twentieth of the time from
-	// one backup to the next.
+	// of a server begin at once; one that was missed, by two minutes at most. Negative:
+	// none. Default: a twentieth of the time from one backup to the next.
 	Jitter time.Duration
 
 	// VerifyEvery is how old the newest good verification may be before the next backup
@@ -59,6 +59,7 @@ const (
 	defaultBackupEvery = 24 * time.Hour
 	defaultVerifyEvery = 7 * 24 * time.Hour
 	jitterShare        = 20
+	missedJitter       = 2 * time.Minute
 
 	scheduleRetryFirst = time.Minute
 	scheduleRetryLast  = time.Hour
@@ -68,31 +69,31 @@ const (
 // error at once for a schedule that cannot be meant. Every worker of a service may
 // call it, best in a goroutine of its own: whoever has the migration lock first makes
 // the backup, and the others see in the store that there is one. What was missed while
-// no worker ran is made up for at once, by one backup.
+// no worker ran, or while the machine was suspended, is made up for within minutes, by
+// one backup.
 //
 // A backup that fails is logged, told to OnResult, and tried again after a minute,
-// then two, up to an hour. It never ends the schedule, nor does a panic of OnResult.
+// then two, up to an hour. It never ends the schedule, nor does a panic of OnResult,
+// Progress or the store: where it is in the work on a backup, that backup has failed.
 func (db *DB) ScheduleBackups(ctx context.Context, s BackupSchedule) error {
 	s.Reason = ReasonScheduled
 	t, err := s.times()
 	if err != nil {
 		return err
 	}
-	if _, err := db.backupOptions(s.BackupOptions); err != nil {
+	p, err := db.backupOptions(s.BackupOptions)
+	if err != nil {
 		return err
 	}
+	s.Store, s.Progress = db.surviving(p.options.Store, p.options.Progress)
 	for failures := 0; ; {
 		newest, err := db.newestBackup(ctx, s, nil)
-		wait := time.Duration(0)
+		now := time.Now()
+		due := now
 		if err == nil {
-			wait = time.Until(t.next(newest, time.Now()))
+			due = t.next(newest, now)
 		}
-		if failures > 0 {
-			wait = max(wait, retryPause(failures))
-		} else {
-			wait = max(0, wait) + s.jitter(t)
-		}
-		if sleep(ctx, wait) != nil {
+		if sleepUntil(ctx, s.start(t, due, now, failures)) != nil {
 			return nil
 		}
 		done, made := db.scheduledBackup(ctx, s, t)
@@ -117,17 +118,55 @@ func (db *DB) ScheduleBackups(ctx context.Context, s BackupSchedule) error {
 	}
 }
 
+// start is when a backup that is due is begun: late by chance, and behind a failure not
+// before its pause. One that was missed has waited enough: it is late by as much as it
+// takes for a fleet not to begin in one instant.
+func (s *BackupSchedule) start(t backupTimes, due, now time.Time, failures int) time.Time {
+	switch {
+	case failures > 0:
+		if again := now.Add(retryPause(failures)); again.After(due) {
+			return again
+		}
+		return due
+	case due.After(now):
+		return due.Add(chance(s.jitter(t)))
+	}
+	return now.Add(chance(min(s.jitter(t), missedJitter)))
+}
+
+// sleepSlice is how often a sleeper looks at the clock on the wall: timers stand still
+// while a machine is suspended, and the hour of a backup does not.
+const sleepSlice = time.Minute
+
+// sleepUntil waits for a time of day, or returns the context's error.
+func sleepUntil(ctx context.Context, at time.Time) error {
+	at = at.Round(0) // without the clock of timers
+	for {
+		left := at.Sub(time.Now().Round(0))
+		if left <= 0 {
+			return ctx.Err()
+		}
+		if err := sleep(ctx, min(left, sleepSlice)); err != nil {
+			return err
+		}
+	}
+}
+
 // retryPause grows with the failures in a row.
 func retryPause(failures int) time.Duration {
 	return min(scheduleRetryFirst<<min(failures-1, 10), scheduleRetryLast)
 }
 
-// jitter is how long a backup is late by chance.
+// jitter is how late a backup is by chance, at most.
 func (s *BackupSchedule) jitter(t backupTimes) time.Duration {
-	limit := s.Jitter
-	if limit == 0 {
-		limit = t.shortest() / jitterShare
+	if s.Jitter == 0 {
+		return t.shortest() / jitterShare
 	}
+	return max(s.Jitter, 0)
+}
+
+// chance is a time up to a limit.
+func chance(limit time.Duration) time.Duration {
 	if limit <= 0 {
 		return 0
 	}
@@ -177,6 +216,12 @@ func (db *DB) ownBackups(ctx context.Context, s BackupSchedule, r *run) ([]Backu
 // scheduledBackup makes the backup if it is still due under the lock, and does what
 // comes behind it. made is false where another worker was faster.
 func (db *DB) scheduledBackup(ctx context.Context, s BackupSchedule, t backupTimes) (done ScheduledBackup, made bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			db.log.LogAttrs(ctx, slog.LevelError, "the scheduled backup panicked", slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
+			done.Err = fmt.Errorf("panic: %v", p)
+		}
+	}()
 	done.Backup, made, done.Err = db.backupIf(ctx, s.BackupOptions, func(ctx context.Context, r *run) (bool, error) {
 		newest, err := db.newestBackup(ctx, s, r)
 		return !t.next(newest, time.Now()).After(time.Now()), err

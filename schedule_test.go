@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -147,6 +148,66 @@ func TestScheduleGoesOn(t *testing.T) {
 		all := told.all()
 		if last := all[len(all)-1]; last.Err != nil || last.Failures != 0 || len(all) != len(failed)+1 {
 			t.Errorf("%d more, the last: %+v", len(all)-len(failed), last)
+		}
+		stop()
+		worker.Wait()
+	})
+}
+
+// panicking is a store that panics while something is written, in whichever goroutine
+// that is, as long as it is told to.
+type panicking struct {
+	tldwdb.BackupStore
+	now *atomic.Bool
+}
+
+type panickingWriter struct{ tldwdb.BackupWriter }
+
+func (panickingWriter) Write([]byte) (int, error) { panic("a store of the program") }
+
+func (s panicking) Create(ctx context.Context, name string) (tldwdb.BackupWriter, error) {
+	w, err := s.BackupStore.Create(ctx, name)
+	if err == nil && s.now.Load() {
+		w = panickingWriter{w}
+	}
+	return w, err
+}
+
+// TestScheduleSurvives: neither a store nor a hook for progress that panics ends the
+// service; a missed backup is not late by a part of the whole time between two.
+func TestScheduleSurvives(t *testing.T) {
+	t.Parallel()
+	tdb := testdb.New(t, testdb.SQLite)
+	dir, kept := keeping(t, tdb)
+	synctest.Test(t, func(t *testing.T) {
+		db, done := opened(t, tdb, kept)
+		defer done()
+		people(t, db)
+		keepBackup(t, tldwdb.DirStore(dir), time.Now().AddDate(0, 0, -3), "x", archive.Options{Compression: archive.None}, func(b *tldwdb.Backup) {
+			b.Engine, b.Database = "sqlite", label(tdb)
+		})
+		var now atomic.Bool
+		now.Store(true)
+		ctx, stop := context.WithCancel(t.Context())
+		told := &results{}
+		schedule := tldwdb.BackupSchedule{VerifyEvery: -1, OnResult: told.add}
+		schedule.Store = panicking{tldwdb.DirStore(dir), &now}
+		schedule.Progress = func(tldwdb.BackupProgress) { panic("a hook of the program") }
+		var worker sync.WaitGroup
+		worker.Go(func() {
+			if err := db.ScheduleBackups(ctx, schedule); err != nil {
+				t.Error(err)
+			}
+		})
+		time.Sleep(2*time.Minute + time.Second)
+		if all := told.all(); len(all) == 0 || all[0].Err == nil || !strings.Contains(all[0].Err.Error(), "panicked") {
+			t.Errorf("within two minutes: %+v", all)
+		}
+		now.Store(false)
+		time.Sleep(time.Hour)
+		all := told.all()
+		if last := all[len(all)-1]; last.Err != nil || last.Failures != 0 {
+			t.Errorf("the last: %+v", last)
 		}
 		stop()
 		worker.Wait()
