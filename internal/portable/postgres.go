@@ -31,14 +31,14 @@ var pgSettings = []string{
 const pgUser = `n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND c.relpersistence <> 't'
 	AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend x WHERE x.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND x.objid = c.oid AND x.deptype = 'e')`
 
-const pgColumns = `SELECT n.nspname::text, c.relname::text, c.relkind = 'p', pg_catalog.pg_table_size(c.oid), a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod),
+const pgColumns = `SELECT n.nspname::text, c.relname::text, c.relkind = 'p', pg_catalog.pg_table_size(c.oid), a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod), tn.nspname::text, pg_catalog.quote_ident(tn.nspname),
 	coalesce(b.typname, t.typname)::text, coalesce(b.typtype, t.typtype)::text, CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE a.atttypmod END,
 	a.attnotnull OR t.typnotnull, a.attgenerated <> '', a.atthasdef OR t.typdefault IS NOT NULL OR a.attidentity <> '',
 	coalesce(pg_catalog.pg_get_serial_sequence(pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname), a.attname), ''),
 	coalesce(pg_catalog.array_position(i.indkey::int2[], a.attnum), -1)
 	FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 	LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-	LEFT JOIN pg_catalog.pg_type t ON t.oid = a.atttypid LEFT JOIN pg_catalog.pg_type b ON t.typtype = 'd' AND b.oid = t.typbasetype
+	LEFT JOIN pg_catalog.pg_type t ON t.oid = a.atttypid LEFT JOIN pg_catalog.pg_namespace tn ON tn.oid = t.typnamespace LEFT JOIN pg_catalog.pg_type b ON t.typtype = 'd' AND b.oid = t.typbasetype
 	LEFT JOIN pg_catalog.pg_index i ON i.indrelid = c.oid AND i.indisprimary
 	WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND a.attname IS NOT NULL AND ` + pgUser + ` ORDER BY 1, 2, a.attnum`
 
@@ -52,6 +52,17 @@ func (p *postgres) full(schema, name string) string {
 		return name
 	}
 	return schema + "." + name
+}
+
+// typeName is the name of a type as an archive has it. The server leaves the schema
+// out where the search path leads there, which it does while a target is looked at
+// and not while rows are read.
+func (p *postgres) typeName(name, schema, quoted string) string {
+	name = strings.TrimPrefix(name, quoted+".")
+	if schema == p.schema || schema == "pg_catalog" {
+		return name
+	}
+	return quoted + "." + name
 }
 
 // findSchema asks for the default schema before the search path is emptied.
@@ -69,19 +80,20 @@ func (p *postgres) tables(ctx context.Context) (list []*Table, err error) {
 	if err := p.findSchema(ctx); err != nil {
 		return nil, err
 	}
-	var schema, table, base, class, sequence string
+	var schema, table, typeSchema, quoted, base, class, sequence string
 	var partitioned bool
 	var size int64
 	var modifier, key int
 	var c Column
 	keys := map[*Table]map[int]string{}
-	err = each(ctx, p.c, pgColumns, nil, []any{&schema, &table, &partitioned, &size, &c.Name, &c.Type, &base, &class, &modifier, &c.NotNull, &c.Generated, &c.hasDefault, &sequence, &key}, func() error {
+	err = each(ctx, p.c, pgColumns, nil, []any{&schema, &table, &partitioned, &size, &c.Name, &c.Type, &typeSchema, &quoted, &base, &class, &modifier, &c.NotNull, &c.Generated, &c.hasDefault, &sequence, &key}, func() error {
 		full := p.full(schema, table)
 		if n := len(list); n == 0 || list[n-1].Name != full {
 			t := &Table{Name: full, schema: schema, name: table, of: p.d.Qualify(schema, table), partitioned: partitioned, bytes: size}
 			list, keys[t] = append(list, t), map[int]string{}
 		}
 		t := list[len(list)-1]
+		c.Type = p.typeName(c.Type, typeSchema, quoted)
 		c.Kind, c.limits = pgKind(base, class, modifier)
 		c.Auto = sequence != ""
 		if c.Auto {
