@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"github.com/tldw/tldwdb/internal/dialect"
@@ -95,7 +96,7 @@ func (p *postgres) tables(ctx context.Context) (list []*Table, err error) {
 		t := list[len(list)-1]
 		c.Type = p.typeName(c.Type, typeSchema, quoted)
 		c.Kind, c.limits = pgKind(base, class, modifier)
-		c.Auto = sequence != ""
+		c.Auto, c.sequence = sequence != "", sequence
 		if c.Auto {
 			t.sequence = sequence
 		}
@@ -262,9 +263,12 @@ func (p *postgres) nextOf(sequence string) string {
 		sequence + " s, pg_catalog.pg_sequence q WHERE q.seqrelid = " + p.d.Literal(sequence) + "::pg_catalog.regclass"
 }
 
-// pgFree are the sequences that belong to no column.
+// pgFree are the sequences whose numbers are not those of a [Table]: they belong to
+// no column, or to one that a table has beside another, further to the right.
 const pgFree = `SELECT n.nspname::text, c.relname::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-	WHERE c.relkind = 'S' AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend x WHERE x.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND x.objid = c.oid AND x.deptype IN ('a', 'i')) AND ` + pgUser + ` ORDER BY 1, 2`
+	WHERE c.relkind = 'S' AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend x WHERE x.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND x.objid = c.oid AND x.deptype IN ('a', 'i')
+		AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend y JOIN pg_catalog.pg_class s ON s.oid = y.objid AND s.relkind = 'S' WHERE y.classid = x.classid AND y.refclassid = x.refclassid
+			AND y.refobjid = x.refobjid AND y.refobjsubid > x.refobjsubid AND y.deptype IN ('a', 'i'))) AND ` + pgUser + ` ORDER BY 1, 2`
 
 func (p *postgres) sequences(ctx context.Context) (list []Sequence, err error) {
 	var schema, name string
@@ -421,19 +425,22 @@ func (s *copySink) abort() { _ = s.end(errCopyEnded) }
 
 func (p *postgres) setNumbers(ctx context.Context, next map[*Table]int64) error {
 	for t, n := range next {
-		if t.sequence == "" {
-			continue
-		}
-		var auto string
 		for _, c := range t.Columns {
-			if c.Auto {
-				auto = p.d.Identifier(c.Name)
+			if !c.Auto {
+				continue
 			}
-		}
-		statement := fmt.Sprintf("SELECT pg_catalog.setval(q.seqrelid, least(greatest(%d, q.seqmin, (SELECT max(%s)::numeric + 1 FROM %s)), q.seqmax)::bigint, false) FROM pg_catalog.pg_sequence q WHERE q.seqrelid = %s::pg_catalog.regclass",
-			n, auto, t.of, p.d.Literal(t.sequence))
-		if err := p.exec(ctx, statement); err != nil {
-			return err
+			from := strconv.FormatInt(n, 10)
+			if c.sequence != t.sequence { // it is where setSequence has put it, or where migrations have left it
+				from = "(" + p.nextOf(c.sequence) + ")"
+			}
+			column := p.d.Identifier(c.Name)
+			statement := fmt.Sprintf(`SELECT pg_catalog.setval(q.seqrelid, CASE WHEN q.seqincrement > 0
+				THEN least(greatest(%[1]s, q.seqmin, (SELECT max(%[2]s)::numeric + 1 FROM %[3]s)), q.seqmax)
+				ELSE greatest(least(%[1]s, q.seqmax, (SELECT min(%[2]s)::numeric - 1 FROM %[3]s)), q.seqmin) END::bigint, false)
+				FROM pg_catalog.pg_sequence q WHERE q.seqrelid = %[4]s::pg_catalog.regclass`, from, column, t.of, p.d.Literal(c.sequence))
+			if err := p.exec(ctx, statement); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

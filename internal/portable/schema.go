@@ -16,7 +16,8 @@ type Column struct {
 	Auto      bool   `json:"auto,omitempty"`      // the engine gives it a number
 
 	hasDefault bool
-	array      bool // MySQL: bytes of a type that is none of bytes
+	sequence   string // PostgreSQL: quoted name of what gives an Auto column its numbers
+	array      bool   // MySQL: bytes of a type that is none of bytes
 	limits     limits
 }
 
@@ -53,7 +54,7 @@ type Table struct {
 	unsafe       bool     // MySQL: its storage engine has no transactions
 	bytes        int64    // what its rows take, about
 	next         int64    // of the Auto column; 0 where that is not known
-	sequence     string   // PostgreSQL: quoted name of the Auto column's sequence
+	sequence     string   // PostgreSQL: quoted name of the sequence that next is of, the last Auto column's
 	refs         []string // names of the tables that its foreign keys lead to
 }
 

@@ -49,3 +49,34 @@ func TestOwnTypes(t *testing.T) {
 		t.Errorf("the row is %s, want %s", got, want)
 	}
 }
+
+// Every sequence goes on where it was: of several in one table, and one that counts
+// downwards.
+func TestNumbers(t *testing.T) {
+	t.Parallel()
+	schema := []string{
+		"CREATE TABLE two (id bigserial PRIMARY KEY, place bigserial, word text)",
+		"CREATE TABLE down (id integer GENERATED ALWAYS AS IDENTITY (INCREMENT -1) PRIMARY KEY, word text)",
+	}
+	rows := []string{
+		"INSERT INTO two (word) VALUES ('a'), ('b'), ('c')", "DELETE FROM two WHERE id = 3", "SELECT setval('two_place_seq', 20)",
+		"INSERT INTO down (word) VALUES ('a'), ('b'), ('c')", "DELETE FROM down WHERE id = -3",
+	}
+	b := loaded(t, testdb.Postgres, schema, rows...)
+	for query, want := range map[string]string{
+		"INSERT INTO two (word) VALUES ('d') RETURNING id || ' ' || place": "4 21",
+		"INSERT INTO down (word) VALUES ('d') RETURNING id":                "-4",
+	} {
+		if got := textOf(t, b, query); got != want {
+			t.Errorf("%s gives %s, want %s", query, got, want)
+		}
+	}
+	lite := testdb.New(t, testdb.SQLite)
+	fill(t, lite, "CREATE TABLE two (id INTEGER PRIMARY KEY, place INTEGER, word TEXT)", "CREATE TABLE down (id INTEGER PRIMARY KEY, word TEXT)", "INSERT INTO two VALUES (40, 50, 'x')")
+	if _, err := portable.Copy(t.Context(), side(t, lite), side(t, b)); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := textOf(t, b, "INSERT INTO two (word) VALUES ('d') RETURNING id || ' ' || place"), "41 51"; got != want {
+		t.Errorf("behind a copy from SQLite the next numbers are %s, want %s", got, want)
+	}
+}
