@@ -342,7 +342,9 @@ func (p *postgres) empty(ctx context.Context, tables []*Table) error {
 	}
 	names := make([]string, len(tables))
 	for i, t := range tables {
-		names[i] = t.of
+		if names[i] = t.of; !t.partitioned { // those that inherit from it are tables of their own
+			names[i] = "ONLY " + t.of
+		}
 	}
 	return p.exec(ctx, "TRUNCATE "+strings.Join(names, ", "))
 }

@@ -2,6 +2,7 @@ package portable_test
 
 import (
 	"bytes"
+	"errors"
 	"testing"
 
 	"github.com/tldw/tldwdb/internal/portable"
@@ -78,5 +79,39 @@ func TestNumbers(t *testing.T) {
 	}
 	if got, want := textOf(t, b, "INSERT INTO two (word) VALUES ('d') RETURNING id || ' ' || place"), "41 51"; got != want {
 		t.Errorf("behind a copy from SQLite the next numbers are %s, want %s", got, want)
+	}
+}
+
+// A table that others inherit from is loaded again without theirs, when a copy goes
+// on that was cut short in it.
+func TestGoOnWithParent(t *testing.T) {
+	t.Parallel()
+	a, b := testdb.New(t, testdb.Postgres), testdb.New(t, testdb.Postgres)
+	for _, db := range []*testdb.Database{a, b} {
+		fill(t, db, "CREATE TABLE parent (id integer PRIMARY KEY, n integer)", "CREATE TABLE child () INHERITS (parent)")
+	}
+	fill(t, a, "INSERT INTO parent VALUES (1, 1)", "INSERT INTO child VALUES (2, 2)")
+	fill(t, b, "ALTER TABLE parent ADD CONSTRAINT more CHECK (n > 1) NO INHERIT")
+	if _, err := portable.Copy(t.Context(), side(t, a), side(t, b)); err == nil {
+		t.Fatal("a row went in against a CHECK")
+	}
+	fill(t, b, "ALTER TABLE parent DROP CONSTRAINT more")
+	if _, err := portable.Copy(t.Context(), side(t, a), side(t, b)); err != nil {
+		t.Error(err)
+	}
+}
+
+// A backslash before u0000 is text.
+func TestBackslashInJSON(t *testing.T) {
+	t.Parallel()
+	a, b := testdb.New(t, testdb.SQLite), testdb.New(t, testdb.Postgres)
+	fill(t, a, "CREATE TABLE doc (id INTEGER PRIMARY KEY, body JSON)", `INSERT INTO doc VALUES (1, '"\\u0000"')`)
+	fill(t, b, "CREATE TABLE doc (id integer PRIMARY KEY, body jsonb)")
+	if _, err := portable.Copy(t.Context(), side(t, a), side(t, b)); err != nil {
+		t.Error(err)
+	}
+	fill(t, a, `INSERT INTO doc VALUES (2, '"\\\u0000"')`)
+	if _, err := portable.Copy(t.Context(), side(t, a), side(t, b)); !errors.As(err, new(*portable.ValueError)) {
+		t.Errorf("NUL: %v", err)
 	}
 }
