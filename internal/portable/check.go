@@ -157,13 +157,28 @@ func (l *limits) checkJSON(data []byte) error {
 	if !json.Valid(data) {
 		return refusal("it is no JSON")
 	}
-	if l.jsonb && bytes.Contains(data, []byte(`\u0000`)) {
+	if l.jsonb && hasNUL(data) {
 		return refusal("it has a NUL character, which this engine's JSON cannot hold")
 	}
 	if l.jsonDouble && hasWideNumber(data) {
 		return refusal("it has a number of more digits than the target's JSON keeps")
 	}
 	return nil
+}
+
+// hasNUL reports whether JSON has the escape of a NUL character, and not a backslash
+// that is one itself before the same digits.
+func hasNUL(data []byte) bool {
+	for {
+		i := bytes.IndexByte(data, '\\')
+		if i < 0 {
+			return false
+		}
+		if data = data[i+1:]; bytes.HasPrefix(data, []byte("u0000")) {
+			return true
+		}
+		data = data[min(1, len(data)):]
+	}
 }
 
 // hasWideNumber reports whether JSON has a number that MySQL would round: neither a
