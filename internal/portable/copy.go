@@ -61,9 +61,7 @@ func openCopy(ctx context.Context, from, to Side) (*copying, []Problem, error) {
 			used[m.to] = true
 			c.ways = append(c.ways, m)
 		}
-		if t.unsafe {
-			c.notes = append(c.notes, fmt.Sprintf("table %s has no transactions: rows that are written meanwhile may be in it or not", t.Name))
-		}
+		c.notes = append(c.notes, t.notes()...)
 	}
 	for _, t := range c.l.tables {
 		if !used[t] && len(problems) == 0 {

@@ -45,11 +45,16 @@ var (
 // MariaDB does not know the variable.
 const mysqlFresh = "SET SESSION information_schema_stats_expiry = 0"
 
-const mysqlColumns = `SELECT t.table_name, coalesce(t.engine, ''), coalesce(t.data_length, 0), c.column_name, c.data_type, c.column_type, c.is_nullable = 'NO',
+// They are not joined, and rows not grouped by a name: in the eyes of the server's
+// catalogue those of two tables may be the same, which they are not. Columns in which
+// MariaDB keeps when a row was written are no data: it writes them anew.
+const (
+	mysqlTables  = "SELECT table_name, coalesce(engine, ''), coalesce(data_length, 0), table_type = 'SYSTEM VERSIONED' FROM information_schema.tables WHERE table_schema = DATABASE() AND table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') ORDER BY table_name"
+	mysqlColumns = `SELECT c.table_name, c.column_name, c.data_type, c.column_type, c.is_nullable = 'NO',
 	coalesce(c.generation_expression, '') <> '', c.extra LIKE '%auto_increment%', c.column_default IS NOT NULL OR c.extra LIKE '%DEFAULT_GENERATED%',
 	coalesce(c.character_maximum_length, 0), coalesce(c.character_octet_length, 0), coalesce(c.numeric_precision, 0), coalesce(c.numeric_scale, 0), coalesce(c.datetime_precision, 0), coalesce(c.character_set_name, '')
-	FROM information_schema.tables t JOIN information_schema.columns c ON c.table_schema = t.table_schema AND c.table_name = t.table_name
-	WHERE t.table_schema = DATABASE() AND t.table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') ORDER BY 1, c.ordinal_position`
+	FROM information_schema.columns c WHERE c.table_schema = DATABASE() AND coalesce(c.generation_expression, '') NOT IN ('ROW START', 'ROW END') ORDER BY c.ordinal_position`
+)
 
 const mysqlKeys = `SELECT table_name, column_name, constraint_name = 'PRIMARY', coalesce(referenced_table_name, '') FROM information_schema.key_column_usage
 	WHERE table_schema = DATABASE() AND (constraint_name = 'PRIMARY' OR referenced_table_schema = DATABASE()) ORDER BY table_name, constraint_name, ordinal_position`
@@ -66,13 +71,23 @@ func (m *mysql) tables(ctx context.Context) (list []*Table, err error) {
 	}
 	var table, engine, data, charset string
 	var size int64
+	var versioned bool
+	byName := map[string]*Table{}
+	err = each(ctx, m.c, mysqlTables, nil, []any{&table, &engine, &size, &versioned}, func() error {
+		t := &Table{Name: table, name: table, of: m.d.Identifier(table), bytes: size, versioned: versioned, unsafe: engine != "InnoDB" && engine != "ROCKSDB"}
+		list, byName[table] = append(list, t), t
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
 	var chars, octets uint64
 	var precision, scale, fraction int
 	var c Column
-	err = each(ctx, m.c, mysqlColumns, nil, []any{&table, &engine, &size, &c.Name, &data, &c.Type, &c.NotNull, &c.Generated, &c.Auto, &c.hasDefault, &chars, &octets, &precision, &scale, &fraction, &charset}, func() error {
-		if n := len(list); n == 0 || list[n-1].name != table {
-			unsafe := engine != "InnoDB" && engine != "ROCKSDB"
-			list = append(list, &Table{Name: table, name: table, of: m.d.Identifier(table), bytes: size, unsafe: unsafe})
+	err = each(ctx, m.c, mysqlColumns, nil, []any{&table, &c.Name, &data, &c.Type, &c.NotNull, &c.Generated, &c.Auto, &c.hasDefault, &chars, &octets, &precision, &scale, &fraction, &charset}, func() error {
+		t := byName[table]
+		if t == nil { // a view
+			return nil
 		}
 		c.Kind, c.limits = mysqlKind(strings.ToLower(data), strings.ToLower(c.Type), charset)
 		c.array = c.Kind == KindBytes && !strings.Contains(data, "blob") && !strings.Contains(data, "binary")
@@ -93,7 +108,6 @@ func (m *mysql) tables(ctx context.Context) (list []*Table, err error) {
 		case KindTime, KindTimestamp, KindTimestampTZ:
 			c.limits.timeDigits = fraction + 1
 		}
-		t := list[len(list)-1]
 		t.Columns = append(t.Columns, c)
 		return nil
 	})
@@ -103,11 +117,12 @@ func (m *mysql) tables(ctx context.Context) (list []*Table, err error) {
 	var column, to string
 	var primary bool
 	err = each(ctx, m.c, mysqlKeys, nil, []any{&table, &column, &primary, &to}, func() error {
-		t := find(list, table)
+		t := byName[table]
 		switch {
 		case t == nil:
-		case primary:
+		case primary && t.column(column) != nil:
 			t.Key = append(t.Key, column)
+		case primary: // MariaDB's end of a row is part of the key
 		default:
 			t.refs = append(t.refs, to)
 		}

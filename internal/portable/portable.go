@@ -139,9 +139,7 @@ func Dump(ctx context.Context, d dialect.Dialect, c *sql.Conn, w io.Writer, o Op
 	}
 	end := archiveEnd{End: true, Tables: len(tables)}
 	for _, t := range tables {
-		if t.unsafe {
-			s.Notes = append(s.Notes, fmt.Sprintf("table %s has no transactions: rows that are written meanwhile may be in it or not", t.Name))
-		}
+		s.Notes = append(s.Notes, t.notes()...)
 		progress.table(t.Name)
 		if err := out.json(t); err != nil {
 			return s, err

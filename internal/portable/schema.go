@@ -52,10 +52,22 @@ type Table struct {
 	partitioned  bool     // PostgreSQL: rows are in its partitions
 	shadow       bool     // SQLite: part of a virtual table
 	unsafe       bool     // MySQL: its storage engine has no transactions
+	versioned    bool     // MariaDB: it has rows of the past too
 	bytes        int64    // what its rows take, about
 	next         int64    // of the Auto column; 0 where that is not known
 	sequence     string   // PostgreSQL: quoted name of the sequence that next is of, the last Auto column's
 	refs         []string // names of the tables that its foreign keys lead to
+}
+
+// notes are what a person should know who has its rows from here.
+func (t *Table) notes() (list []string) {
+	if t.unsafe {
+		list = append(list, fmt.Sprintf("table %s has no transactions: rows that are written meanwhile may be in it or not", t.Name))
+	}
+	if t.versioned {
+		list = append(list, fmt.Sprintf("table %s keeps its past rows: only those of the present are read", t.Name))
+	}
+	return list
 }
 
 func (t *Table) column(name string) *Column {

@@ -3,6 +3,7 @@ package portable_test
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/tldw/tldwdb/internal/portable"
@@ -113,5 +114,33 @@ func TestBackslashInJSON(t *testing.T) {
 	fill(t, a, `INSERT INTO doc VALUES (2, '"\\\u0000"')`)
 	if _, err := portable.Copy(t.Context(), side(t, a), side(t, b)); !errors.As(err, new(*portable.ValueError)) {
 		t.Errorf("NUL: %v", err)
+	}
+}
+
+// Names that the server's catalogue takes for one are two tables, and a table that
+// keeps its past gets the rows of the present.
+func TestNamesAlike(t *testing.T) {
+	t.Parallel()
+	schema := []string{"CREATE TABLE Word (id integer PRIMARY KEY, a integer)", "CREATE TABLE word (id integer PRIMARY KEY, b integer)", "CREATE TABLE `cafe` (id integer)", "CREATE TABLE `café` (id integer)", "CREATE VIEW seen AS SELECT * FROM word"}
+	rows := []string{"INSERT INTO Word VALUES (1, 2)", "INSERT INTO word VALUES (3, 4), (5, 6)", "INSERT INTO cafe VALUES (7)", "INSERT INTO `café` VALUES (8)"}
+	const have = "SELECT CONCAT((SELECT GROUP_CONCAT(id, a) FROM Word), ' ', (SELECT GROUP_CONCAT(id, b) FROM word), ' ', (SELECT GROUP_CONCAT(id) FROM cafe), ' ', (SELECT GROUP_CONCAT(id) FROM `café`))"
+	for _, e := range []testdb.Engine{testdb.MySQL, testdb.MariaDB} {
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			schema, rows := slices.Clone(schema), slices.Clone(rows)
+			if e == testdb.MariaDB {
+				schema = append(schema, "CREATE TABLE past (id integer PRIMARY KEY, a integer, s timestamp(6) GENERATED ALWAYS AS ROW START, e timestamp(6) GENERATED ALWAYS AS ROW END, PERIOD FOR SYSTEM_TIME (s, e)) WITH SYSTEM VERSIONING")
+				rows = append(rows, "INSERT INTO past (id, a) VALUES (1, 1)", "UPDATE past SET a = 2")
+			}
+			b := loaded(t, e, schema, rows...)
+			if got, want := textOf(t, b, have), "12 34,56 7 8"; got != want {
+				t.Errorf("the tables have %s, want %s", got, want)
+			}
+			if e == testdb.MariaDB {
+				if got := textOf(t, b, "SELECT a FROM past"); got != "2" {
+					t.Errorf("the row of the present has %s, want 2", got)
+				}
+			}
+		})
 	}
 }
