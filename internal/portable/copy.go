@@ -53,6 +53,9 @@ func openCopy(ctx context.Context, from, to Side) (*copying, []Problem, error) {
 	used := map[*Table]bool{}
 	for _, t := range c.tables {
 		m, bad := c.l.pair(t)
+		if m != nil && used[m.to] {
+			bad = append(bad, taken(t, m.to))
+		}
 		problems = append(problems, bad...)
 		switch {
 		case m == nil && len(bad) == 0:

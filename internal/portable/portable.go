@@ -329,8 +329,8 @@ func Open(r io.Reader) (*Archive, error) {
 // and on PostgreSQL its foreign keys, are not all there. They are remembered in the
 // table that Options.Journal names; another Load brings them back.
 //
-// Errors: [MappingError] for tables that do not fit, before anything is written;
-// [ValueError] for a value that the target cannot hold; [ErrDamaged];
+// Errors: [MappingError] for a table that does not fit, when it comes: those before
+// it are written by then; [ValueError] for a value that the target cannot hold; [ErrDamaged];
 // [DigestError].
 func (a *Archive) Load(ctx context.Context, d dialect.Dialect, c *sql.Conn, o Options) (s Summary, err error) {
 	s.Header = a.Header
@@ -371,6 +371,9 @@ func (a *Archive) Load(ctx context.Context, d dialect.Dialect, c *sql.Conn, o Op
 		}
 		progress.table(from.Name)
 		m, problems := l.pair(&from)
+		if m != nil && seen[m.to] {
+			problems = append(problems, taken(&from, m.to))
+		}
 		if len(problems) > 0 {
 			return s, &MappingError{problems}
 		}

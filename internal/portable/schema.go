@@ -140,6 +140,12 @@ func (p Problem) String() string {
 	return fmt.Sprintf("table %s: %s", p.Table, p.Reason)
 }
 
+// taken is the problem of a table whose name means, where upper and lower case are
+// one, a table that another one goes into.
+func taken(from, to *Table) Problem {
+	return Problem{Table: from.Name, Reason: "another table of the source goes into the target's " + to.Name + " already"}
+}
+
 // MappingError lists everything in which two schemas do not fit.
 type MappingError struct{ Problems []Problem }
 
