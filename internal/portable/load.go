@@ -91,11 +91,11 @@ func (l *loader) transaction(ctx context.Context, work func() error) error {
 }
 
 func (l *loader) makeJournal(ctx context.Context) error {
-	text := map[string]string{dialect.NameMySQL: "LONGTEXT"}[l.d.Name()]
-	if text == "" {
-		text = "TEXT"
+	text, end := "TEXT", ""
+	if l.d.Name() == dialect.NameMySQL { // whose own words for it might hold fewer characters, or take two names for one
+		text, end = "LONGTEXT", " CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
 	}
-	return l.base.exec(ctx, "CREATE TABLE "+l.journal+" (kind VARCHAR(20) NOT NULL, name VARCHAR(400) NOT NULL, body "+text+" NOT NULL, PRIMARY KEY (kind, name))")
+	return l.base.exec(ctx, "CREATE TABLE "+l.journal+" (kind VARCHAR(20) NOT NULL, name VARCHAR(400) NOT NULL, body "+text+" NOT NULL, PRIMARY KEY (kind, name))"+end)
 }
 
 func (l *loader) readJournal(ctx context.Context) error {

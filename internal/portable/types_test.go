@@ -144,3 +144,43 @@ func TestNamesAlike(t *testing.T) {
 		})
 	}
 }
+
+// Two tables do not go into one, whatever the target makes of their names.
+func TestTwoIntoOne(t *testing.T) {
+	t.Parallel()
+	a, b := testdb.New(t, testdb.Postgres), testdb.New(t, testdb.SQLite)
+	fill(t, a, `CREATE TABLE "Users" (id integer)`, `CREATE TABLE users (id integer)`, `INSERT INTO "Users" VALUES (1)`)
+	fill(t, b, "CREATE TABLE users (id INTEGER)", "INSERT INTO users VALUES (7)")
+	if _, err := portable.Copy(t.Context(), side(t, a), side(t, b)); !errors.As(err, new(*portable.MappingError)) {
+		t.Errorf("a copy: %v", err)
+	}
+	if got := textOf(t, b, "SELECT id FROM users"); got != "7" {
+		t.Errorf("the target has %s", got)
+	}
+	text, _ := dump(t, side(t, a))
+	archive, err := portable.Open(bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := side(t, b)
+	if _, err := archive.Load(t.Context(), to.Dialect, to.Conn, portable.Options{}); !errors.As(err, new(*portable.MappingError)) {
+		t.Errorf("an archive: %v", err)
+	}
+}
+
+// What a copy remembers in the target does not depend on the target's own characters.
+func TestNamesInJournal(t *testing.T) {
+	t.Parallel()
+	for _, e := range []testdb.Engine{testdb.MySQL, testdb.MariaDB} {
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			a, b := testdb.New(t, testdb.SQLite), testdb.New(t, e)
+			const name = "語"
+			fill(t, a, "CREATE TABLE "+name+" (id INTEGER PRIMARY KEY)", "INSERT INTO "+name+" VALUES (1)")
+			fill(t, b, "ALTER DATABASE CHARACTER SET latin1", "CREATE TABLE "+name+" (id integer PRIMARY KEY)")
+			if _, err := portable.Copy(t.Context(), side(t, a), side(t, b)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
