@@ -93,7 +93,7 @@ func Plan(ctx context.Context, from, to Side, check bool) (plans []TablePlan, pr
 	for _, m := range c.ways {
 		p := TablePlan{Table: m.from.Name, Bytes: m.from.bytes}
 		for _, col := range m.columns {
-			p.Columns = append(p.Columns, ColumnPlan{Name: col.from.Name, From: col.from.Type, To: col.to.Type, Kind: col.compare, Computed: col.to.Generated})
+			p.Columns = append(p.Columns, ColumnPlan{Name: col.from.Name, From: col.from.Type, To: col.to.Type, Kind: col.compare, Computed: col.to.Generated && !col.to.Rowid})
 		}
 		plans = append(plans, p)
 	}

@@ -14,6 +14,7 @@ type Column struct {
 	NotNull   bool   `json:"not_null,omitempty"`
 	Generated bool   `json:"generated,omitempty"` // computed by the database
 	Auto      bool   `json:"auto,omitempty"`      // the engine gives it a number
+	Rowid     bool   `json:"rowid,omitempty"`     // SQLite's own number of a row, where that is no column of the table; Generated too
 
 	hasDefault bool
 	sequence   string // PostgreSQL: quoted name of what gives an Auto column its numbers
@@ -189,6 +190,9 @@ func pairUp(from, to *Table, sameEngine bool) (*mapping, []Problem) {
 	for i := range from.Columns {
 		c := &from.Columns[i]
 		target := to.column(c.Name)
+		if target != nil && target.Rowid != c.Rowid { // a column of that name is something else
+			target = nil
+		}
 		if target == nil {
 			m.plain = false
 			if !c.Generated {
@@ -204,7 +208,7 @@ func pairUp(from, to *Table, sameEngine bool) (*mapping, []Problem) {
 		}
 		m.plain = m.plain && compare == c.Kind
 		m.same = m.same && c.Kind == target.Kind && c.Type == target.Type
-		if !target.Generated {
+		if !target.Generated || target.Rowid {
 			m.insert = append(m.insert, len(m.columns))
 		} else {
 			m.same = false

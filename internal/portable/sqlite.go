@@ -31,12 +31,14 @@ func (s *sqlite) tables(ctx context.Context) (list []*Table, err error) {
 	var c Column
 	keys := map[string]map[int]string{}
 	numbered := map[string]string{} // the column that is the rowid
+	noRowid := map[string]bool{}
 	err = each(ctx, s.c, sqliteColumns, nil, []any{&table, &class, &c.Name, &c.Type, &c.NotNull, &hidden, &c.hasDefault, &key, &withoutRowid, &strict}, func() error {
 		if n := len(list); n == 0 || list[n-1].name != table {
 			list = append(list, &Table{Name: table, name: table, of: s.d.Identifier(table), shadow: class == "shadow"})
 			keys[table] = map[int]string{}
 		}
 		t := list[len(list)-1]
+		noRowid[table] = withoutRowid
 		c.Generated = hidden == 2 || hidden == 3
 		c.Kind, c.limits = sqliteKind(c.Type)
 		if key > 0 {
@@ -61,8 +63,13 @@ func (s *sqlite) tables(ctx context.Context) (list []*Table, err error) {
 		for i := 1; i <= len(keys[t.name]); i++ {
 			t.Key = append(t.Key, keys[t.name][i])
 		}
+		keyed := false
 		for i := range t.Columns {
 			t.Columns[i].Auto = len(t.Key) == 1 && numbered[t.name] == t.Columns[i].Name
+			keyed = keyed || t.Columns[i].Auto
+		}
+		if !keyed && !noRowid[t.name] {
+			t.addRowid()
 		}
 		err := each(ctx, s.c, "SELECT \"table\" FROM pragma_foreign_key_list("+s.d.Literal(t.name)+")", nil, []any{&to}, func() error {
 			ref := to
@@ -77,6 +84,17 @@ func (s *sqlite) tables(ctx context.Context) (list []*Table, err error) {
 		}
 	}
 	return list, nil
+}
+
+// addRowid adds the number by which SQLite knows a row that no column of the table
+// has. An index for full-text search, or another virtual table, refers to it.
+func (t *Table) addRowid() {
+	for _, name := range []string{"rowid", "_rowid_", "oid"} {
+		if t.column(name) == nil {
+			t.Columns = append(t.Columns, Column{Name: name, Kind: KindInt, Type: "INTEGER", NotNull: true, Generated: true, Rowid: true})
+			return
+		}
+	}
 }
 
 // sqliteKind knows a declared type by the words in it, as SQLite itself does. A

@@ -184,3 +184,32 @@ func TestNamesInJournal(t *testing.T) {
 		})
 	}
 }
+
+// The numbers of rows that have no other key are kept: an index for full-text search
+// finds them by those.
+func TestRowids(t *testing.T) {
+	t.Parallel()
+	schema := []string{"CREATE TABLE doc (word TEXT, rowid TEXT)", "CREATE TABLE note (id TEXT PRIMARY KEY, word TEXT)", "CREATE VIRTUAL TABLE found USING fts4 (content='note', word)"}
+	rows := []string{
+		"INSERT INTO doc VALUES ('a', 'x'), ('b', 'y')", "DELETE FROM doc WHERE word = 'a'",
+		"INSERT INTO note VALUES ('i', 'one'), ('j', 'two'), ('k', 'three')", "DELETE FROM note WHERE id = 'i'", "INSERT INTO found (found) VALUES ('rebuild')",
+	}
+	b := loaded(t, testdb.SQLite, schema, rows...)
+	if got := textOf(t, b, "SELECT word FROM found WHERE found MATCH 'three'"); got != "three" {
+		t.Errorf("the index finds %s", got)
+	}
+	if got := textOf(t, b, "SELECT word || _rowid_ || rowid FROM doc"); got != "b2y" {
+		t.Errorf("the row is %s, want b2y", got)
+	}
+	other := testdb.New(t, testdb.Postgres)
+	fill(t, other, "CREATE TABLE doc (word text, rowid text)", "CREATE TABLE note (id text PRIMARY KEY, word text, rowid bigint)")
+	if _, err := portable.Copy(t.Context(), side(t, b), side(t, other)); err != nil {
+		t.Fatal(err)
+	}
+	if got := textOf(t, other, "SELECT word || (SELECT count(rowid) FROM note) || rowid FROM doc"); got != "b0y" {
+		t.Errorf("the other engine has %s, want b0y", got)
+	}
+	if _, err := portable.Copy(t.Context(), side(t, other), side(t, b)); !errors.As(err, new(*portable.MappingError)) {
+		t.Errorf("a column that is called rowid is not the number of a row: %v", err)
+	}
+}
