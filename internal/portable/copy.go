@@ -189,7 +189,9 @@ func Copy(ctx context.Context, from, to Side) (s Summary, err error) {
 		progress.done()
 	}
 	s.Bytes = progress.p.Bytes
-	return s, c.l.finish(ctx, sequences)
+	err = c.l.finish(ctx, sequences)
+	s.Notes = append(s.Notes, c.l.notes...)
+	return s, err
 }
 
 // sequences are those that both have, in the source's positions.

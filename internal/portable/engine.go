@@ -48,9 +48,10 @@ type engine interface {
 	// got at the source, or the one behind the greatest that is there.
 	setNumbers(ctx context.Context, next map[*Table]int64) error
 	setSequence(ctx context.Context, s Sequence) error
-	// settle does what is left when all rows are there: it looks for rows that break
-	// a foreign key which was not watched, and computes what is computed from tables.
-	settle(ctx context.Context, tables []*Table) error
+	// settle does what is left when all rows are there: it computes what is computed
+	// from tables, and looks for rows that break a foreign key which was not watched.
+	// There is a line for each such key.
+	settle(ctx context.Context) (orphans []string, err error)
 }
 
 // sink takes the rows of one table.

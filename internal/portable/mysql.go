@@ -597,11 +597,11 @@ const mysqlForeign = `SELECT k.constraint_name, k.table_name, k.column_name, k.r
 	WHERE k.table_schema = DATABASE() AND k.referenced_table_schema = DATABASE() ORDER BY k.table_name, k.constraint_name, k.ordinal_position`
 
 // settle looks for orphans: foreign keys were not watched.
-func (m *mysql) settle(ctx context.Context, _ []*Table) error {
+func (m *mysql) settle(ctx context.Context) (orphans []string, err error) {
 	type key struct{ name, table, to, join, orphan string }
 	var list []*key
 	var name, table, column, to, target string
-	err := each(ctx, m.c, mysqlForeign, nil, []any{&name, &table, &column, &to, &target}, func() error {
+	err = each(ctx, m.c, mysqlForeign, nil, []any{&name, &table, &column, &to, &target}, func() error {
 		n := len(list)
 		if n == 0 || list[n-1].name != name || list[n-1].table != table {
 			list = append(list, &key{name: name, table: table, to: to, orphan: "p." + m.d.Identifier(target) + " IS NULL"})
@@ -616,17 +616,17 @@ func (m *mysql) settle(ctx context.Context, _ []*Table) error {
 		return nil
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, k := range list {
-		var orphans int64
+		var count int64
 		query := "SELECT COUNT(*) FROM " + m.d.Identifier(k.table) + " c LEFT JOIN " + m.d.Identifier(k.to) + " p ON " + k.join + " WHERE " + k.orphan
-		if err := dialect.QueryRow(ctx, m.c, query, nil, &orphans); err != nil {
-			return err
+		if err := dialect.QueryRow(ctx, m.c, query, nil, &count); err != nil {
+			return nil, err
 		}
-		if orphans > 0 {
-			return fmt.Errorf("table %s: %d rows have no partner in table %s (foreign key %s)", k.table, orphans, k.to, k.name)
+		if count > 0 {
+			orphans = append(orphans, fmt.Sprintf("table %s: %d rows have no partner in table %s (foreign key %s)", k.table, count, k.to, k.name))
 		}
 	}
-	return nil
+	return orphans, nil
 }

@@ -412,7 +412,9 @@ func (a *Archive) Load(ctx context.Context, d dialect.Dialect, c *sql.Conn, o Op
 		return s, damaged("it does not have all of its tables")
 	}
 	s.Bytes = progress.p.Bytes
-	return s, l.finish(ctx, end.Sequences)
+	err = l.finish(ctx, end.Sequences)
+	s.Notes = append(s.Notes, l.notes...)
+	return s, err
 }
 
 // rows reads the rows of a table to their end, and proves them.

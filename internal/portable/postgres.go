@@ -449,16 +449,17 @@ func (p *postgres) setNumbers(ctx context.Context, next map[*Table]int64) error 
 }
 
 // settle computes materialized views: they were made when the tables were empty.
-func (p *postgres) settle(ctx context.Context, _ []*Table) error {
+// Foreign keys were looked at when they came back.
+func (p *postgres) settle(ctx context.Context) (orphans []string, err error) {
 	var schema, name string
 	var list []string
-	err := each(ctx, p.c, `SELECT n.nspname::text, c.relname::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'm' AND c.relispopulated AND `+pgUser+` ORDER BY c.oid`,
+	err = each(ctx, p.c, `SELECT n.nspname::text, c.relname::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'm' AND c.relispopulated AND `+pgUser+` ORDER BY c.oid`,
 		nil, []any{&schema, &name}, func() error {
 			list = append(list, "REFRESH MATERIALIZED VIEW "+p.d.Qualify(schema, name))
 			return nil
 		})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return p.exec(ctx, list...)
+	return nil, p.exec(ctx, list...)
 }

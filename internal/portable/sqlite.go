@@ -472,16 +472,12 @@ func (s *sqlite) setNumbers(ctx context.Context, next map[*Table]int64) error {
 }
 
 // settle looks for orphans: foreign keys were not watched.
-func (s *sqlite) settle(ctx context.Context, _ []*Table) error {
+func (s *sqlite) settle(ctx context.Context) (orphans []string, err error) {
 	var table, parent string
 	var count int64
-	var found []string
-	err := each(ctx, s.c, `SELECT "table", "parent", COUNT(*) FROM pragma_foreign_key_check GROUP BY 1, 2`, nil, []any{&table, &parent, &count}, func() error {
-		found = append(found, fmt.Sprintf("table %s: %d rows have no partner in table %s", table, count, parent))
+	err = each(ctx, s.c, `SELECT "table", "parent", COUNT(*) FROM pragma_foreign_key_check GROUP BY 1, 2`, nil, []any{&table, &parent, &count}, func() error {
+		orphans = append(orphans, fmt.Sprintf("table %s: %d rows have no partner in table %s", table, count, parent))
 		return nil
 	})
-	if err == nil && len(found) > 0 {
-		return errors.New(strings.Join(found, "; "))
-	}
-	return err
+	return orphans, err
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/tldw/tldwdb/internal/portable"
@@ -211,5 +212,47 @@ func TestRowids(t *testing.T) {
 	}
 	if _, err := portable.Copy(t.Context(), side(t, other), side(t, b)); !errors.As(err, new(*portable.MappingError)) {
 		t.Errorf("a column that is called rowid is not the number of a row: %v", err)
+	}
+}
+
+// Rows that break a foreign key at the source, which SQLite and MySQL allow in some
+// sessions, come back with a note, and do not go to another engine.
+func TestOrphans(t *testing.T) {
+	t.Parallel()
+	schema := []string{"CREATE TABLE owner (id integer PRIMARY KEY)", "CREATE TABLE thing (id integer PRIMARY KEY, owner integer, FOREIGN KEY (owner) REFERENCES owner (id))"}
+	for _, e := range []testdb.Engine{testdb.SQLite, testdb.MySQL, testdb.MariaDB} {
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			a, b := testdb.New(t, e), testdb.New(t, e)
+			for _, db := range []*testdb.Database{a, b} {
+				fill(t, db, schema...)
+				if e == testdb.SQLite {
+					db.ExpectFindings("rows of thing have no parent in owner")
+				}
+			}
+			unwatched := "SET foreign_key_checks = 0; "
+			if e == testdb.SQLite {
+				unwatched = "PRAGMA foreign_keys = OFF; "
+			}
+			fill(t, a, unwatched+"INSERT INTO thing VALUES (1, 5)")
+			sum, err := portable.Copy(t.Context(), side(t, a), side(t, b))
+			if err != nil || len(sum.Notes) != 1 || !strings.Contains(sum.Notes[0], "1 rows have no partner in table owner") {
+				t.Errorf("notes %q, %v", sum.Notes, err)
+			}
+			fill(t, a, unwatched+"DELETE FROM thing; INSERT INTO owner VALUES (6); INSERT INTO thing VALUES (2, 6)")
+			to := side(t, b)
+			to.Options.Skip = []string{"owner"}
+			from := side(t, a)
+			from.Options.Skip = to.Options.Skip
+			if _, err := portable.Copy(t.Context(), from, to); err == nil {
+				t.Error("rows were copied without those that they refer to")
+			}
+			other := testdb.New(t, testdb.Postgres)
+			fill(t, other, schema...)
+			fill(t, a, unwatched+"DELETE FROM owner")
+			if _, err := portable.Copy(t.Context(), side(t, a), side(t, other)); err == nil {
+				t.Error("another engine has taken them")
+			}
+		})
 	}
 }
