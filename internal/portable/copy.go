@@ -49,6 +49,12 @@ func openCopy(ctx context.Context, from, to Side) (*copying, []Problem, error) {
 	if c.l, err = newLoader(ctx, to.Dialect, to.Conn, &to.Options, from.Dialect.Name()); err != nil {
 		return c, nil, fmt.Errorf("target: %w", err)
 	}
+	switch rest, err := c.from.rest(ctx); {
+	case err != nil:
+		return c, nil, fmt.Errorf("source: %w", err)
+	case rest != "":
+		c.notes = append(c.notes, "the source has "+rest+", which are in no table and are not copied")
+	}
 	var problems []Problem
 	used := map[*Table]bool{}
 	for _, t := range c.tables {

@@ -26,6 +26,8 @@ type engine interface {
 	// numbers fills in Table.next.
 	numbers(ctx context.Context, tables []*Table) error
 	sequences(ctx context.Context) ([]Sequence, error)
+	// rest says what content the database has that is in no table; empty for none.
+	rest(ctx context.Context) (string, error)
 
 	// beginLoad sets the session up for loading. endLoad sets it back.
 	beginLoad(ctx context.Context) error

@@ -305,6 +305,8 @@ func (m *mysql) sequences(ctx context.Context) (list []Sequence, err error) {
 	return list, err
 }
 
+func (m *mysql) rest(context.Context) (string, error) { return "", nil }
+
 func (m *mysql) setSequence(ctx context.Context, s Sequence) error {
 	return m.exec(ctx, fmt.Sprintf("DO SETVAL(%s, %d, 0)", m.d.Identifier(s.Name), s.Next))
 }

@@ -110,10 +110,14 @@ func tablesOf(ctx context.Context, e engine, o *Options) ([]*Table, error) {
 	return inOrder(list), nil
 }
 
+// ErrIncomplete means that a database has content that an archive of rows has not.
+var ErrIncomplete = errors.New("the database has what is in no table, and only a native backup holds")
+
 // Dump writes the rows of the database that c is connected to as an archive. It
 // opens a transaction of its own, in which everything is read, and ends it.
 //
-// With [io.Discard] it takes the digests of what is there.
+// With [io.Discard] it takes the digests of what is there. The error is
+// [ErrIncomplete] where rows are not all that there is.
 func Dump(ctx context.Context, d dialect.Dialect, c *sql.Conn, w io.Writer, o Options) (s Summary, err error) {
 	e := newEngine(d, c, &o)
 	position, err := e.beginRead(ctx)
@@ -124,6 +128,12 @@ func Dump(ctx context.Context, d dialect.Dialect, c *sql.Conn, w io.Writer, o Op
 	tables, err := tablesOf(ctx, e, &o)
 	if err != nil {
 		return s, err
+	}
+	switch rest, err := e.rest(ctx); {
+	case err != nil:
+		return s, err
+	case rest != "":
+		return s, fmt.Errorf("%w: %s", ErrIncomplete, rest)
 	}
 	s.Header = Header{Format: formatName, Version: formatVersion, Writer: o.Writer, Engine: d.Name(), Server: o.Server, Position: position, Started: o.Started.UTC(), Migrations: o.Migrations}
 	if o.Started.IsZero() {

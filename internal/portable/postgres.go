@@ -285,6 +285,15 @@ func (p *postgres) sequences(ctx context.Context) (list []Sequence, err error) {
 	return list, err
 }
 
+// rest are large objects, to which rows have nothing but a number.
+func (p *postgres) rest(ctx context.Context) (string, error) {
+	var n int64
+	if err := dialect.QueryRow(ctx, p.c, "SELECT pg_catalog.count(*) FROM pg_catalog.pg_largeobject_metadata", nil, &n); err != nil || n == 0 {
+		return "", err
+	}
+	return fmt.Sprintf("%d large objects", n), nil
+}
+
 func (p *postgres) setSequence(ctx context.Context, s Sequence) error {
 	schema, name := p.schema, s.Name
 	if before, after, ok := strings.Cut(s.Name, "."); ok {

@@ -256,6 +256,7 @@ func (s *sqlite) numbers(ctx context.Context, tables []*Table) error {
 }
 
 func (s *sqlite) sequences(context.Context) ([]Sequence, error) { return nil, nil }
+func (s *sqlite) rest(context.Context) (string, error)          { return "", nil }
 func (s *sqlite) setSequence(context.Context, Sequence) error   { return nil }
 
 func (s *sqlite) beginLoad(ctx context.Context) error {

@@ -3,6 +3,7 @@ package portable_test
 import (
 	"bytes"
 	"errors"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -254,5 +255,23 @@ func TestOrphans(t *testing.T) {
 				t.Error("another engine has taken them")
 			}
 		})
+	}
+}
+
+// Large objects are in no table: an archive without them is none.
+func TestLargeObjects(t *testing.T) {
+	t.Parallel()
+	a, b := testdb.New(t, testdb.Postgres), testdb.New(t, testdb.Postgres)
+	for _, db := range []*testdb.Database{a, b} {
+		fill(t, db, "CREATE TABLE doc (id integer PRIMARY KEY, body oid)")
+	}
+	fill(t, a, "INSERT INTO doc VALUES (1, lo_from_bytea(0, 'abc'))")
+	from := side(t, a)
+	if _, err := portable.Dump(t.Context(), from.Dialect, from.Conn, io.Discard, portable.Options{}); !errors.Is(err, portable.ErrIncomplete) {
+		t.Errorf("an archive: %v", err)
+	}
+	sum, err := portable.Copy(t.Context(), from, side(t, b))
+	if err != nil || len(sum.Notes) != 1 || !strings.Contains(sum.Notes[0], "1 large objects") {
+		t.Errorf("a copy: notes %q, %v", sum.Notes, err)
 	}
 }
