@@ -328,15 +328,16 @@ func (m *mysql) endLoad(ctx context.Context) error {
 func (m *mysql) begin() []string { return []string{"START TRANSACTION"} }
 
 // suspend lists the triggers in the order in which they run. The statement that
-// makes one again needs the settings that it was made with.
+// makes one again needs the settings that it was made with, but for the client's
+// character set: its text is in utf8mb4 now.
 func (m *mysql) suspend(ctx context.Context, tables []*Table) (list []obstacle, err error) {
-	var name, table, mode, charset, collation string
-	var modes [][3]string
-	err = each(ctx, m.c, `SELECT trigger_name, event_object_table, sql_mode, character_set_client, collation_connection FROM information_schema.triggers
-		WHERE trigger_schema = DATABASE() ORDER BY event_object_table, action_timing, event_manipulation, action_order`, nil, []any{&name, &table, &mode, &charset, &collation}, func() error {
+	var name, table, mode, collation string
+	var modes [][2]string
+	err = each(ctx, m.c, `SELECT trigger_name, event_object_table, sql_mode, collation_connection FROM information_schema.triggers
+		WHERE trigger_schema = DATABASE() ORDER BY event_object_table, action_timing, event_manipulation, action_order`, nil, []any{&name, &table, &mode, &collation}, func() error {
 		if find(tables, table) != nil {
 			list = append(list, obstacle{Table: table, Name: name, Away: "DROP TRIGGER IF EXISTS " + m.d.Identifier(name)})
-			modes = append(modes, [3]string{mode, charset, collation})
+			modes = append(modes, [2]string{mode, collation})
 		}
 		return nil
 	})
@@ -358,7 +359,7 @@ func (m *mysql) suspend(ctx context.Context, tables []*Table) (list []obstacle, 
 			return nil, fmt.Errorf("trigger %s: the account may not see its definition, and it must not see the rows", list[i].Name)
 		}
 		list[i].Back = []string{
-			fmt.Sprintf("SET SESSION sql_mode = %s, SESSION character_set_client = %s, SESSION collation_connection = %s", m.d.Literal(modes[i][0]), modes[i][1], modes[i][2]),
+			fmt.Sprintf("SET SESSION sql_mode = %s, SESSION collation_connection = %s", m.d.Literal(modes[i][0]), modes[i][1]),
 			text, mysqlStrict, "SET NAMES utf8mb4",
 		}
 	}

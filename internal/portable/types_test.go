@@ -275,3 +275,20 @@ func TestLargeObjects(t *testing.T) {
 		t.Errorf("a copy: notes %q, %v", sum.Notes, err)
 	}
 }
+
+// A trigger that was made by a client of another character set comes back with the
+// text that it had.
+func TestTriggerText(t *testing.T) {
+	t.Parallel()
+	for _, e := range []testdb.Engine{testdb.MySQL, testdb.MariaDB} {
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			schema := []string{"CREATE TABLE word (id integer PRIMARY KEY, a varchar(10)) CHARACTER SET utf8mb4", "SET NAMES latin1; CREATE TRIGGER t BEFORE INSERT ON word FOR EACH ROW SET NEW.a = '\xe9'; SET NAMES utf8mb4"}
+			b := loaded(t, e, schema)
+			fill(t, b, "INSERT INTO word VALUES (1, '')")
+			if got := textOf(t, b, "SELECT HEX(a) FROM word"); got != "C3A9" {
+				t.Errorf("the trigger writes %s, want é, which is C3A9", got)
+			}
+		})
+	}
+}
