@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"filippo.io/age"
 
@@ -569,6 +570,66 @@ func TestWaitingForARestore(t *testing.T) {
 				withoutDead(t, worker.Pool().DB)
 				withoutDead(t, db.Pool().DB)
 			})
+		}
+	})
+}
+
+// TestKeptDatabases: what a restore has replaced is listed, and dropped when it is told
+// so; nothing else ever is, and on a production database it has to be named.
+func TestKeptDatabases(t *testing.T) {
+	t.Parallel()
+	forEachBackup(t, func(t *testing.T, tdb *testdb.Database) {
+		_, kept := keeping(t, tdb)
+		db := open(t, tdb, backupFiles, kept)
+		people(t, db)
+		b, err := db.Backup(t.Context(), tldwdb.BackupOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		done, err := db.Restore(t.Context(), tldwdb.RestoreOptions{Name: b.Name, Over: label(tdb), WithoutBackup: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		withoutDead(t, db.Pool().DB)
+		list, err := db.KeptDatabases(t.Context())
+		if tdb.Engine == testdb.SQLite {
+			if err != nil || len(list) > 0 {
+				t.Errorf("%+v, %v", list, err)
+			}
+			return
+		}
+		if err != nil || len(list) != 1 || list[0].Name != done.Kept || list[0].Dropped || list[0].Replaced.Before(b.Started) {
+			t.Fatalf("%+v, %v; want %s", list, err, done.Kept)
+		}
+		// Like a name of ours, and none of this database's.
+		strange := label(tdb) + "_before_20260101_000000_00x"
+		other := label(tdb) + "x_before_20260101_000000_000"
+		pool := tdb.AdminDB(t)
+		withoutDead(t, pool)
+		for _, name := range []string{strange, other} {
+			execIn(t, pool, "CREATE DATABASE "+name)
+			defer execIn(t, pool, "DROP DATABASE "+name)
+		}
+		production := open(t, tdb, backupFiles, func(cfg *tldwdb.Config) { cfg.Environment = tldwdb.Production })
+		if _, err := production.DropKept(t.Context(), tldwdb.DropKeptOptions{}); !errors.Is(err, tldwdb.ErrProtected) {
+			t.Errorf("production: %v", err)
+		}
+		for _, try := range []struct {
+			o    tldwdb.DropKeptOptions
+			want bool
+			left int
+		}{
+			{tldwdb.DropKeptOptions{DryRun: true}, true, 1},
+			{tldwdb.DropKeptOptions{OlderThan: time.Hour}, false, 1},
+			{tldwdb.DropKeptOptions{}, true, 0},
+		} {
+			list, err := db.DropKept(t.Context(), try.o)
+			if err != nil || len(list) != 1 || list[0].Dropped != try.want {
+				t.Errorf("%+v: %+v, %v", try.o, list, err)
+			}
+			if left, err := db.KeptDatabases(t.Context()); err != nil || len(left) != try.left {
+				t.Errorf("%+v: %+v are left, %v", try.o, left, err)
+			}
 		}
 	})
 }

@@ -352,6 +352,11 @@ func (r *run) replace(ctx context.Context, p *backupPlan, s *scratch, done *Rest
 			// scratch database included, and that database has another name now.
 			r.moved, s.moved = true, true
 		}
+		if err != nil && done.Kept != "" {
+			kept := done.Kept
+			done.Kept = ""
+			return fmt.Errorf("%w; where the server has made the step all the same, what was there is the database %s", err, kept)
+		}
 		return err
 	})
 }

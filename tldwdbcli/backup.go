@@ -61,6 +61,7 @@ commands --migrations names the folder of migration files.`),
 	a.backupVerifyCommand(group)
 	a.backupRestoreCommand(group)
 	a.backupPruneCommand(group)
+	a.backupKeptCommand(group)
 	a.backupScheduleCommand(group)
 	for _, cmd := range group.Commands() {
 		cmd.Flags().VisitAll(refuseBlank)
@@ -369,7 +370,7 @@ func (r backupRestoreAnswer) text(p *printer) {
 		p.linef("  what was there is in the backup %s", r.Replaced.Name)
 	}
 	if r.Kept != "" {
-		p.linef("  what was there is kept as the database %s: drop it when it is not needed", r.Kept)
+		p.linef("  what was there is kept as the database %s: tldwdb backup kept --drop when it is not needed", r.Kept)
 	}
 	for _, note := range r.Notes {
 		p.linef("%s %s", p.paint(colorYellow, "note:"), note)
@@ -514,6 +515,75 @@ tldwdb backup prune --keep-within 720h --json`,
 	f := cmd.Flags()
 	f.StringVar(&o.Database, "database", "", "look at the backups of this `name` alone")
 	f.BoolVar(&o.DryRun, "dry-run", false, "delete nothing, and say what would be deleted")
+}
+
+// backupKeptAnswer is which databases restores have replaced.
+type backupKeptAnswer struct {
+	Databases []tldwdb.KeptDatabase `json:"databases"` // the newest first
+	DryRun    bool                  `json:"dry_run"`
+}
+
+func (backupKeptAnswer) answers() string { return "backup-kept" }
+
+func (r backupKeptAnswer) text(p *printer) {
+	verb := "dropped"
+	if r.DryRun {
+		verb = "would be dropped"
+	}
+	t := p.table("NAME", "REPLACED", "")
+	for _, k := range r.Databases {
+		said := ""
+		if k.Dropped {
+			said = verb
+		}
+		t.row(k.Name, k.Replaced.Local().Format(time.DateTime), said)
+	}
+	t.end()
+	p.linef("%s kept by restores", plural(len(r.Databases), "database"))
+}
+
+func (a *app) backupKeptCommand(group *cobra.Command) {
+	var drop bool
+	var older string
+	var o tldwdb.DropKeptOptions
+	cmd := a.add(group, command{
+		use: "kept [flags]", short: "List the databases that restores have replaced, or drop them",
+		long: `
+Lists the databases that restores of this one have replaced: a server keeps each of
+them whole, under its name with _before_ and the time behind it. With --drop they
+go, or those that were replaced --older-than ago. Nothing with another name is ever
+dropped. SQLite keeps none: there the backup of what was replaced is all there is.
+
+A production database has to be named with --yes-on for --drop.`,
+		example: `
+tldwdb backup kept
+tldwdb backup kept --drop --older-than 168h --dry-run`,
+		run: func(cmd *cobra.Command, _ []string) error {
+			if !drop && (older != "" || o.DryRun) {
+				return usagef("--older-than and --dry-run belong to --drop")
+			}
+			if older != "" {
+				var err error
+				if o.OlderThan, err = duration("--older-than", older); err != nil {
+					return err
+				}
+			}
+			return a.withBackups(cmd, func(ctx context.Context, db *tldwdb.DB, _ tldwdb.BackupStore) (texter, error) {
+				answer := backupKeptAnswer{DryRun: o.DryRun}
+				var err error
+				if drop {
+					answer.Databases, err = db.DropKept(ctx, o)
+				} else {
+					answer.Databases, err = db.KeptDatabases(ctx)
+				}
+				return answer, err
+			}, withoutMaking)
+		},
+	})
+	f := cmd.Flags()
+	f.BoolVar(&drop, "drop", false, "drop them")
+	f.StringVar(&older, "older-than", "", "drop those that were replaced that `time` ago, such as 168h")
+	f.BoolVar(&o.DryRun, "dry-run", false, "drop nothing, and say what would be dropped")
 }
 
 // backupScheduleAnswer is one backup of the schedule.

@@ -28,7 +28,7 @@ var answers = map[string]any{
 	"new": filesAnswer{}, "init": filesAnswer{}, "show": showAnswer{}, "edit": pathAnswer{}, "sql": scriptAnswer{},
 	"renumber": renumberAnswer{}, "import": importAnswer{}, "baseline": baselineAnswer{}, "adopt": adoptAnswer{}, "audit": auditAnswer{}, "copy": copyAnswer{}, "repair": repairAnswer{},
 	"backup-create": backupAnswer{}, "backup-list": backupListAnswer{}, "backup-verify": backupVerifyAnswer{}, "backup-restore": backupRestoreAnswer{},
-	"backup-prune": backupPruneAnswer{}, "backup-schedule": backupScheduleAnswer{},
+	"backup-prune": backupPruneAnswer{}, "backup-kept": backupKeptAnswer{}, "backup-schedule": backupScheduleAnswer{},
 }
 
 // schemaOf describes the whole answer of a command.

@@ -36,9 +36,18 @@ func Swap(ctx context.Context, t Target, restored string, asleep Asleep) (kept s
 // cleaning bounds what is done although the caller's context has ended.
 const cleaning = 10 * time.Second
 
+// The longest names of databases, in bytes; MySQL counts characters.
+const (
+	longestPostgres = 63
+	longestMySQL    = 64
+)
+
+// keptForm is the time in the name of a database that was replaced.
+const keptForm = "_before_20060102_150405.000"
+
 // keptName is for a server whose names have at most length bytes.
 func keptName(live string, now time.Time, length int) string {
-	end := strings.Replace(now.UTC().Format("_before_20060102_150405.000"), ".", "_", 1)
+	end := strings.Replace(now.UTC().Format(keptForm), ".", "_", 1)
 	for len(live)+len(end) > length {
 		runes := []rune(live)
 		live = string(runes[:len(runes)-1])
@@ -66,7 +75,7 @@ func (p *postgres) swap(ctx context.Context, restored string) (kept string, err 
 	if err != nil {
 		return "", err
 	}
-	kept = keptName(live, time.Now(), 63)
+	kept = keptName(live, time.Now(), longestPostgres)
 	quote := func(name string) string { return p.Dialect.Identifier(name) }
 	// The renames come first: they take the lock that keeps new sessions out.
 	statements := append([]string{
@@ -260,7 +269,7 @@ func (m *mysql) swap(ctx context.Context, restored string, asleep Asleep) (kept 
 	if err := sameRest(before.catalog, after.catalog, instead); err != nil {
 		return "", err
 	}
-	kept = keptName(live, time.Now(), 64)
+	kept = keptName(live, time.Now(), longestMySQL)
 	var moves []string
 	name := func(database, table string) string {
 		return m.Dialect.Identifier(database) + "." + m.Dialect.Identifier(table)
