@@ -150,7 +150,7 @@ func besideTool(b *testing.B, tdb *testdb.Database, db *tldwdb.DB, compression s
 	dir := b.TempDir()
 	var ours, theirs []time.Duration
 	var content int64
-	memory := 0.0
+	idle, memory := 0.0, 0.0
 	for b.Loop() {
 		file := filepath.Join(dir, "tool")
 		begun := time.Now()
@@ -162,6 +162,7 @@ func besideTool(b *testing.B, tdb *testdb.Database, db *tldwdb.DB, compression s
 			b.Fatal(err)
 		}
 		forgetPeak()
+		idle = max(idle, peak())
 		begun = time.Now()
 		made, err := db.Backup(b.Context(), tldwdb.BackupOptions{Dir: filepath.Join(dir, "kept"), Compression: compression})
 		if err != nil {
@@ -176,6 +177,7 @@ func besideTool(b *testing.B, tdb *testdb.Database, db *tldwdb.DB, compression s
 	b.ReportMetric(rate(content, theirs), "MB/s-tool")
 	b.ReportMetric(rate(content, ours), "MB/s-ours")
 	b.ReportMetric(rate(content, ours)/rate(content, theirs), "x-tool")
+	b.ReportMetric(idle, "MiB-idle") // of a program with all tests in it
 	b.ReportMetric(memory, "MiB-peak")
 	b.ReportMetric(0, "ns/op") // of both together, which says nothing
 }

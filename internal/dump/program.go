@@ -47,15 +47,6 @@ func (p program) run(ctx context.Context) (complaints string, err error) {
 	cmd.Cancel = end
 	var said excerpt
 	cmd.Stderr = &said
-	if p.stdout != nil {
-		cmd.Stdout = writerFunc(func(b []byte) (int, error) {
-			n, err := p.stdout.Write(b)
-			if err != nil {
-				cancel(err)
-			}
-			return n, err
-		})
-	}
 	if p.stdin != nil {
 		cmd.Stdin = readerFunc(func(b []byte) (int, error) {
 			n, err := p.stdin.Read(b)
@@ -67,7 +58,7 @@ func (p program) run(ctx context.Context) (complaints string, err error) {
 			return n, err
 		})
 	}
-	err = cmd.Run()
+	err = p.wait(cmd, cancel)
 	complaints = said.String()
 	if cause := context.Cause(ctx); cause != nil {
 		return complaints, cause
@@ -81,6 +72,50 @@ func (p program) run(ctx context.Context) (complaints string, err error) {
 	}
 	return complaints, err
 }
+
+// wait starts the program and waits for its end, and for that of what it writes.
+func (p program) wait(cmd *exec.Cmd, cancel context.CancelCauseFunc) (err error) {
+	if p.stdout == nil {
+		return cmd.Run()
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = r.Close() }() // it was only read
+	widen(w, pipeSize)
+	cmd.Stdout = w
+	if err := errors.Join(cmd.Start(), w.Close()); err != nil {
+		return err
+	}
+	read := make(chan error, 1)
+	go func() {
+		b := make([]byte, pipeSize/4)
+		for {
+			n, err := r.Read(b)
+			if n > 0 {
+				if _, writeErr := p.stdout.Write(b[:n]); writeErr != nil {
+					cancel(writeErr)
+					err = writeErr
+				}
+			}
+			if err != nil {
+				read <- err
+				return
+			}
+		}
+	}()
+	err = cmd.Wait()
+	_ = r.SetReadDeadline(time.Now().Add(lingering)) // of a pipe it never fails
+	if readErr := <-read; err == nil && !errors.Is(readErr, io.EOF) {
+		err = readErr // somebody else has kept it open
+	}
+	return err
+}
+
+// pipeSize is how far a program may write ahead of who reads: the usual 64 KiB make it
+// wait whenever this process does not have its turn.
+const pipeSize = 1 << 20
 
 type writerFunc func([]byte) (int, error)
 
