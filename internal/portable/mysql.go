@@ -21,6 +21,7 @@ type mysql struct {
 	session
 	packet  int // max_allowed_packet
 	mariaDB bool
+	whole   bool // the transaction is the caller's: sinks do not commit
 }
 
 // mysqlReading and mysqlLoading fix how values are written and read. Without
@@ -239,7 +240,7 @@ func (m *mysql) read(ctx context.Context, t *Table, row func(line []byte, row []
 	}
 	values := make([]value, len(t.Columns))
 	var room []byte
-	return dialect.StreamRows(ctx, m.c, "SELECT "+strings.Join(list, ", ")+" FROM "+t.of, func(got []driver.Value) error {
+	return dialect.StreamRows(ctx, m.c, "SELECT "+strings.Join(list, ", ")+" FROM "+t.of+t.where, func(got []driver.Value) error {
 		need := 0
 		for _, v := range got {
 			if _, ok := v.([]byte); !ok {
@@ -565,7 +566,7 @@ func (s *insertSink) flush() error {
 		runtime.GC() // the driver makes a packet of the same size each time, and leaves it
 	}
 	s.text, s.rows = s.text[:0], 0
-	if err != nil {
+	if err != nil || s.m.whole {
 		return err
 	}
 	_, err = s.m.c.ExecContext(s.ctx, "COMMIT AND CHAIN")

@@ -221,7 +221,7 @@ func (p *postgres) read(ctx context.Context, t *Table, row func(line []byte, row
 	}
 	w := &copyWriter{n: len(t.Columns), row: row}
 	// A table by its name leaves computed columns out.
-	err := dialect.CopyOut(ctx, p.c, "COPY (SELECT "+p.columns(t.Columns)+" FROM "+only+t.of+") TO STDOUT", w)
+	err := dialect.CopyOut(ctx, p.c, "COPY (SELECT "+p.columns(t.Columns)+" FROM "+only+t.of+t.where+") TO STDOUT", w)
 	if w.err != nil {
 		return w.err
 	}

@@ -58,6 +58,7 @@ type Table struct {
 	next         int64    // of the Auto column; 0 where that is not known
 	sequence     string   // PostgreSQL: quoted name of the sequence that next is of, the last Auto column's
 	refs         []string // names of the tables that its foreign keys lead to
+	where        string   // which rows are read; empty: all
 }
 
 // notes are what a person should know who has its rows from here.

@@ -155,7 +155,7 @@ func (s *sqlite) read(ctx context.Context, t *Table, row func(line []byte, row [
 	}
 	values := make([]value, len(t.Columns))
 	var room []byte
-	return dialect.StreamRows(ctx, s.c, "SELECT "+strings.Join(list, ", ")+" FROM "+t.of, func(got []driver.Value) error {
+	return dialect.StreamRows(ctx, s.c, "SELECT "+strings.Join(list, ", ")+" FROM "+t.of+t.where, func(got []driver.Value) error {
 		need := 0
 		for _, v := range got {
 			switch v := v.(type) {
