@@ -36,6 +36,12 @@ type Cell struct{ v value }
 // IsNull reports whether it is NULL.
 func (c Cell) IsNull() bool { return c.v.null }
 
+// Clone is the value, valid for ever.
+func (c Cell) Clone() Cell {
+	c.v.data = slices.Clone(c.v.data)
+	return c
+}
+
 // Input is the value as what it is, for a column of another kind.
 func (c Cell) Input(column *Column) Input {
 	return Input{Kind: c.v.kind(column.Kind), Text: c.v.data, Null: c.v.null}
@@ -54,7 +60,7 @@ type Input struct {
 	Kind Kind
 	Text []byte // in the form of its kind
 	// Raw is a number or a truth value as it was written, for a column of text: 007
-	// stays what it is. nil: Text.
+	// stays what it is. Of bytes it is what they are as text. nil: Text.
 	Raw  []byte
 	Null bool
 }
@@ -136,7 +142,7 @@ func (c *Column) Cell(room []byte, in Input) (Cell, []byte, error) {
 		return Cell{v}, room, c.check(v)
 	}
 	data, from := in.Text, in.Kind
-	if in.Raw != nil && (c.Kind.isText() || c.Kind == KindOther) {
+	if in.Raw != nil && (c.Kind.isText() || c.Kind == KindOther || from == KindBytes && c.Kind != KindBytes && c.Kind != KindAny) {
 		data, from = in.Raw, KindText
 	}
 	start := len(room)

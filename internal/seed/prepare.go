@@ -1,0 +1,604 @@
+package seed
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"github.com/tldw/tldwdb/internal/portable"
+)
+
+// Plan is sets that fit the database.
+type Plan struct {
+	rows  *portable.Rows
+	fsys  fs.FS
+	world World
+	named map[*portable.Table]map[string]*Row
+	parts map[*Set][]part
+
+	problems []Problem
+}
+
+// part is files of rows that are written together, or one file of another kind.
+type part struct {
+	file  *File
+	waves []wave
+}
+
+// wave is rows of one table of one file, which wait for no other of it.
+type wave struct {
+	table *Table
+	rows  []*Row
+	late  map[*Row][]int // the cells that are NULL at first
+}
+
+// tableDef is what the database has under the name of a table.
+type tableDef struct {
+	*portable.Table
+	key    []*portable.Column
+	header []*portable.Column // of a CSV file
+}
+
+// cell is a value of a row: what it is, or where it is to be had.
+type cell struct {
+	portable.Cell
+	column *portable.Column
+	known  bool
+	once   bool // it counts for a new row only
+	of     *Row // the row that it is a value of
+	from   string
+}
+
+// Prepare holds sets against the catalogue. Files that passes says true of are not
+// written: their rows are there to be referred to, like those of passive.
+func Prepare(rows *portable.Rows, fsys fs.FS, w World, sets []*Set, passive *Set, passes func(*File) bool) (*Plan, []Problem) {
+	p := &Plan{rows: rows, fsys: fsys, world: w, named: map[*portable.Table]map[string]*Row{}, parts: map[*Set][]part{}}
+	active := func(set *Set, f *File) bool { return set != passive && !passes(f) }
+	all := sets
+	if passive != nil {
+		all = append([]*Set{passive}, sets...)
+	}
+	for _, set := range all {
+		for _, f := range set.Files {
+			for _, t := range f.Tables {
+				p.define(t, active(set, f))
+			}
+		}
+	}
+	for _, set := range all {
+		for _, f := range set.Files {
+			for _, t := range f.Tables {
+				if t.def == nil {
+					continue
+				}
+				for _, r := range t.Rows {
+					if active(set, f) {
+						p.row(r)
+					}
+				}
+			}
+		}
+	}
+	if len(p.problems) > 0 {
+		return p, p.problems
+	}
+	for _, set := range sets {
+		p.duplicates(set, passes)
+		p.arrange(set, passes)
+	}
+	return p, p.problems
+}
+
+func (p *Plan) problem(at Problem, format string, args ...any) {
+	at.Msg = fmt.Sprintf(format, args...)
+	p.problems = append(p.problems, at)
+}
+
+// define finds the table of a file, and how its rows are known.
+func (p *Plan) define(t *Table, active bool) {
+	t.def = nil
+	at := Problem{File: t.File, Line: t.Line, Table: t.Name}
+	found := p.rows.Table(t.Name)
+	if found == nil {
+		if active {
+			var names []string
+			for _, t := range p.rows.Tables() {
+				names = append(names, t.Name)
+			}
+			p.problem(at, "no such table%s", nearest(t.Name, names))
+		}
+		return
+	}
+	def := &tableDef{Table: found}
+	given := p.given(t, def, active)
+	if given == nil {
+		return
+	}
+	names := t.Key
+	if names == nil {
+		var why string
+		if names, why = p.keyOf(found, given); why != "" {
+			if active && len(t.Rows) > 0 {
+				p.problem(at, "%s", why)
+			}
+			return
+		}
+	}
+	for _, name := range names {
+		c := found.Column(name)
+		if c == nil {
+			if active {
+				p.problem(Problem{File: t.File, Line: t.keyLine, Table: t.Name, Column: name}, "no such column, which is to be the key%s", nearest(name, columnNames(found)))
+			}
+			return
+		}
+		def.key = append(def.key, c)
+		if t.CSV != "" && !slices.Contains(def.header, c) {
+			p.problem(Problem{File: t.CSV, Line: 1, Table: t.Name, Column: name}, "the column is the key, and the file does not have it")
+			return
+		}
+	}
+	for _, name := range t.Only {
+		if found.Column(name) == nil && active {
+			p.problem(Problem{File: t.File, Line: t.Line, Table: t.Name, Column: name}, "no such column, which is to be updated%s", nearest(name, columnNames(found)))
+		}
+	}
+	t.def = def
+	for _, r := range t.Rows {
+		r.cells, r.needs, r.values, r.here = nil, nil, nil, false
+		if r.Name == "" {
+			continue
+		}
+		if p.named[found] == nil {
+			p.named[found] = map[string]*Row{}
+		}
+		if other := p.named[found][r.Name]; other != nil && active && other.table.File == t.File {
+			p.problem(Problem{File: t.File, Line: r.Line, Table: t.Name, Row: r.Name}, "the name is taken, by line %d", other.Line)
+		}
+		p.named[found][r.Name] = r
+	}
+}
+
+// given lists the columns that every row of a table has. nil means that this cannot be
+// said.
+func (p *Plan) given(t *Table, def *tableDef, active bool) []string {
+	if t.CSV != "" {
+		if !active {
+			return nil
+		}
+		return p.header(t, def)
+	}
+	list := []string{}
+	for i, r := range t.Rows {
+		var names []string
+		for _, f := range r.fields {
+			if c := def.Column(f.name); c != nil && (i == 0 || slices.Contains(list, c.Name)) {
+				names = append(names, c.Name)
+			}
+		}
+		list = append([]string{}, names...)
+	}
+	return list
+}
+
+func columnNames(t *portable.Table) []string {
+	names := make([]string, len(t.Columns))
+	for i, c := range t.Columns {
+		names[i] = c.Name
+	}
+	return names
+}
+
+// header reads the first line of a CSV file.
+func (p *Plan) header(t *Table, def *tableDef) []string {
+	at := Problem{File: t.CSV, Line: 1, Table: t.Name}
+	before := len(p.problems)
+	names := []string{}
+	err := readCSV(p.fsys, t.CSV, func(c *csvReader) error {
+		for i := range c.fields() {
+			text, _ := c.field(i)
+			name := strings.TrimSpace(string(text))
+			column := def.Column(name)
+			at := at
+			at.Column = name
+			switch {
+			case column == nil:
+				p.problem(at, "no such column%s", nearest(name, columnNames(def.Table)))
+			case column.Generated:
+				p.problem(at, "the database computes it")
+			case slices.Contains(def.header, column):
+				p.problem(at, "it is there twice")
+			default:
+				names = append(names, column.Name)
+			}
+			def.header = append(def.header, column)
+		}
+		return io.EOF
+	})
+	switch line, ok := errors.AsType[*lineError](err); {
+	case ok:
+		at.Line = line.line
+		p.problem(at, "%s", line.msg)
+	case err != nil:
+		p.problem(at, "%s", err)
+	case len(def.header) == 0:
+		p.problem(at, "the file is empty: its first line names the columns")
+	}
+	if len(p.problems) == before {
+		p.wanted(at, def, names)
+	}
+	if len(p.problems) > before {
+		return nil
+	}
+	return names
+}
+
+// readCSV calls row after each row that was read, until it returns an error; io.EOF ends
+// it well.
+func readCSV(fsys fs.FS, name string, row func(*csvReader) error) (err error) {
+	file, err := fsys.Open(name)
+	if err != nil {
+		return fmt.Errorf("it cannot be read: %s", plain(err))
+	}
+	defer func() {
+		if closeErr := file.Close(); err == nil {
+			err = closeErr
+		}
+	}()
+	reader := newCSV(file)
+	for {
+		if err = reader.read(); err == nil {
+			err = row(reader)
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// wanted reports the columns that a row needs and does not have.
+func (p *Plan) wanted(at Problem, def *tableDef, names []string) {
+	for i := range def.Columns {
+		if c := &def.Columns[i]; c.Wanted() && !slices.Contains(names, c.Name) {
+			at.Column = c.Name
+			p.problem(at, "it is NOT NULL and has no default: give it a value")
+		}
+	}
+}
+
+// keyOf finds the key that the rows are known by: the primary key where they have it, or
+// else the only other unique key that they have.
+func (p *Plan) keyOf(t *portable.Table, given []string) (key []string, why string) {
+	const advice = "say what a row is known by: key: [column]"
+	has := func(k []string) bool {
+		return !slices.ContainsFunc(k, func(name string) bool { return !slices.Contains(given, name) })
+	}
+	if len(t.Key) > 0 && has(t.Key) {
+		return t.Key, ""
+	}
+	var fit [][]string
+	for _, k := range p.rows.Unique(t) {
+		if has(k) {
+			fit = append(fit, k)
+		}
+	}
+	switch len(fit) {
+	case 0:
+		return nil, "no unique key of the table is in all rows; " + advice
+	case 1:
+		return fit[0], ""
+	}
+	names := make([]string, len(fit))
+	for i, k := range fit {
+		names[i] = strings.Join(k, " and ")
+	}
+	return nil, fmt.Sprintf("the rows have several unique keys (%s); %s", strings.Join(names, ", "), advice)
+}
+
+// row holds the values of a row against their columns.
+func (p *Plan) row(r *Row) {
+	def := r.table.def
+	at := Problem{File: r.table.File, Line: r.Line, Table: r.table.Name, Row: r.label()}
+	var names []string
+	for _, f := range r.fields {
+		at := at
+		at.Line, at.Column = f.line, f.name
+		column := def.Column(f.name)
+		switch {
+		case column == nil:
+			p.problem(at, "no such column%s", nearest(f.name, columnNames(def.Table)))
+			continue
+		case column.Generated:
+			p.problem(at, "the database computes it")
+			continue
+		case slices.Contains(names, column.Name):
+			p.problem(at, "it is there twice")
+			continue
+		}
+		names = append(names, column.Name)
+		c, err := p.cell(r, f, column)
+		if err != nil {
+			p.problem(at, "%s", err)
+			continue
+		}
+		isKey := slices.Contains(def.key, column)
+		switch {
+		case isKey && c.known && c.IsNull():
+			p.problem(at, "it is part of the key, and NULL")
+		case isKey && c.once:
+			p.problem(at, "it is part of the key, and has another value at each run or row: write it down")
+		}
+		r.cells = append(r.cells, c)
+	}
+	for _, c := range def.key {
+		if !slices.Contains(names, c.Name) {
+			at := at
+			at.Column = c.Name
+			p.problem(at, "it is part of the key, and the row does not have it")
+		}
+	}
+	p.wanted(at, def, names)
+}
+
+// cell makes a value, or finds the row that has it.
+func (p *Plan) cell(r *Row, f field, column *portable.Column) (cell, error) {
+	c := cell{column: column, once: f.value.once()}
+	if f.value.kind == formRef {
+		return c, p.refer(r, &c, f.value.ref)
+	}
+	in, err := f.value.value(p.world, p.fsys, r, column.Name)
+	if err != nil {
+		return c, err
+	}
+	c.known = true
+	c.Cell, _, err = column.Cell(nil, in)
+	return c, err
+}
+
+// refer finds the row that a value is a reference to, and which of its columns it is.
+func (p *Plan) refer(r *Row, c *cell, to reference) error {
+	target := p.rows.Table(to.table)
+	if target == nil {
+		return fmt.Errorf("it refers to table %s, which is not there", to.table)
+	}
+	c.of = p.named[target][to.row]
+	if c.of == nil {
+		var names []string
+		for name := range p.named[target] {
+			names = append(names, name)
+		}
+		slices.Sort(names)
+		return fmt.Errorf("it refers to %s.%s, and no row of that table has this name%s", to.table, to.row, nearest(to.row, names))
+	}
+	if c.of == r {
+		return fmt.Errorf("it refers to its own row")
+	}
+	name := to.column
+	if name == "" {
+		for _, k := range p.rows.ForeignKeys(r.table.def.Table) {
+			if i := slices.Index(k.Columns, c.column.Name); i >= 0 && k.Table == target {
+				name = k.To[i]
+			}
+		}
+	}
+	if name == "" && len(target.Key) == 1 {
+		name = target.Key[0]
+	}
+	if name == "" {
+		return fmt.Errorf("it refers to %s.%s: say which column, as in %[1]s.%[2]s.id", to.table, to.row)
+	}
+	column := target.Column(name)
+	if column == nil {
+		return fmt.Errorf("it refers to column %s of table %s, which is not there", name, to.table)
+	}
+	c.from = column.Name
+	if !slices.Contains(c.of.needs, c.from) {
+		c.of.needs = append(c.of.needs, c.from)
+	}
+	return nil
+}
+
+// key is the values that a row is known by. ok is false while one is not known.
+func (r *Row) key() (key []portable.Cell, ok bool) {
+	for _, column := range r.table.def.key {
+		i := slices.IndexFunc(r.cells, func(c cell) bool { return c.column == column })
+		if i < 0 || !r.cells[i].known {
+			return nil, false
+		}
+		key = append(key, r.cells[i].Cell)
+	}
+	return key, true
+}
+
+// duplicates finds rows of a set that have the same key.
+func (p *Plan) duplicates(set *Set, passes func(*File) bool) {
+	seen := map[*portable.Table]map[string]*Row{}
+	for _, f := range set.Files {
+		if passes(f) {
+			continue
+		}
+		for _, t := range f.Tables {
+			for _, r := range t.Rows {
+				key, ok := r.key()
+				if !ok {
+					continue
+				}
+				text := keyName(t.def.key, key)
+				if seen[t.def.Table] == nil {
+					seen[t.def.Table] = map[string]*Row{}
+				}
+				id := columnList(t.def.key) + "\x00" + string(portable.AppendKey(nil, t.def.key, key))
+				if other := seen[t.def.Table][id]; other != nil {
+					p.problem(Problem{File: t.File, Line: r.Line, Table: t.Name, Row: r.label()}, "%s is there already, in %s:%d", text, other.table.File, other.Line)
+					continue
+				}
+				seen[t.def.Table][id] = r
+			}
+		}
+	}
+}
+
+func columnList(columns []*portable.Column) string {
+	names := make([]string, len(columns))
+	for i, c := range columns {
+		names[i] = c.Name
+	}
+	return strings.Join(names, ", ")
+}
+
+// longestKey is how much of a value a person is shown.
+const longestKey = 100
+
+// keyName is what a row is called by: username=admin.
+func keyName(columns []*portable.Column, key []portable.Cell) string {
+	parts := make([]string, len(key))
+	for i, c := range key {
+		text := c.String()
+		if len(text) > longestKey {
+			text = strings.ToValidUTF8(text[:longestKey], "") + "…"
+		}
+		parts[i] = columns[i].Name + "=" + text
+	}
+	return strings.Join(parts, ", ")
+}
+
+// arrange decides the order of a set.
+func (p *Plan) arrange(set *Set, passes func(*File) bool) {
+	var together []*Table
+	flush := func() {
+		if len(together) > 0 {
+			p.parts[set] = append(p.parts[set], part{waves: p.waves(together)})
+		}
+		together = nil
+	}
+	for _, f := range set.Files {
+		switch {
+		case passes(f):
+		case f.Script:
+			flush()
+			p.parts[set] = append(p.parts[set], part{file: f})
+		case f.Once:
+			flush() // what is recorded of it is about its rows alone
+			p.parts[set] = append(p.parts[set], part{file: f, waves: p.waves(f.Tables)})
+		default:
+			together = append(together, f.Tables...)
+		}
+	}
+	flush()
+}
+
+// waves puts rows behind those that they need.
+func (p *Plan) waves(list []*Table) (waves []wave) {
+	written := map[*Row]bool{}
+	mine := map[*Row]bool{}
+	for _, t := range list {
+		for _, r := range t.Rows {
+			mine[r] = true
+		}
+	}
+	waits := func(c cell) bool { return c.of != nil && mine[c.of] && !written[c.of] }
+	for _, t := range p.inOrder(list) {
+		if t.CSV != "" {
+			waves = append(waves, wave{table: t})
+			continue
+		}
+		left := slices.Clone(t.Rows)
+		for len(left) > 0 {
+			w := wave{table: t, late: map[*Row][]int{}}
+			rest := left[:0:0]
+			for _, r := range left {
+				if slices.ContainsFunc(r.cells, waits) {
+					rest = append(rest, r)
+				} else {
+					w.rows = append(w.rows, r)
+				}
+			}
+			if len(w.rows) == 0 { // a circle: it begins somewhere
+				at := p.breakable(rest, waits)
+				if at < 0 {
+					r := rest[0]
+					c := r.cells[slices.IndexFunc(r.cells, waits)]
+					p.problem(Problem{File: t.File, Line: r.Line, Table: t.Name, Row: r.label(), Column: c.column.Name},
+						"its references go in a circle, and it cannot be NULL until the other rows are there")
+					return waves
+				}
+				r := rest[at]
+				for i, c := range r.cells {
+					if waits(c) {
+						w.late[r] = append(w.late[r], i)
+					}
+				}
+				w.rows, rest = []*Row{r}, slices.Delete(rest, at, at+1)
+			}
+			for _, r := range w.rows {
+				written[r] = true
+			}
+			waves, left = append(waves, w), rest
+		}
+	}
+	return waves
+}
+
+// breakable finds a row whose references can all be NULL at first, or returns -1.
+func (p *Plan) breakable(rows []*Row, waits func(cell) bool) int {
+	return slices.IndexFunc(rows, func(r *Row) bool {
+		return !slices.ContainsFunc(r.cells, func(c cell) bool {
+			return waits(c) && (c.column.NotNull || slices.Contains(r.table.def.key, c.column))
+		})
+	})
+}
+
+// inOrder sorts tables by the foreign keys of the database and the references of the
+// rows, and as the files have them otherwise.
+func (p *Plan) inOrder(list []*Table) []*Table {
+	needs := map[*portable.Table]map[*portable.Table]bool{}
+	for _, t := range list {
+		needs[t.def.Table] = map[*portable.Table]bool{}
+	}
+	for _, t := range list {
+		for _, k := range p.rows.ForeignKeys(t.def.Table) {
+			if k.Table != t.def.Table && needs[k.Table] != nil {
+				needs[t.def.Table][k.Table] = true
+			}
+		}
+		for _, r := range t.Rows {
+			for _, c := range r.cells {
+				if c.of != nil && c.of.table.def.Table != t.def.Table && needs[c.of.table.def.Table] != nil {
+					needs[t.def.Table][c.of.table.def.Table] = true
+				}
+			}
+		}
+	}
+	var order []*Table
+	for len(needs) > 0 {
+		var next *portable.Table
+		for _, t := range p.rows.Tables() {
+			if _, left := needs[t]; !left {
+				continue
+			}
+			if next == nil {
+				next = t // of a circle the first one
+			}
+			if len(needs[t]) == 0 {
+				next = t
+				break
+			}
+		}
+		for _, t := range list {
+			if t.def.Table == next {
+				order = append(order, t)
+			}
+		}
+		delete(needs, next)
+		for _, others := range needs {
+			delete(others, next)
+		}
+	}
+	return order
+}
