@@ -53,6 +53,7 @@ const (
 const (
 	defaultURL            = "sqlite:///tldw.db"
 	defaultMigrationsDir  = "."
+	defaultSeedsDir       = "."
 	defaultSet            = "default"
 	defaultTable          = "tldwdb_history"
 	defaultPoolSize       = 20
@@ -103,6 +104,16 @@ type Config struct {
 	// GoMigrations are migrations written in Go; they share the sequence of
 	// the files.
 	GoMigrations []GoMigration
+
+	// Seeds holds the seeds, in a folder for each set: see [DB.Seed]. Usually an
+	// embed.FS.
+	Seeds fs.FS
+
+	// SeedsDir is the folder inside Seeds. Default: ".".
+	SeedsDir string
+
+	// GoSeeds are seeds written in Go; they share the order of the files of their set.
+	GoSeeds []GoSeed
 
 	// Set names this sequence of migrations. Several sets, each with versions
 	// of its own, can live in one database. Default: "default".
@@ -270,7 +281,8 @@ type Config struct {
 	monitorURLFile string
 	monitorURLFrom string // the same of MonitorURL
 	monitorURL     dburl.URL
-	warnings       []string // what ConfigFromLookup found odd; Open logs it
+	warnings       []string                    // what ConfigFromLookup found odd; Open logs it
+	lookup         func(string) (string, bool) // where seeds find variables; nil: the process's environment
 }
 
 // Format prints the settings that are not zero, for every verb of fmt, with
@@ -371,6 +383,7 @@ func ConfigFromLookup(lookup func(string) (string, bool)) (Config, error) {
 	cfg := Config{
 		Environment:   e.environment(),
 		MigrationsDir: e.text("TLDWDB_MIGRATIONS_DIR"),
+		SeedsDir:      e.text("TLDWDB_SEEDS_DIR"),
 		Set:           e.text("TLDWDB_SET"),
 		Table:         e.text("TLDWDB_TABLE"),
 		Application:   e.text("TLDWDB_APPLICATION"),
@@ -428,6 +441,7 @@ func ConfigFromLookup(lookup func(string) (string, bool)) (Config, error) {
 	cfg.MonitorURL, cfg.monitorURLFrom = e.secret("TLDWDB_MONITOR_URL")
 	cfg.monitorURLRead = e.fromFile(cfg.monitorURLFrom, cfg.MonitorURL)
 	cfg.warnings = e.warnings
+	cfg.lookup = lookup
 	// What is left to check is the same for a Config that was written in Go.
 	_, errFields := cfg.normalize()
 	_, _, errURLs := cfg.urls()
@@ -702,6 +716,12 @@ func (c Config) normalize() (Config, error) {
 	}
 	if !fs.ValidPath(c.MigrationsDir) {
 		failf("Config.MigrationsDir (TLDWDB_MIGRATIONS_DIR) is %q: accepted is a path as io/fs has it, such as migrations/sql, without a leading or trailing slash", c.MigrationsDir)
+	}
+	if c.SeedsDir == "" {
+		c.SeedsDir = defaultSeedsDir
+	}
+	if !fs.ValidPath(c.SeedsDir) {
+		failf("Config.SeedsDir (TLDWDB_SEEDS_DIR) is %q: accepted is a path as io/fs has it, such as seeds, without a leading or trailing slash", c.SeedsDir)
 	}
 	if c.Set == "" {
 		c.Set = defaultSet

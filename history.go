@@ -36,6 +36,7 @@ const (
 	metaLock        = "lock"
 	metaLoading     = "loading"  // rows are being brought in, by the command that it names
 	metaAdopted     = "adopted " // and the set behind it
+	metaSeed        = "seed "    // and the set and the file behind it: one that runs once, with its checksum
 )
 
 // state is how far a migration has come.
@@ -105,10 +106,11 @@ type history struct {
 	rows        []row // in running order
 	format      int
 	environment string
-	lock        lockChoice // that of the last run that found it by itself
-	loading     string     // the command that brings rows in, and is not at its end
-	identity    string     // of the database: the run that made the table, which no other database has
-	adopted     *int64     // up to here another tool's history was taken over; nil if none was
+	lock        lockChoice        // that of the last run that found it by itself
+	loading     string            // the command that brings rows in, and is not at its end
+	identity    string            // of the database: the run that made the table, which no other database has
+	adopted     *int64            // up to here another tool's history was taken over; nil if none was
+	seeds       map[string]string // files of seeds that have run once, with their checksums
 }
 
 func (h *history) find(id ID) *row {
@@ -316,6 +318,13 @@ func (h *history) meta(set, key, value string) error {
 		h.loading = value
 	case metaLock:
 		h.lock.kind, h.lock.why, _ = strings.Cut(value, ": ")
+	default:
+		if file, ok := strings.CutPrefix(key, metaSeed+set+" "); ok {
+			if h.seeds == nil {
+				h.seeds = map[string]string{}
+			}
+			h.seeds[file] = value
+		}
 	}
 	return nil
 }

@@ -31,6 +31,7 @@ var linked = map[string]string{
 	"filippo.io/age":                 "backups: encryption",
 	"filippo.io/hpke":                "of age: keys that a quantum computer does not open",
 	"golang.org/x/crypto":            "of age: ChaCha20-Poly1305, scrypt",
+	"go.yaml.in/yaml/v3":             "seeds: files of rows, with the line of each fault",
 	"golang.org/x/sys":               "of x/crypto: what the processor can do",
 }
 

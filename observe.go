@@ -78,6 +78,7 @@ const (
 	OperationBackup    = "backup"    // [DB.Backup], its wait for the migration lock included
 	OperationVerify    = "verify"    // [DB.VerifyBackup]
 	OperationRestore   = "restore"   // [DB.Restore]
+	OperationSeed      = "seed"      // [DB.Seed], its wait for the migration lock included
 )
 
 // Operation is something that takes time. There is no SQL in it.

@@ -29,6 +29,7 @@ var settingsRead = []Setting{
 	{"Environment", "TLDWDB_ENV", "development, test or production"},
 	{"Environment", "APP_ENV", "the same, where TLDWDB_ENV is not set"},
 	{"MigrationsDir", "TLDWDB_MIGRATIONS_DIR", "the folder inside the migrations"},
+	{"SeedsDir", "TLDWDB_SEEDS_DIR", "the folder inside the seeds"},
 	{"Set", "TLDWDB_SET", "the name of this sequence of migrations"},
 	{"Table", "TLDWDB_TABLE", "the name of the history table"},
 	{"Application", "TLDWDB_APPLICATION", "the name under which the server lists the connections"},

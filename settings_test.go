@@ -32,7 +32,7 @@ func TestSettingsAreComplete(t *testing.T) {
 	if !maps.Equal(read, listed) {
 		t.Errorf("variables that are read:\n%v\nlisted:\n%v", slices.Sorted(maps.Keys(read)), slices.Sorted(maps.Keys(listed)))
 	}
-	for _, noVariable := range []string{"Migrations", "GoMigrations", "Password", "Logger", "Progress", "Observers", "WrapConnector"} {
+	for _, noVariable := range []string{"Migrations", "GoMigrations", "Seeds", "GoSeeds", "Password", "Logger", "Progress", "Observers", "WrapConnector"} {
 		fields[noVariable] = true
 	}
 	have := map[string]bool{}
@@ -53,7 +53,7 @@ func TestSettingsSetTheirFields(t *testing.T) {
 	values := map[string]string{
 		"MYSQL_URL": "mysql://u@h/db", "POSTGRES_URL": "postgres://u@h/db", "DATABASE_URL": "sqlite:///x.db", "TLDWDB_MIGRATE_URL": "sqlite:///y.db",
 		"TLDWDB_MONITOR_URL": "postgres://m@h/db", "TLDWDB_HEALTH_TABLES": "user,media", "TLDWDB_HEALTH_COUNTS": "user", "TLDWDB_HEALTH_DRIFT_IGNORE": "audit_*",
-		"TLDWDB_ENV": "test", "APP_ENV": "test", "TLDWDB_MIGRATIONS_DIR": "sql", "TLDWDB_SET": "s", "TLDWDB_TABLE": "h", "TLDWDB_APPLICATION": "a",
+		"TLDWDB_ENV": "test", "APP_ENV": "test", "TLDWDB_MIGRATIONS_DIR": "sql", "TLDWDB_SEEDS_DIR": "seeds", "TLDWDB_SET": "s", "TLDWDB_TABLE": "h", "TLDWDB_APPLICATION": "a",
 		"TLDWDB_PASSWORD_FILE": secretFile(t, "x"), "TLDWDB_POOL_SIZE": "3", "TLDWDB_PRE_PING": "off", "TLDWDB_LOCK": "lease", "TLDWDB_POOLER": "on",
 		"TLDWDB_WAIT_ON_READ_ONLY": "on", "TLDWDB_OUT_OF_ORDER": "on", "TLDWDB_STRICT": "on", "TLDWDB_SINGLE_TRANSACTION": "on", "TLDWDB_CONFIRM": "db",
 	}

@@ -130,7 +130,7 @@ func New(o Options) *Metrics {
 
 // operationKinds are those that a DB has from its start.
 var operationKinds = []string{tldwdb.OperationRun, tldwdb.OperationLock, tldwdb.OperationMigration, tldwdb.OperationStatement, tldwdb.OperationHealth,
-	tldwdb.OperationBackup, tldwdb.OperationVerify, tldwdb.OperationRestore}
+	tldwdb.OperationBackup, tldwdb.OperationVerify, tldwdb.OperationRestore, tldwdb.OperationSeed}
 
 // prepare makes the series whose first increase an alert has to see: to Prometheus
 // what begins at 1 has not increased.

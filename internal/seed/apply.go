@@ -33,7 +33,7 @@ type Options struct {
 	// Dry says what would be done. With Stop it ends at the first row or script that
 	// there is work for.
 	Dry, Stop bool
-	// Script runs a file that is no rows.
+	// Script runs a file that is no rows, and remembers it if it runs once.
 	Script func(context.Context, *File) error
 	// Record remembers a file that runs once, behind its rows.
 	Record func(context.Context, *File) error
@@ -99,9 +99,7 @@ func (a *applying) part(ctx context.Context, p part) error {
 		if a.o.Dry {
 			return nil
 		}
-		if err := a.o.Script(ctx, p.file); err != nil {
-			return err
-		}
+		return a.o.Script(ctx, p.file)
 	}
 	var tables []*portable.Table
 	for _, w := range p.waves {

@@ -70,8 +70,10 @@ func (f *Fault) Unwrap() error { return f.Err }
 
 // World is what values are made of beside the files.
 type World struct {
-	LookupEnv func(string) (string, bool)
-	Now       time.Time
+	// Secret is the value of a variable, or of the file that the variable with _FILE
+	// behind its name has; empty for neither.
+	Secret func(variable string) (string, error)
+	Now    time.Time
 }
 
 // Set is a folder of seeds.

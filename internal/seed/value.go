@@ -257,7 +257,11 @@ func (f *form) value(w World, fsys fs.FS, r *Row, column string) (portable.Input
 
 // fromEnv reads a variable. Its value stands in no error.
 func (f *form) fromEnv(w World) (portable.Input, error) {
-	if value, ok := w.LookupEnv(f.name); ok && value != "" {
+	value, err := w.Secret(f.name)
+	if err != nil {
+		return portable.Input{}, err
+	}
+	if value != "" {
 		return portable.Input{Kind: portable.KindText, Text: []byte(value)}, nil
 	}
 	if f.other != nil {
