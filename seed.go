@@ -413,7 +413,10 @@ func (s *seeding) fault(err error) error {
 		return err
 	}
 	out := error(&SeedError{Problems: []SeedProblem{SeedProblem(f.Problem)}, Err: f.Err})
-	if hint := s.db.dialect.Hint(f.Err); f.Err != nil && hint != "" {
+	if f.Err == nil {
+		return out
+	}
+	if hint := s.db.dialect.Hint(f.Err); hint != "" {
 		return withHint(out, "%s", hint)
 	}
 	return out

@@ -495,61 +495,86 @@ func (p *Plan) arrange(set *Set, passes func(*File) bool) {
 
 // waves puts rows behind those that they need.
 func (p *Plan) waves(list []*Table) (waves []wave) {
-	written := map[*Row]bool{}
-	mine := map[*Row]bool{}
+	o := &ordering{written: map[*Row]bool{}, mine: map[*Row]bool{}}
+	left := map[*Table][]*Row{}
 	for _, t := range list {
+		left[t] = t.Rows
 		for _, r := range t.Rows {
-			mine[r] = true
+			o.mine[r] = true
 		}
 	}
-	waits := func(c cell) bool { return c.of != nil && mine[c.of] && !written[c.of] }
-	for _, t := range p.inOrder(list) {
-		if t.CSV != "" {
-			waves = append(waves, wave{table: t})
-			continue
+	for round := p.inOrder(list); len(round) > 0; {
+		before := len(o.written)
+		var stuck []*Table
+		for _, t := range round {
+			if t.CSV != "" {
+				o.waves = append(o.waves, wave{table: t})
+			}
+			if left[t] = o.table(t, left[t]); len(left[t]) > 0 {
+				stuck = append(stuck, t)
+			}
 		}
-		left := slices.Clone(t.Rows)
-		for len(left) > 0 {
-			w := wave{table: t, late: map[*Row][]int{}}
-			rest := left[:0:0]
-			for _, r := range left {
-				if slices.ContainsFunc(r.cells, waits) {
-					rest = append(rest, r)
-				} else {
-					w.rows = append(w.rows, r)
-				}
-			}
-			if len(w.rows) == 0 { // a circle: it begins somewhere
-				at := p.breakable(rest, waits)
-				if at < 0 {
-					r := rest[0]
-					c := r.cells[slices.IndexFunc(r.cells, waits)]
-					p.problem(Problem{File: t.File, Line: r.Line, Table: t.Name, Row: r.label(), Column: c.column.Name},
-						"its references go in a circle, and it cannot be NULL until the other rows are there")
-					return waves
-				}
-				r := rest[at]
-				for i, c := range r.cells {
-					if waits(c) {
-						w.late[r] = append(w.late[r], i)
-					}
-				}
-				w.rows, rest = []*Row{r}, slices.Delete(rest, at, at+1)
-			}
-			for _, r := range w.rows {
-				written[r] = true
-			}
-			waves, left = append(waves, w), rest
+		if len(stuck) > 0 && len(o.written) == before {
+			r := left[stuck[0]][0]
+			c := r.cells[slices.IndexFunc(r.cells, o.waits)]
+			p.problem(Problem{File: r.table.File, Line: r.Line, Table: r.table.Name, Row: r.label(), Column: c.column.Name},
+				"its references go in a circle, and it cannot be NULL until the other rows are there")
+			return nil
 		}
+		round = stuck
 	}
-	return waves
+	return o.waves
+}
+
+// ordering is the order of rows in the making.
+type ordering struct {
+	mine, written map[*Row]bool
+	waves         []wave
+}
+
+// waits reports whether a value comes from a row that has not had its turn.
+func (o *ordering) waits(c cell) bool { return c.of != nil && o.mine[c.of] && !o.written[c.of] }
+
+// table gives the rows of a table their turn, and returns those that cannot have it
+// before rows of other tables.
+func (o *ordering) table(t *Table, left []*Row) []*Row {
+	for len(left) > 0 {
+		w := wave{table: t}
+		rest := left[:0:0]
+		for _, r := range left {
+			if slices.ContainsFunc(r.cells, o.waits) {
+				rest = append(rest, r)
+			} else {
+				w.rows = append(w.rows, r)
+			}
+		}
+		if len(w.rows) == 0 { // a circle, or rows of another table: one begins
+			at := o.breakable(rest)
+			if at < 0 {
+				return rest
+			}
+			r := rest[at]
+			w.late = map[*Row][]int{}
+			for i, c := range r.cells {
+				if o.waits(c) {
+					w.late[r] = append(w.late[r], i)
+				}
+			}
+			w.rows, rest = []*Row{r}, slices.Delete(rest, at, at+1)
+		}
+		for _, r := range w.rows {
+			o.written[r] = true
+		}
+		o.waves, left = append(o.waves, w), rest
+	}
+	return nil
 }
 
 // breakable finds a row whose references can all be NULL at first, or returns -1.
-func (p *Plan) breakable(rows []*Row, waits func(cell) bool) int {
+func (o *ordering) breakable(rows []*Row) int {
 	return slices.IndexFunc(rows, func(r *Row) bool {
 		return !slices.ContainsFunc(r.cells, func(c cell) bool {
-			return waits(c) && (c.column.NotNull || slices.Contains(r.table.def.key, c.column))
+			return o.waits(c) && (c.column.NotNull || slices.Contains(r.table.def.key, c.column))
 		})
 	})
 }
@@ -557,23 +582,35 @@ func (p *Plan) breakable(rows []*Row, waits func(cell) bool) int {
 // inOrder sorts tables by the foreign keys of the database and the references of the
 // rows, and as the files have them otherwise.
 func (p *Plan) inOrder(list []*Table) []*Table {
+	// True for a reference that must not be NULL.
 	needs := map[*portable.Table]map[*portable.Table]bool{}
 	for _, t := range list {
 		needs[t.def.Table] = map[*portable.Table]bool{}
 	}
+	need := func(from, to *portable.Table, strict bool) {
+		if from != to && needs[to] != nil {
+			needs[from][to] = needs[from][to] || strict
+		}
+	}
 	for _, t := range list {
 		for _, k := range p.rows.ForeignKeys(t.def.Table) {
-			if k.Table != t.def.Table && needs[k.Table] != nil {
-				needs[t.def.Table][k.Table] = true
-			}
+			need(t.def.Table, k.Table, !slices.ContainsFunc(k.Columns, func(name string) bool { return !t.def.Column(name).NotNull }))
 		}
 		for _, r := range t.Rows {
 			for _, c := range r.cells {
-				if c.of != nil && c.of.table.def.Table != t.def.Table && needs[c.of.table.def.Table] != nil {
-					needs[t.def.Table][c.of.table.def.Table] = true
+				if c.of != nil {
+					need(t.def.Table, c.of.table.def.Table, c.column.NotNull)
 				}
 			}
 		}
+	}
+	strict := func(t *portable.Table) (n int) {
+		for _, s := range needs[t] {
+			if s {
+				n++
+			}
+		}
+		return n
 	}
 	var order []*Table
 	for len(needs) > 0 {
@@ -582,12 +619,12 @@ func (p *Plan) inOrder(list []*Table) []*Table {
 			if _, left := needs[t]; !left {
 				continue
 			}
-			if next == nil {
-				next = t // of a circle the first one
-			}
 			if len(needs[t]) == 0 {
 				next = t
 				break
+			}
+			if next == nil || strict(next) > 0 && strict(t) == 0 { // a circle: it begins where it may
+				next = t
 			}
 		}
 		for _, t := range list {
