@@ -52,17 +52,16 @@ func (l *limits) checkInt(data []byte) error {
 	if l.bits == 0 {
 		return nil
 	}
-	wrong := refusef("it is out of range for a number of %d bits", l.bits)
+	var fits bool
 	if l.unsigned {
 		n, err := strconv.ParseUint(string(data), 10, 64)
-		if err != nil || l.bits < 64 && n >= 1<<l.bits {
-			return wrong
-		}
-		return nil
+		fits = err == nil && (l.bits == 64 || n < 1<<l.bits)
+	} else {
+		n, err := strconv.ParseInt(string(data), 10, 64)
+		fits = err == nil && (l.bits == 64 || n < 1<<(l.bits-1) && n >= -1<<(l.bits-1))
 	}
-	n, err := strconv.ParseInt(string(data), 10, 64)
-	if err != nil || l.bits < 64 && (n >= 1<<(l.bits-1) || n < -1<<(l.bits-1)) {
-		return wrong
+	if !fits {
+		return refusef("it is out of range for a number of %d bits", l.bits)
 	}
 	return nil
 }

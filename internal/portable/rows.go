@@ -36,6 +36,9 @@ type Cell struct{ v value }
 // IsNull reports whether it is NULL.
 func (c Cell) IsNull() bool { return c.v.null }
 
+// Size is what it takes, about.
+func (c Cell) Size() int { return len(c.v.data) + 16 }
+
 // Clone is the value, valid for ever.
 func (c Cell) Clone() Cell {
 	c.v.data = slices.Clone(c.v.data)
@@ -337,21 +340,23 @@ func (e *RowError) Error() string { return e.Err.Error() }
 // Unwrap returns the cause.
 func (e *RowError) Unwrap() error { return e.Err }
 
+// rowsMark is the savepoint to which rows are taken back.
+const rowsMark = "tldwdb_rows"
+
 // pinned runs all rows at once, and when that fails one after the other, so that the
 // error names the row. What was written of them is taken back then.
 func (r *Rows) pinned(ctx context.Context, n int, write func(from, to int) error) error {
-	const mark = "tldwdb_rows"
-	if err := r.s.exec(ctx, "SAVEPOINT "+mark); err != nil {
+	if err := r.s.exec(ctx, "SAVEPOINT "+rowsMark); err != nil {
 		return err
 	}
 	err := write(0, n)
 	if err == nil {
-		return r.s.exec(ctx, "RELEASE SAVEPOINT "+mark)
+		return r.s.exec(ctx, "RELEASE SAVEPOINT "+rowsMark)
 	}
 	if ctx.Err() != nil || r.s.d.IsLockTimeout(err) {
 		return err
 	}
-	if r.s.exec(ctx, "ROLLBACK TO SAVEPOINT "+mark) != nil {
+	if r.s.exec(ctx, "ROLLBACK TO SAVEPOINT "+rowsMark) != nil {
 		return err // the connection may be gone
 	}
 	for i := range n {
@@ -367,28 +372,57 @@ func (r *Rows) Insert(ctx context.Context, t *Table, columns []*Column, rows [][
 	if len(columns) == 0 {
 		return fmt.Errorf("table %s: a row needs a column", t.Name)
 	}
+	return r.pinned(ctx, len(rows), func(from, to int) error {
+		return r.pour(ctx, t, columns, func(write func([]Cell) error) error {
+			for _, row := range rows[from:to] {
+				if err := write(row); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	})
+}
+
+// pour writes rows as they come.
+func (r *Rows) pour(ctx context.Context, t *Table, columns []*Column, feed func(write func([]Cell) error) error) error {
 	m := &mapping{from: t, to: t}
 	for i, c := range columns {
 		m.insert = append(m.insert, i)
 		m.columns = append(m.columns, pair{source: i, from: c, to: c})
 	}
+	k, err := r.e.sink(ctx, m)
+	if err != nil {
+		return err
+	}
 	out := make([]value, len(columns))
-	return r.pinned(ctx, len(rows), func(from, to int) error {
-		k, err := r.e.sink(ctx, m)
-		if err != nil {
-			return err
+	err = feed(func(row []Cell) error {
+		for i, c := range row {
+			out[i] = c.v
 		}
-		for _, row := range rows[from:to] {
-			for i, c := range row {
-				out[i] = c.v
-			}
-			if err := k.write(nil, out); err != nil {
-				k.abort()
-				return err
-			}
-		}
-		return k.close()
+		return k.write(nil, out)
 	})
+	if err != nil {
+		k.abort()
+		return err
+	}
+	return k.close()
+}
+
+// Stream writes any number of rows, without keeping them. It fails as a whole: then
+// nothing of them is there, and which row it was is not known.
+func (r *Rows) Stream(ctx context.Context, t *Table, columns []*Column, feed func(write func([]Cell) error) error) error {
+	if err := r.s.exec(ctx, "SAVEPOINT "+rowsMark); err != nil {
+		return err
+	}
+	err := r.pour(ctx, t, columns, feed)
+	if err == nil {
+		return r.s.exec(ctx, "RELEASE SAVEPOINT "+rowsMark)
+	}
+	if ctx.Err() == nil && !r.s.d.IsLockTimeout(err) {
+		err = errors.Join(err, r.s.exec(ctx, "ROLLBACK TO SAVEPOINT "+rowsMark))
+	}
+	return err
 }
 
 // updatesAtOnce is how many rows one UPDATE changes. Each is a branch of its CASE.

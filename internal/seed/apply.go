@@ -52,7 +52,7 @@ func (p *Plan) Apply(ctx context.Context, set *Set, o Options) ([]Change, error)
 			}
 		}
 	}
-	a := &applying{Plan: p, o: o, seed: maphash.MakeSeed(), changes: map[*portable.Table]*Change{}, hashes: map[string]map[uint64]bool{}}
+	a := &applying{Plan: p, o: o, seed: maphash.MakeSeed(), changes: map[*portable.Table]*Change{}, hashes: map[string]map[uint64]struct{}{}}
 	for _, part := range p.parts[set] {
 		a.empty, a.last = map[*portable.Table]bool{}, map[*portable.Table]int64{} // a script may have written rows
 		if err := a.part(ctx, part); err != nil {
@@ -68,7 +68,8 @@ type applying struct {
 	seed    maphash.Seed
 	empty   map[*portable.Table]bool
 	last    map[*portable.Table]int64 // the greatest number that a row came with
-	hashes  map[string]map[uint64]bool
+	hashes  map[string]map[uint64]struct{}
+	room    []byte
 	changes map[*portable.Table]*Change
 	order   []*portable.Table
 }
@@ -325,20 +326,85 @@ func (r *Row) remember(columns []*portable.Column, got []portable.Cell) {
 	}
 }
 
-// stream writes the rows of a CSV file.
+// stream writes the rows of a CSV file: into a table without rows as they come.
 func (a *applying) stream(ctx context.Context, t *Table) error {
+	empty, err := a.isEmpty(ctx, t)
+	if err != nil {
+		return err
+	}
+	if empty && !a.o.Dry {
+		err := a.pour(ctx, t)
+		if err == nil || errors.As(err, new(*Fault)) || ctx.Err() != nil {
+			return err
+		}
+		if again := a.batches(ctx, t); again != nil { // slowly, to know the row
+			return again
+		}
+		return fmt.Errorf("table %s: %w", t.Name, err)
+	}
+	return a.batches(ctx, t)
+}
+
+// pour writes the rows without asking for them.
+func (a *applying) pour(ctx context.Context, t *Table) error {
+	change := *a.change(t.def.Table)
+	last := a.last[t.def.Table]
+	auto := slices.IndexFunc(t.def.header, func(c *portable.Column) bool { return c.Auto })
+	err := a.rows.Stream(ctx, t.def.Table, t.def.header, func(write func([]portable.Cell) error) error {
+		return a.csvRows(t, func(e *entry) (bool, error) {
+			change.inserted(t, e)
+			if auto >= 0 {
+				last = max(last, number(e.cells[auto]))
+			}
+			return true, write(e.cells)
+		})
+	})
+	if err != nil {
+		clear(a.hashes[hashesOf(t)]) // the keys that they were seen with
+		return err
+	}
+	*a.change(t.def.Table) = change
+	if auto >= 0 {
+		a.last[t.def.Table] = last
+	}
+	return nil
+}
+
+// batches writes the rows a batch at a time.
+func (a *applying) batches(ctx context.Context, t *Table) error {
+	entries := make([]entry, 0, batchRows)
+	flush := func() error {
+		err := a.batch(ctx, t, entries)
+		entries = entries[:0]
+		return err
+	}
+	size := 0
+	err := a.csvRows(t, func(e *entry) (bool, error) {
+		entries = append(entries, *e)
+		for _, c := range e.cells {
+			size += c.Size()
+		}
+		if len(entries) < batchRows && size < batchBytes {
+			return false, nil
+		}
+		size = 0
+		return true, flush()
+	})
+	if err != nil {
+		return err
+	}
+	return flush()
+}
+
+// csvRows calls row with each row of a CSV file. What it is given is valid until row
+// returns true.
+func (a *applying) csvRows(t *Table, row func(*entry) (done bool, err error)) error {
 	def := t.def
 	s := newShape(t, def.header, func(int) bool { return true })
 	var room []byte
 	var cells []portable.Cell
-	entries := make([]entry, 0, batchRows)
-	flush := func() error {
-		err := a.batch(ctx, t, entries)
-		room, cells, entries = room[:0], cells[:0], entries[:0]
-		return err
-	}
 	first := true
-	var outcome error // the database's errors are not the file's
+	var outcome error // what is not about the file's form
 	err := readCSV(a.fsys, t.CSV, func(c *csvReader) error {
 		if first {
 			first = false
@@ -365,15 +431,12 @@ func (a *applying) stream(ctx context.Context, t *Table) error {
 		if outcome = a.twice(t, &e); outcome != nil {
 			return outcome
 		}
-		if entries = append(entries, e); len(entries) == batchRows || len(room) > batchBytes {
-			outcome = flush()
+		var done bool
+		if done, outcome = row(&e); done {
+			room, cells = room[:0], cells[:0]
 		}
 		return outcome
 	})
-	if outcome == nil && err == nil {
-		err = flush()
-		outcome = err
-	}
 	if outcome != nil {
 		return outcome
 	}
@@ -386,19 +449,36 @@ func (a *applying) stream(ctx context.Context, t *Table) error {
 	return nil
 }
 
+// number is a whole number, or 0.
+func number(c portable.Cell) int64 {
+	n, err := strconv.ParseInt(c.String(), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+func hashesOf(t *Table) string { return t.def.Name + "\x00" + columnList(t.def.key) }
+
 // twice notices a key that was there before in the files of the set. Of the keys it
 // keeps 64 bits, by a seed of its own: large files are to take little memory.
 func (a *applying) twice(t *Table, e *entry) error {
-	id := t.def.Name + "\x00" + columnList(t.def.key)
-	if a.hashes[id] == nil {
-		a.hashes[id] = map[uint64]bool{}
+	if t.def.hashes == nil || t.def.of != a {
+		id := hashesOf(t)
+		if a.hashes[id] == nil {
+			a.hashes[id] = map[uint64]struct{}{}
+		}
+		t.def.hashes, t.def.of = a.hashes[id], a
 	}
-	key := e.key()
-	hash := maphash.Bytes(a.seed, portable.AppendKey(nil, t.def.key, key))
-	if a.hashes[id][hash] {
-		return e.fault(t, nil, "the files of the set have a row with the key %s before", keyName(t.def.key, key))
+	a.room = a.room[:0]
+	for i, k := range e.shape.key {
+		a.room = portable.AppendKey(a.room, t.def.key[i:i+1], e.cells[k:k+1])
 	}
-	a.hashes[id][hash] = true
+	hash := maphash.Bytes(a.seed, a.room)
+	if _, there := t.def.hashes[hash]; there {
+		return e.fault(t, nil, "the files of the set have a row with the key %s before", keyName(t.def.key, e.key()))
+	}
+	t.def.hashes[hash] = struct{}{}
 	return nil
 }
 
@@ -408,12 +488,9 @@ func (a *applying) batch(ctx context.Context, t *Table, entries []entry) error {
 		return nil
 	}
 	table := t.def.Table
-	if _, asked := a.empty[table]; !asked {
-		some, err := a.rows.HasRows(ctx, table)
-		if err != nil {
-			return fmt.Errorf("table %s: %w", t.Name, err)
-		}
-		a.empty[table] = !some
+	empty, err := a.isEmpty(ctx, t)
+	if err != nil {
+		return err
 	}
 	for i := range entries {
 		if e := &entries[i]; e.row != nil && e.known {
@@ -422,7 +499,7 @@ func (a *applying) batch(ctx context.Context, t *Table, entries []entry) error {
 			}
 		}
 	}
-	if !a.empty[table] {
+	if !empty {
 		if err := a.look(ctx, t, entries); err != nil {
 			return err
 		}
@@ -434,10 +511,7 @@ func (a *applying) batch(ctx context.Context, t *Table, entries []entry) error {
 		switch {
 		case e.there == 0:
 			insert = append(insert, e)
-			change.Inserted++
-			if len(change.InsertedKeys) < KeysKept {
-				change.InsertedKeys = append(change.InsertedKeys, keyName(t.def.key, e.key()))
-			}
+			change.inserted(t, e)
 		case e.differs && e.there > 1:
 			return e.fault(t, nil, "%d rows of the table have the key %s: one cannot be told from the other", e.there, keyName(t.def.key, e.key()))
 		case e.differs:
@@ -460,6 +534,27 @@ func (a *applying) batch(ctx context.Context, t *Table, entries []entry) error {
 		return err
 	}
 	return a.update(ctx, t, update)
+}
+
+// isEmpty reports whether the table had no row when its first one was to be written.
+func (a *applying) isEmpty(ctx context.Context, t *Table) (bool, error) {
+	empty, asked := a.empty[t.def.Table]
+	if asked {
+		return empty, nil
+	}
+	some, err := a.rows.HasRows(ctx, t.def.Table)
+	if err != nil {
+		return false, fmt.Errorf("table %s: %w", t.Name, err)
+	}
+	a.empty[t.def.Table] = !some
+	return !some, nil
+}
+
+func (c *Change) inserted(t *Table, e *entry) {
+	c.Inserted++
+	if len(c.InsertedKeys) < KeysKept {
+		c.InsertedKeys = append(c.InsertedKeys, keyName(t.def.key, e.key()))
+	}
 }
 
 func (c *Change) updated(t *Table, e *entry) {
@@ -552,9 +647,7 @@ func (a *applying) insert(ctx context.Context, t *Table, list []*entry) error {
 				continue
 			}
 			for _, row := range rows {
-				if n, err := strconv.ParseInt(row[i].String(), 10, 64); err == nil {
-					a.last[t.def.Table] = max(a.last[t.def.Table], n)
-				}
+				a.last[t.def.Table] = max(a.last[t.def.Table], number(row[i]))
 			}
 		}
 	}

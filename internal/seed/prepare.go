@@ -40,6 +40,9 @@ type tableDef struct {
 	*portable.Table
 	key    []*portable.Column
 	header []*portable.Column // of a CSV file
+
+	of     *applying // whose keys these are
+	hashes map[uint64]struct{}
 }
 
 // cell is a value of a row: what it is, or where it is to be had.
