@@ -71,6 +71,9 @@ type SeededTable struct {
 	UpdatedKeys  []string `json:"updated_keys,omitempty"`
 }
 
+// ErrSeed is the kind of a [SeedError].
+var ErrSeed = errors.New("the seeds cannot be written")
+
 // SeedError lists what is wrong with seeds. Nothing of the set was written.
 type SeedError struct {
 	Problems []SeedProblem
@@ -98,6 +101,9 @@ func (e *SeedError) Error() string {
 	}
 	return strings.Join(lines, "\n")
 }
+
+// Is makes [errors.Is] find [ErrSeed].
+func (e *SeedError) Is(target error) bool { return target == ErrSeed }
 
 // Unwrap returns the cause.
 func (e *SeedError) Unwrap() error { return e.Err }
@@ -130,6 +136,7 @@ func (db *DB) Seed(ctx context.Context, sets ...string) (result SeedResult, err 
 		result.Duration = time.Since(began)
 		end(err)
 	}()
+	result.Sets = []SeededSet{}
 	s, err := db.readSeeds(sets)
 	if err != nil {
 		return result, err
@@ -138,7 +145,7 @@ func (db *DB) Seed(ctx context.Context, sets ...string) (result SeedResult, err 
 	if err != nil || !work {
 		return result, ended(ctx, err)
 	}
-	result = SeedResult{}
+	result.Sets = []SeededSet{}
 	err = db.underMigrationLock(ctx, "seeding", func(ctx context.Context, r *run) error {
 		return s.write(ctx, r, &result)
 	})
@@ -153,7 +160,7 @@ func (db *DB) Seed(ctx context.Context, sets ...string) (result SeedResult, err 
 func (db *DB) PlanSeed(ctx context.Context, sets ...string) (SeedResult, error) {
 	s, err := db.readSeeds(sets)
 	if err != nil {
-		return SeedResult{}, err
+		return SeedResult{Sets: []SeededSet{}}, err
 	}
 	result, _, err := s.look(ctx, false)
 	return result, ended(ctx, err)
@@ -177,7 +184,7 @@ func (db *DB) readSeeds(names []string) (*seeding, error) {
 	if db.cfg.Seeds != nil {
 		var err error
 		if there, err = seed.Sets(db.cfg.Seeds, db.cfg.SeedsDir); err != nil {
-			return nil, withHint(err, "Config.SeedsDir (TLDWDB_SEEDS_DIR) names the folder inside Config.Seeds that has the folders of the sets")
+			return nil, withHint(err, "Config.SeedsDir (TLDWDB_SEEDS_DIR) names the folder that has the folders of the sets")
 		}
 	}
 	var problems []seed.Problem
@@ -201,7 +208,7 @@ func (db *DB) readSeeds(names []string) (*seeding, error) {
 			return nil, fmt.Errorf("the set of seeds %q is named twice", name)
 		case !slices.Contains(there, name):
 			slices.Sort(there)
-			return nil, withHint(fmt.Errorf("there is no set of seeds %q", name), "there are: %s", cmp.Or(strings.Join(there, ", "), "none; see Config.Seeds"))
+			return nil, withHint(fmt.Errorf("there is no set of seeds %q", name), "there are: %s", cmp.Or(strings.Join(there, ", "), "none"))
 		}
 		set, more, err := s.readSet(name)
 		if err != nil {
@@ -360,6 +367,7 @@ func (done *SeededSet) add(changes []seed.Change) {
 // look finds out, without a lock, whether there is anything to do, or with all what that
 // is. An account that may not look is told so by who has the lock.
 func (s *seeding) look(ctx context.Context, stop bool) (result SeedResult, work bool, err error) {
+	result.Sets = []SeededSet{}
 	r, err := s.db.newRun(ctx)
 	if err != nil {
 		return result, false, err

@@ -26,6 +26,7 @@ func (a *app) careCommands(root *cobra.Command) {
 	a.adoptCommand(root)
 	a.repairCommand(root)
 	a.copyCommand(root)
+	a.seedCommand(root)
 }
 
 // baselineAnswer is what a baseline wrote.

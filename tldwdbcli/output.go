@@ -69,6 +69,7 @@ var errorKinds = []struct {
 	{"backup_damaged", tldwdb.ErrBackupDamaged}, {"backup_key", tldwdb.ErrBackupKey}, {"backup_newer", tldwdb.ErrBackupNewer}, {"no_backup", tldwdb.ErrNoBackup}, {"no_foreign_history", tldwdb.ErrNoForeignHistory},
 	{"foreign_state", tldwdb.ErrForeignState}, {"not_mapped", tldwdb.ErrNotMapped}, {"file_replaced", tldwdb.ErrFileReplaced},
 	{"copy_unfit", tldwdb.ErrCopyUnfit}, {"copy_value", tldwdb.ErrCopyValue}, {"copy_differs", tldwdb.ErrCopyDiffers},
+	{"seed", tldwdb.ErrSeed},
 }
 
 func describeError(err error) *errorMessage {

@@ -26,7 +26,7 @@ var answers = map[string]any{
 	"wait": waitAnswer{}, "status": statusAnswer{}, "drift": driftAnswer{}, "history": historyAnswer{}, "plan": planAnswer{}, "check": checkAnswer{},
 	"verify": verifyAnswer{}, "doctor": doctorAnswer{}, "health": healthAnswer{}, "config": configAnswer{}, "version": versionAnswer{},
 	"new": filesAnswer{}, "init": filesAnswer{}, "show": showAnswer{}, "edit": pathAnswer{}, "sql": scriptAnswer{},
-	"renumber": renumberAnswer{}, "import": importAnswer{}, "baseline": baselineAnswer{}, "adopt": adoptAnswer{}, "audit": auditAnswer{}, "copy": copyAnswer{}, "repair": repairAnswer{},
+	"renumber": renumberAnswer{}, "import": importAnswer{}, "baseline": baselineAnswer{}, "adopt": adoptAnswer{}, "audit": auditAnswer{}, "copy": copyAnswer{}, "seed": seedAnswer{}, "repair": repairAnswer{},
 	"backup-create": backupAnswer{}, "backup-list": backupListAnswer{}, "backup-verify": backupVerifyAnswer{}, "backup-restore": backupRestoreAnswer{},
 	"backup-prune": backupPruneAnswer{}, "backup-kept": backupKeptAnswer{}, "backup-schedule": backupScheduleAnswer{},
 }

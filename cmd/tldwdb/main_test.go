@@ -221,6 +221,8 @@ func preparations(line string) []string {
 		return []string{"sqlite3 tldw.db \"CREATE TABLE db_version (id integer PRIMARY KEY, version_id integer, is_applied integer, tstamp timestamp); INSERT INTO db_version VALUES (1,0,1,0),(2,1,1,0)\""}
 	case strings.Contains(line, " adopt "):
 		return []string{"sqlite3 tldw.db \"CREATE TABLE schema_migrations (version uint64, dirty bool); INSERT INTO schema_migrations VALUES (1, 0)\""}
+	case strings.Contains(line, "--dir seeds"):
+		return []string{up, "mkdir -p seeds/common", "printf 'user:\\n  key: username\\n  rows: [{username: a, email: b, google_id: c}]\\n' > seeds/common/user.yaml"}
 	case strings.Contains(line, "--dir migrations"):
 		return []string{folder}
 	case words[1] == "baseline":

@@ -504,6 +504,9 @@ func (a *applying) batch(ctx context.Context, t *Table, entries []entry) error {
 			return err
 		}
 	}
+	if a.o.Dry {
+		a.pretend(t, entries)
+	}
 	change := a.change(table)
 	var insert, update []*entry
 	for i := range entries {
@@ -561,6 +564,24 @@ func (c *Change) updated(t *Table, e *entry) {
 	c.Updated++
 	if len(c.UpdatedKeys) < KeysKept {
 		c.UpdatedKeys = append(c.UpdatedKeys, keyName(t.def.key, e.key()))
+	}
+}
+
+// pretend remembers, in a dry run, which rows would be there for the sets that follow,
+// and finds those that would be there by then.
+func (a *applying) pretend(t *Table, entries []entry) {
+	for i := range entries {
+		e := &entries[i]
+		if e.there > 0 || !e.known {
+			continue
+		}
+		a.room = append(append(a.room[:0], hashesOf(t)...), 0)
+		a.room = portable.AppendKey(a.room, t.def.key, e.key())
+		hash := maphash.Bytes(a.keys, a.room)
+		if _, there := a.would[hash]; there {
+			e.there, e.differs = 1, len(e.shape.compare) > 0
+		}
+		a.would[hash] = struct{}{}
 	}
 }
 

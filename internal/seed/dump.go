@@ -127,7 +127,10 @@ func (d *dumping) names() []string {
 // keyOf is what a table's rows are known by.
 func (d *dumping) keyOf(t *portable.Table) []string {
 	for _, k := range d.rows.Unique(t) {
-		if !slices.ContainsFunc(k, func(name string) bool { c := t.Column(name); return c == nil || !c.NotNull && !slices.Contains(t.Key, name) }) {
+		if !slices.ContainsFunc(k, func(name string) bool {
+			c := t.Column(name)
+			return c == nil || !c.NotNull && !slices.Contains(t.Key, name)
+		}) {
 			return k
 		}
 	}

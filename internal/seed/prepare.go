@@ -3,6 +3,7 @@ package seed
 import (
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"io/fs"
 	"slices"
@@ -20,6 +21,9 @@ type Plan struct {
 	parts map[*Set][]part
 
 	problems []Problem
+
+	keys  maphash.Seed
+	would map[uint64]struct{} // rows that a dry run would have inserted
 }
 
 // part is files of rows that are written together, or one file of another kind.
@@ -58,7 +62,7 @@ type cell struct {
 // Prepare holds sets against the catalogue. Files that passes says true of are not
 // written: their rows are there to be referred to, like those of passive.
 func Prepare(rows *portable.Rows, fsys fs.FS, w World, sets []*Set, passive *Set, passes func(*File) bool) (*Plan, []Problem) {
-	p := &Plan{rows: rows, fsys: fsys, world: w, named: map[*portable.Table]map[string]*Row{}, parts: map[*Set][]part{}}
+	p := &Plan{rows: rows, fsys: fsys, world: w, named: map[*portable.Table]map[string]*Row{}, parts: map[*Set][]part{}, keys: maphash.MakeSeed(), would: map[uint64]struct{}{}}
 	active := func(set *Set, f *File) bool { return set != passive && !passes(f) }
 	all := sets
 	if passive != nil {
@@ -124,10 +128,10 @@ func (p *Plan) define(t *Table, active bool) {
 	if names == nil {
 		var why string
 		if names, why = p.keyOf(found, given); why != "" {
-			if active && len(t.Rows) > 0 {
-				p.problem(at, "%s", why)
+			if !active || len(t.Rows) == 0 && t.CSV == "" {
+				return
 			}
-			return
+			p.problem(at, "%s", why) // and go on: there may be more to say of the rows
 		}
 	}
 	for _, name := range names {
@@ -301,6 +305,7 @@ func (p *Plan) keyOf(t *portable.Table, given []string) (key []string, why strin
 	for i, k := range fit {
 		names[i] = strings.Join(k, " and ")
 	}
+	slices.Sort(names) // the catalogue has no order
 	return nil, fmt.Sprintf("the rows have several unique keys (%s); %s", strings.Join(names, ", "), advice)
 }
 
