@@ -61,6 +61,8 @@ type job struct {
 	Code string `json:"code"`
 	// Backup is done in place of migrating, if it is set. See backupproc_test.go.
 	Backup backupJob `json:"backup"`
+	// Seeds are written behind Up: name to text. See seedproc_test.go.
+	Seeds files `json:"seeds"`
 }
 
 // What a Go migration may do beside writing a row.
@@ -158,6 +160,11 @@ func (j job) run(ctx context.Context) (res *tldwdb.Result, err error) {
 	if res, err = db.Up(ctx); err != nil {
 		return res, err
 	}
+	if j.Seeds != nil {
+		if _, err := db.Seed(ctx); err != nil {
+			return res, err
+		}
+	}
 	return res, db.Check(ctx)
 }
 
@@ -167,6 +174,9 @@ func (j job) config() tldwdb.Config {
 		files[name] = &fstest.MapFile{Data: []byte(text)}
 	}
 	cfg := tldwdb.Config{URL: j.URL, Migrations: files, GoMigrations: j.code(), Lock: j.Lock, LeaseTime: j.Lease}
+	if j.Seeds != nil {
+		cfg.Seeds = j.Seeds.fs()
+	}
 	if j.Watched {
 		cfg.Observers, cfg.WrapConnector = []*tldwdb.Observer{(&witness{}).observer()}, foreign
 	}

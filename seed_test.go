@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tldw/tldwdb"
 	"github.com/tldw/tldwdb/internal/testdb"
@@ -497,5 +500,151 @@ func TestDumpSeedMasks(t *testing.T) {
 	}
 	if _, err := dump([]string{"persn"}); err == nil || err.Error() != "there is no table persn; did you mean person?" {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestSeedValues: each form of a value, where it comes from and that it stays the same.
+func TestSeedValues(t *testing.T) {
+	t.Parallel()
+	testdb.ForEach(t, func(t *testing.T, tdb *testdb.Database) {
+		text := `
+person:
+  key: username
+  rows:
+    admin: {username: {env: ADMIN, default: admin}, email: {env: ADMIN_EMAIL}, settings: {json: [1, {a: null}]}, photo: {file: photo.bin}, joined: {now: -3d}, born: {now: +1w}, score: {random: int, min: 5, max: 5}}
+    made: {username: {random: hex, length: 8}, email: {random: email}}
+plain:
+  key: code
+  rows:
+    - {code: 007, what: {random: [one, two]}}
+    - {code: 1.10, what: {file: note.txt}}
+    - {code: true, what: {random: uuid}}
+    - {code: c, what: {random: name}}
+`
+		// A random value cannot be what a row is known by: see the error below.
+		text = strings.ReplaceAll(text, "{random: hex, length: 8}", "made")
+		secret := filepath.Join(t.TempDir(), "email")
+		if err := os.WriteFile(secret, []byte("root@example.com\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		env := map[string]string{"ADMIN_EMAIL_FILE": secret, "TLDWDB_ENV": "test"}
+		cfg, err := tldwdb.ConfigFromLookup(func(name string) (string, bool) { v, ok := env[name]; return v, ok })
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.URL, cfg.Migrations = tdb.URL, seedSchema(tdb).fs()
+		cfg.Seeds = files{"common/a.yaml": text, "common/photo.bin": "\x00\x01\xff", "common/note.txt": "from a file", "test/_ignored.yaml": "nothing: 1"}.fs()
+		db, err := tldwdb.Open(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := db.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		if _, err := db.Up(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		wantSeed(t, db, "common: plain +4 person +2; test:")
+		values := func() string {
+			return answerOf(t, tdb, "SELECT "+pick(tdb, "group_concat(code || '=' || what, ';')", "string_agg(code || '=' || what, ';' ORDER BY code)", "group_concat(concat(code, '=', what) ORDER BY code SEPARATOR ';')")+" FROM "+pick(tdb, "(SELECT * FROM plain ORDER BY code) x", "plain", "plain"))
+		}
+		first := values()
+		for _, want := range []string{"007=", "1.10=from a file", "true="} {
+			if !strings.Contains(first, want) {
+				t.Errorf("%q has no %q", first, want)
+			}
+		}
+		for query, want := range map[string]string{
+			"SELECT email FROM person WHERE username = 'admin'": "root@example.com",
+			"SELECT COUNT(*) FROM person WHERE username = 'admin' AND score = 5 AND joined < '" + time.Now().UTC().Add(-71*time.Hour).Format("2006-01-02 15:04:05") + "' AND joined > '" + time.Now().UTC().Add(-73*time.Hour).Format("2006-01-02 15:04:05") + "'": "1",
+			"SELECT COUNT(*) FROM person WHERE born > '" + time.Now().UTC().Add(5*24*time.Hour).Format("2006-01-02") + "'":                                                                                                                                         "1",
+		} {
+			if got := answerOf(t, tdb, query); got != want {
+				t.Errorf("%s: %q, want %q", query, got, want)
+			}
+		}
+		execIn(t, tdb.AdminDB(t), "DELETE FROM plain")
+		wantSeed(t, db, "common: plain +4 person =2; test:")
+		if got := values(); got != first {
+			t.Errorf("random values: %q, and before %q", got, first)
+		}
+	})
+}
+
+// TestSeedAsksTheDatabase: which keys are equal is its word. Where upper and lower case
+// are one to it, a row that differs in them is there.
+func TestSeedAsksTheDatabase(t *testing.T) {
+	t.Parallel()
+	testdb.ForEach(t, func(t *testing.T, tdb *testdb.Database) {
+		f := files{"0001_a.up.sql": pick(tdb, "CREATE TABLE a (name VARCHAR(20) COLLATE NOCASE PRIMARY KEY, n INTEGER);",
+			"CREATE COLLATION nocase (provider = icu, locale = 'und-u-ks-level2', deterministic = false);\nCREATE TABLE a (name VARCHAR(20) COLLATE nocase PRIMARY KEY, n INTEGER);",
+			"CREATE TABLE a (name VARCHAR(20) PRIMARY KEY, n INTEGER) CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci;")}
+		db := open(t, tdb, f, func(cfg *tldwdb.Config) {
+			cfg.Seeds = files{"common/a.yaml": "a: {update: true, rows: [{name: Ann, n: 1}, {name: bob, n: 1}]}\n"}.fs()
+		})
+		if _, err := db.Up(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		execIn(t, tdb.AdminDB(t), "INSERT INTO a VALUES ('ANN', 0)")
+		wantSeed(t, db, "common: a +1 ~1")
+		if got := answerOf(t, tdb, "SELECT n FROM a WHERE name = 'ann'"); got != "1" {
+			t.Errorf("the row has %s, want 1", got)
+		}
+		wantSeed(t, db, "common: a =2")
+	})
+}
+
+// TestSeedWithoutRights: an account that may not write what is wanted is told so, and
+// nothing is left.
+func TestSeedWithoutRights(t *testing.T) {
+	t.Parallel()
+	tdb := testdb.New(t, testdb.Postgres)
+	db := seeded(t, tdb, files{"common/a.yaml": "plain: {key: code, rows: [{code: a}]}\n"})
+	role := "reader_" + tdb.Name()
+	for _, statement := range []string{"CREATE ROLE " + role, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO " + role} {
+		if _, err := tdb.AdminDB(t).ExecContext(t.Context(), statement); err != nil {
+			t.Skipf("a role cannot be made here: %v", err)
+		}
+	}
+	t.Cleanup(func() {
+		for _, statement := range []string{"DROP OWNED BY " + role, "DROP ROLE " + role} {
+			if _, err := tdb.AdminDB(t).ExecContext(context.WithoutCancel(t.Context()), statement); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	limited := open(t, tdb, seedSchema(tdb), func(cfg *tldwdb.Config) {
+		cfg.URL += "&options=" + "-c%20role%3D" + role
+		cfg.Seeds = files{"common/a.yaml": "plain: {key: code, rows: [{code: a}]}\n"}.fs()
+	})
+	if _, err := limited.Seed(t.Context()); err == nil || !strings.Contains(err.Error(), "permission denied for table plain") || !strings.Contains(err.Error(), "common/a.yaml:1: table plain, row 1") {
+		t.Errorf("%v", err)
+	}
+	wantSeed(t, db, "common: plain +1")
+	wantSeed(t, limited, "common: plain =1") // to look it needs no more
+}
+
+// TestSeedIsObserved: with its duration and its end.
+func TestSeedIsObserved(t *testing.T) {
+	t.Parallel()
+	tdb := testdb.New(t, testdb.SQLite)
+	var ends []string
+	db := seeded(t, tdb, files{"common/a.yaml": "plain: {key: code, rows: [{code: a}]}\n", "broken/a.yaml": "nothing: [{a: 1}]\n"}, func(cfg *tldwdb.Config) {
+		cfg.Observers = []*tldwdb.Observer{{Start: func(ctx context.Context, op tldwdb.Operation) (context.Context, func(error)) {
+			return ctx, func(err error) {
+				if op.Kind == tldwdb.OperationSeed {
+					ends = append(ends, fmt.Sprint(errors.Is(err, tldwdb.ErrSeed)))
+				}
+			}
+		}}}
+	})
+	wantSeed(t, db, "common: plain +1")
+	if _, err := db.Seed(t.Context(), "broken"); !errors.Is(err, tldwdb.ErrSeed) {
+		t.Errorf("%v", err)
+	}
+	if strings.Join(ends, " ") != "false true" {
+		t.Errorf("the observer was told %q", ends)
 	}
 }
