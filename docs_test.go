@@ -46,7 +46,7 @@ import (
 
 // The documents whose code is compiled, in the order in which their files are
 // written.
-var docFiles = []string{"README.md", "docs/guide/writing-migrations.md", "docs/guide/health.md", "docs/guide/observability.md", "docs/guide/credentials.md", "docs/guide/backup.md", "docs/guide/copy.md", "docs/runbooks/rotating-credentials.md", "docs/runbooks/deployment.md", "docs/runbooks/rollback.md",
+var docFiles = []string{"README.md", "docs/guide/writing-migrations.md", "docs/guide/health.md", "docs/guide/observability.md", "docs/guide/credentials.md", "docs/guide/backup.md", "docs/guide/copy.md", "docs/guide/seeds.md", "docs/runbooks/rotating-credentials.md", "docs/runbooks/deployment.md", "docs/runbooks/rollback.md",
 	"docs/runbooks/half-applied.md", "docs/runbooks/pooler.md", "docs/runbooks/cluster-and-failover.md", "docs/runbooks/adopting.md", "docs/runbooks/restore-drill.md"}
 
 // docBlock is one fenced block.
