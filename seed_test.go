@@ -648,3 +648,50 @@ func TestSeedIsObserved(t *testing.T) {
 		t.Errorf("the observer was told %q", ends)
 	}
 }
+
+// TestSeedRoads: seeds are written where migrations are: under a lease, by another road,
+// in memory, and through a pool that is borrowed.
+func TestSeedRoads(t *testing.T) {
+	t.Parallel()
+	seeds := files{"common/a.yaml": people2, "common/b.sql": "-- tldwdb: once\nINSERT INTO plain (code) VALUES ('a');\n"}
+	const want, again = "common: person +2 ran common/b.sql", "common: person =2 passed common/b.sql"
+	forEachServer(t, func(t *testing.T, tdb *testdb.Database) {
+		lease := func(cfg *tldwdb.Config) { cfg.Lock = tldwdb.LockLease }
+		db := seeded(t, tdb, seeds, lease)
+		wantSeed(t, db, want)
+		wantSeed(t, db, again)
+		wantSeed(t, seeded(t, tdb, seeds, func(cfg *tldwdb.Config) { cfg.MigrateURL = tdb.URL; lease(cfg) }), again)
+	})
+	t.Run("memory", func(t *testing.T) {
+		t.Parallel()
+		db := seeded(t, &testdb.Database{Engine: testdb.SQLite, URL: "sqlite://"}, seeds)
+		wantSeed(t, db, want)
+		wantSeed(t, db, again)
+	})
+	t.Run("attached", func(t *testing.T) {
+		t.Parallel()
+		testdb.ForEach(t, func(t *testing.T, tdb *testdb.Database) {
+			owner := open(t, tdb, nil)
+			db, err := tldwdb.Attach(t.Context(), owner.Pool(), tldwdb.Config{Migrations: seedSchema(tdb).fs(), Seeds: seeds.fs()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := db.Up(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			session := func() (text string) {
+				query := pick(tdb, "SELECT foreign_keys FROM pragma_foreign_keys", "SELECT current_setting('TimeZone') || current_setting('DateStyle')", "SELECT concat(@@SESSION.sql_mode, @@SESSION.time_zone, @@SESSION.foreign_key_checks)")
+				if err := owner.Pool().QueryRowContext(t.Context(), query).Scan(&text); err != nil {
+					t.Error(err)
+				}
+				return text
+			}
+			before := session()
+			wantSeed(t, db, want)
+			wantSeed(t, db, again)
+			if after := session(); after != before {
+				t.Errorf("the application's session was %q, and is %q", before, after)
+			}
+		})
+	})
+}

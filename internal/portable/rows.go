@@ -469,7 +469,8 @@ func (r *Rows) Update(ctx context.Context, t *Table, key, columns []*Column, key
 			}
 			text = append(append(append(text, " ELSE "...), name...), " END"...)
 		}
-		return r.s.exec(ctx, string(text)+" WHERE "+where)
+		_, err = r.s.c.ExecContext(ctx, string(text)+" WHERE "+where) // whose text has values that belong into no error
+		return err
 	})
 }
 

@@ -115,7 +115,6 @@ type Row struct {
 
 	table   *Table
 	at      int // in its table of its file: what a random value depends on when the row has no name
-	columns []int
 	cells   []cell
 	needs   []string        // columns that others refer to
 	values  map[string]cell // what they are, when that is known

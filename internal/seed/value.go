@@ -94,7 +94,8 @@ func readForm(n *node) (*form, error) {
 
 func (f *form) read(n *node, what *pair) error {
 	text, ok := what.value.text()
-	if !ok && what.name != "json" && what.name != "random" && !(what.name == "now" && what.value.isNull()) {
+	wordless := what.name == "json" || what.name == "random" || what.name == "now" && what.value.isNull()
+	if !ok && !wordless {
 		return faultf(what.line, "%s is followed by a word", what.name)
 	}
 	switch what.name {
