@@ -1,0 +1,2 @@
+// Package tldwdbtest gives each test a database of its own.
+package tldwdbtest

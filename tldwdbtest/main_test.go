@@ -1,0 +1,5 @@
+package tldwdbtest
+
+import "testing"
+
+func TestMain(m *testing.M) { Main(m) }

@@ -1,0 +1,510 @@
+package tldwdbtest
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	driverpkg "github.com/go-sql-driver/mysql"
+
+	"github.com/tldw/tldwdb"
+	"github.com/tldw/tldwdb/internal/catalog"
+	"github.com/tldw/tldwdb/internal/dburl"
+	"github.com/tldw/tldwdb/internal/dialect"
+)
+
+// mysql copies databases of MySQL and MariaDB, which cannot do that themselves: by a
+// script of what the template has (SHOW CREATE of each object, INSERT … SELECT for
+// its rows) that is read once, kept in the template, and sent in one packet. Fifty
+// migrations become one CREATE TABLE for each table, and no journal.
+//
+// A copy is compared with the template when that is made, by all that the catalogue
+// says and a checksum of each table. Where it is not the same, the migrations run
+// for each test: slow, and right.
+type mysql struct {
+	urlOf func(name string) (string, error)
+}
+
+const (
+	// scriptTable is in every template, and in no copy: the script, in rows. Its
+	// comment says when the template was used.
+	scriptTable = "tldwdbtest_template"
+	// keptTable is in every database that was kept.
+	keptTable = "tldwdbtest_kept"
+)
+
+// script is what the process remembers of a template.
+type script struct {
+	text   string   // empty: the migrations have to run
+	tables []string // without views and sequences
+}
+
+func (*mysql) lock(ctx context.Context, c *sql.Conn, name string) (bool, error) {
+	var got sql.NullInt64
+	err := dialect.QueryRow(ctx, c, "SELECT GET_LOCK("+literal(name)+", 0)", nil, &got)
+	return got.Int64 == 1, err
+}
+
+func (*mysql) unlock(ctx context.Context, c *sql.Conn, name string) error {
+	_, err := c.ExecContext(ctx, "DO RELEASE_LOCK("+literal(name)+")")
+	return err
+}
+
+func (*mysql) limit(ctx context.Context, c *sql.Conn) (n int, err error) {
+	return n, dialect.QueryRow(ctx, c, "SELECT IF(@@max_user_connections > 0, LEAST(@@max_user_connections, @@max_connections), @@max_connections)", nil, &n)
+}
+
+func (m *mysql) found(ctx context.Context, c *sql.Conn, prefix string) ([]foundDatabase, error) {
+	rows, err := texts(ctx, c, "SELECT s.schema_name, COALESCE(MAX(t.table_name), ''), COALESCE(MAX(t.table_comment), '') FROM information_schema.schemata s"+
+		" LEFT JOIN information_schema.tables t ON t.table_schema = s.schema_name AND t.table_name IN ("+literal(scriptTable)+", "+literal(keptTable)+")"+
+		" WHERE LEFT(s.schema_name, "+strconv.Itoa(len([]rune(prefix)))+") = "+literal(prefix)+" GROUP BY s.schema_name")
+	if err != nil {
+		return nil, err
+	}
+	var list []foundDatabase
+	for _, row := range rows {
+		d := foundDatabase{name: row[0], kept: row[1] == keptTable}
+		if seconds, err := strconv.ParseInt(row[2], 10, 64); err == nil && row[1] == scriptTable {
+			d.used = time.Since(time.Unix(seconds, 0))
+		}
+		list = append(list, d)
+	}
+	return list, nil
+}
+
+// drop ends what is still connected, if that is in the way.
+func (m *mysql) drop(ctx context.Context, c *sql.Conn, name string) error {
+	_, err := c.ExecContext(ctx, "SET lock_wait_timeout = 5; DROP DATABASE IF EXISTS "+backticked(name))
+	if number(err) != 1205 {
+		return err
+	}
+	ids, err := texts(ctx, c, "SELECT id FROM information_schema.processlist WHERE db = "+literal(name)+" AND id <> CONNECTION_ID()")
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if _, err := c.ExecContext(ctx, "KILL "+id[0]); err != nil && number(err) != 1094 { // 1094: it has just gone
+			return err
+		}
+	}
+	_, err = c.ExecContext(ctx, "DROP DATABASE IF EXISTS "+backticked(name))
+	return err
+}
+
+func (m *mysql) has(ctx context.Context, c *sql.Conn, name string) (bool, error) {
+	rows, err := texts(ctx, c, "SELECT table_comment FROM information_schema.tables WHERE table_schema = "+literal(name)+" AND table_name = "+literal(scriptTable))
+	if err != nil || len(rows) == 0 {
+		return false, err
+	}
+	used, err := strconv.ParseInt(rows[0][0], 10, 64)
+	if err != nil {
+		return false, nil // half of one
+	}
+	if time.Since(time.Unix(used, 0)) > programAge/4 {
+		err = m.use(ctx, c, name)
+	}
+	return err == nil, err
+}
+
+// use notes that the template is used, or that it is whole.
+func (*mysql) use(ctx context.Context, c *sql.Conn, name string) error {
+	_, err := c.ExecContext(ctx, fmt.Sprintf("ALTER TABLE %s.%s COMMENT = '%d'", backticked(name), scriptTable, time.Now().Unix()))
+	return err
+}
+
+func (*mysql) make(ctx context.Context, c *sql.Conn, name string) error {
+	var charset, collation string
+	if err := dialect.QueryRow(ctx, c, "SELECT @@character_set_database, @@collation_database", nil, &charset, &collation); err != nil {
+		return err
+	}
+	_, err := c.ExecContext(ctx, fmt.Sprintf("CREATE DATABASE %s CHARACTER SET %s COLLATE %s", backticked(name), charset, collation))
+	return err
+}
+
+func (m *mysql) seal(ctx context.Context, c *sql.Conn, name string) error {
+	s, err := m.read(ctx, c, name)
+	if err != nil {
+		return err
+	}
+	same, err := m.proved(ctx, c, s, name)
+	if err != nil {
+		return err
+	}
+	if !same {
+		s.text = ""
+	}
+	if _, err := c.ExecContext(ctx, fmt.Sprintf("CREATE TABLE %s.%s (n INT PRIMARY KEY, text LONGTEXT NOT NULL) CHARACTER SET utf8mb4", backticked(name), scriptTable)); err != nil {
+		return err
+	}
+	if _, err := c.ExecContext(ctx, fmt.Sprintf("INSERT INTO %s.%s VALUES (1, ?)", backticked(name), scriptTable), s.text); err != nil {
+		return err
+	}
+	return m.use(ctx, c, name)
+}
+
+// proved makes a copy and compares it.
+func (m *mysql) proved(ctx context.Context, c *sql.Conn, s *script, name string) (same bool, err error) {
+	copied := name + "_copy"
+	if err := m.drop(ctx, c, copied); err != nil {
+		return false, err
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), housekeeping)
+		defer cancel()
+		err = errors.Join(err, m.drop(ctx, c, copied))
+	}()
+	if err := m.run(ctx, c, s, name, copied); err != nil {
+		if number(err) != 0 {
+			return false, nil // the server has said that it is not to be done in this way
+		}
+		return false, err
+	}
+	var kinds [2]catalog.Catalog
+	for i, of := range []string{name, copied} {
+		if _, err := c.ExecContext(ctx, "USE "+backticked(of)); err != nil {
+			return false, err
+		}
+		d, err := dialect.New(dialect.NameMySQL, true)
+		if err != nil {
+			return false, err
+		}
+		if _, err := d.Inspect(ctx, c, ""); err != nil {
+			return false, err
+		}
+		if kinds[i], err = catalog.Read(ctx, d, c, catalog.Options{}); err != nil {
+			return false, err
+		}
+	}
+	if len(catalog.Compare(kinds[0], kinds[1])) > 0 {
+		return false, nil
+	}
+	changed, err := m.changed(ctx, c, s, name, copied)
+	return len(changed) == 0, err
+}
+
+// run makes a database of a script.
+func (m *mysql) run(ctx context.Context, c *sql.Conn, s *script, from, name string) error {
+	rows, err := texts(ctx, c, "SELECT default_character_set_name, default_collation_name FROM information_schema.schemata WHERE schema_name = "+literal(from))
+	if err != nil {
+		return err
+	}
+	if len(rows) == 0 {
+		return errNoTemplate
+	}
+	text := fmt.Sprintf("CREATE DATABASE %s CHARACTER SET %s COLLATE %s;\nUSE %[1]s;\n", backticked(name), rows[0][0], rows[0][1]) + s.text
+	_, err = c.ExecContext(ctx, text)
+	return ended(c, err)
+}
+
+// ended gives up a session whose script has failed: it is somewhere in the middle.
+func ended(c *sql.Conn, err error) error {
+	if err != nil {
+		_ = c.Raw(func(any) error { return driver.ErrBadConn }) // it always fails, as asked for
+	}
+	return err
+}
+
+func (m *mysql) clone(ctx context.Context, c *sql.Conn, t *template, from, name string) error {
+	s, err := m.script(ctx, c, t, from)
+	if err != nil {
+		return err
+	}
+	if s.text == "" {
+		if err := m.make(ctx, c, name); err != nil {
+			return err
+		}
+		url, err := m.urlOf(name)
+		if err != nil {
+			return err
+		}
+		return t.fillIn(ctx, url)
+	}
+	return m.run(ctx, c, s, from, name)
+}
+
+// script reads the template's, once.
+func (m *mysql) script(ctx context.Context, c *sql.Conn, t *template, from string) (*script, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s, ok := t.note.(*script); ok {
+		return s, nil
+	}
+	rows, err := texts(ctx, c, fmt.Sprintf("SELECT text FROM %s.%s WHERE n = 1", backticked(from), scriptTable))
+	if n := number(err); n == 1146 || n == 1049 || n == 1044 || err == nil && len(rows) == 0 {
+		return nil, errNoTemplate
+	}
+	if err != nil {
+		return nil, err
+	}
+	s := &script{text: rows[0][0]}
+	t.note = s
+	return s, nil
+}
+
+func (*mysql) keep(ctx context.Context, c *sql.Conn, name, test string) error {
+	_, err := c.ExecContext(ctx, fmt.Sprintf("CREATE TABLE IF NOT EXISTS %s.%s (test VARCHAR(200)) COMMENT %s", backticked(name), keptTable, literal("kept for "+test)))
+	return err
+}
+
+func (*mysql) noRight(err error) bool { n := number(err); return n == 1044 || n == 1227 }
+
+func (*mysql) grant(user, prefix string) string {
+	pattern := strings.NewReplacer(`_`, `\_`, `%`, `\%`, "`", "``").Replace(prefix)
+	return "GRANT ALL ON `" + pattern + "%`.* TO " + literal(user)
+}
+
+func (*mysql) tool(u dburl.URL) string {
+	return "mysql " + address(u, "-h", "-P", "-u") + " -p " + u.Database
+}
+
+// number is the server's number of an error; 0 for an error of another kind.
+func number(err error) uint16 {
+	if my, ok := errors.AsType[*driverpkg.MySQLError](err); ok {
+		return my.Number
+	}
+	return 0
+}
+
+func backticked(name string) string { return "`" + strings.ReplaceAll(name, "`", "``") + "`" }
+
+// texts reads rows as text; NULL is empty.
+func texts(ctx context.Context, c *sql.Conn, query string) (list [][]string, err error) {
+	rows, err := c.QueryContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for more := true; more; more = rows.NextResultSet() {
+		columns, err := rows.Columns()
+		if err != nil {
+			return nil, err
+		}
+		for rows.Next() {
+			row := make([]sql.NullString, len(columns))
+			dest := make([]any, len(columns))
+			for i := range row {
+				dest[i] = &row[i]
+			}
+			if err := rows.Scan(dest...); err != nil {
+				return nil, err
+			}
+			line := make([]string, len(row))
+			for i := range row {
+				line[i] = row[i].String
+			}
+			list = append(list, line)
+		}
+		if err := rows.Err(); err != nil {
+			return nil, err
+		}
+	}
+	return list, rows.Err()
+}
+
+// changed lists the tables whose rows differ.
+func (m *mysql) changed(ctx context.Context, c *sql.Conn, s *script, from, name string) ([]string, error) {
+	if len(s.tables) == 0 {
+		return nil, nil
+	}
+	var query strings.Builder
+	for i, of := range []string{from, name} {
+		query.WriteString([]string{"CHECKSUM TABLE ", "; CHECKSUM TABLE "}[i])
+		for k, table := range s.tables {
+			query.WriteString([]string{", ", ""}[cmp.Compare(0, k)+1] + backticked(of) + "." + backticked(table))
+		}
+	}
+	rows, err := texts(ctx, c, query.String())
+	if err != nil {
+		return nil, err
+	}
+	if len(rows) != 2*len(s.tables) {
+		return nil, fmt.Errorf("CHECKSUM TABLE gave %d answers for %d tables", len(rows), 2*len(s.tables))
+	}
+	var list []string
+	for k, table := range s.tables {
+		if rows[k][1] != rows[len(s.tables)+k][1] {
+			list = append(list, table)
+		}
+	}
+	return list, nil
+}
+
+// read makes the script. Its order: what tables need, tables, their rows, and then
+// what would change rows, or what needs tables.
+func (m *mysql) read(ctx context.Context, c *sql.Conn, from string) (*script, error) {
+	if _, err := c.ExecContext(ctx, "SET sql_mode = ''; SET NAMES utf8mb4; USE "+backticked(from)); err != nil {
+		return nil, err
+	}
+	tables, err := texts(ctx, c, "SELECT table_name, table_type FROM information_schema.tables WHERE table_schema = "+literal(from)+" ORDER BY 1")
+	if err != nil {
+		return nil, err
+	}
+	r := &scriptReader{c: c, from: from}
+	r.add("SET foreign_key_checks = 0, unique_checks = 0, sql_mode = 'NO_AUTO_VALUE_ON_ZERO'")
+	for _, t := range tables {
+		if t[1] == "SEQUENCE" {
+			r.sequence(ctx, t[0])
+		}
+	}
+	var views []view
+	for _, t := range tables {
+		switch t[1] {
+		case "BASE TABLE", "SYSTEM VERSIONED":
+			r.tables = append(r.tables, t[0])
+			r.table(ctx, t[0])
+		case "VIEW":
+			views = append(views, r.view(ctx, t[0]))
+		}
+	}
+	for _, t := range r.tables {
+		r.rows(ctx, t)
+	}
+	r.routines(ctx)
+	for _, v := range inOrder(views) {
+		r.settings("", v.charset, v.collation)
+		r.add(v.text)
+	}
+	r.code(ctx, "TRIGGER", "SELECT trigger_name FROM information_schema.triggers WHERE trigger_schema = "+literal(from)+" ORDER BY event_object_table, action_order, 1", 1, 2, 3, 4)
+	r.code(ctx, "EVENT", "SELECT event_name FROM information_schema.events WHERE event_schema = "+literal(from)+" ORDER BY 1", 1, 3, 4, 5)
+	// The session goes back to the pool as it came.
+	r.add("SET foreign_key_checks = DEFAULT, unique_checks = DEFAULT, sql_mode = DEFAULT")
+	r.add("SET NAMES utf8mb4")
+	return &script{text: strings.Join(r.statements, ";\n"), tables: r.tables}, r.err
+}
+
+// scriptReader collects statements until the first error.
+type scriptReader struct {
+	c          *sql.Conn
+	from       string
+	statements []string
+	tables     []string
+	last       string // settings that were added last
+	err        error
+}
+
+func (r *scriptReader) add(statement string) { r.statements = append(r.statements, statement) }
+
+// ask reads rows; none after an error.
+func (r *scriptReader) ask(ctx context.Context, query string) [][]string {
+	if r.err != nil {
+		return nil
+	}
+	rows, err := texts(ctx, r.c, query)
+	r.err = err
+	return rows
+}
+
+// show reads the one row that SHOW CREATE gives.
+func (r *scriptReader) show(ctx context.Context, kind, name string, columns int) []string {
+	rows := r.ask(ctx, "SHOW CREATE "+kind+" "+backticked(name))
+	if r.err == nil && (len(rows) != 1 || len(rows[0]) < columns) {
+		r.err = fmt.Errorf("SHOW CREATE %s %s gave no answer", kind, name)
+	}
+	if r.err != nil {
+		return make([]string, columns)
+	}
+	return rows[0]
+}
+
+func (r *scriptReader) sequence(ctx context.Context, name string) {
+	r.add(r.show(ctx, "SEQUENCE", name, 2)[1])
+	for _, row := range r.ask(ctx, "SELECT next_not_cached_value FROM "+backticked(name)) {
+		r.add(fmt.Sprintf("DO SETVAL(%s, %s, 0)", backticked(name), row[0]))
+	}
+}
+
+func (r *scriptReader) table(ctx context.Context, name string) {
+	r.add(r.show(ctx, "TABLE", name, 2)[1])
+}
+
+// rows copies what is in a table. Generated columns make themselves.
+func (r *scriptReader) rows(ctx context.Context, table string) {
+	if len(r.ask(ctx, "SELECT 1 FROM "+backticked(table)+" LIMIT 1")) == 0 {
+		return
+	}
+	var columns []string
+	for _, row := range r.ask(ctx, "SELECT column_name FROM information_schema.columns WHERE table_schema = "+literal(r.from)+" AND table_name = "+literal(table)+
+		" AND COALESCE(generation_expression, '') = '' ORDER BY ordinal_position") {
+		columns = append(columns, backticked(row[0]))
+	}
+	list := strings.Join(columns, ", ")
+	r.add(fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s.%s", backticked(table), list, list, backticked(r.from), backticked(table)))
+}
+
+// settings are those under which an object's text was written, and means what it
+// means.
+func (r *scriptReader) settings(mode, charset, collation string) {
+	text := fmt.Sprintf("SET sql_mode = %s, character_set_client = %s, collation_connection = %s", literal(mode), literal(charset), literal(collation))
+	if text != r.last {
+		r.add(text)
+	}
+	r.last = text
+}
+
+// code adds what has a body: the columns of its SHOW CREATE are where the mode, the
+// text, the character set and the collation stand.
+func (r *scriptReader) code(ctx context.Context, kind, names string, mode, text, charset, collation int) {
+	for _, row := range r.ask(ctx, names) {
+		shown := r.show(ctx, kind, row[0], collation+1)
+		if r.err == nil && shown[text] == "" {
+			r.err = fmt.Errorf("the account may not see the text of %s %s", kind, row[0])
+		}
+		r.settings(shown[mode], shown[charset], shown[collation])
+		r.add(shown[text])
+	}
+}
+
+// routines come in the order in which they can be made: a package before its body.
+func (r *scriptReader) routines(ctx context.Context) {
+	for _, kind := range []string{"FUNCTION", "PROCEDURE", "PACKAGE", "PACKAGE BODY"} {
+		r.code(ctx, kind, "SELECT routine_name FROM information_schema.routines WHERE routine_schema = "+literal(r.from)+" AND routine_type = "+literal(kind)+" ORDER BY 1", 1, 2, 3, 4)
+	}
+}
+
+// view is a view as the server writes it: every name in it stands in backticks.
+type view struct{ name, text, charset, collation string }
+
+func (r *scriptReader) view(ctx context.Context, name string) view {
+	shown := r.show(ctx, "VIEW", name, 4)
+	return view{name, shown[1], shown[2], shown[3]}
+}
+
+// inOrder puts views behind those that they name. A name may mean a column: then the
+// order is stricter than need be, and a circle that is none is cut somewhere.
+func inOrder(views []view) []view {
+	var list []view
+	done := map[string]bool{}
+	var put func(v view)
+	put = func(v view) {
+		if done[v.name] {
+			return
+		}
+		done[v.name] = true
+		for _, other := range views {
+			if other.name != v.name && strings.Contains(v.text, backticked(other.name)) {
+				put(other)
+			}
+		}
+		list = append(list, v)
+	}
+	for _, v := range views {
+		put(v)
+	}
+	return list
+}
+
+// restore makes the database anew under the pool.
+func (m *mysql) restore(ctx context.Context, c *sql.Conn, db *tldwdb.DB, t *template, from, name string) error {
+	return renew(db, func() error {
+		if err := m.drop(ctx, c, name); err != nil {
+			return err
+		}
+		return m.clone(ctx, c, t, from, name)
+	})
+}
