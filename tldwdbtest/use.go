@@ -1,0 +1,112 @@
+package tldwdbtest
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/tldw/tldwdb"
+	"github.com/tldw/tldwdb/internal/dialect"
+	"github.com/tldw/tldwdb/internal/sqlscan"
+)
+
+// Tx begins a transaction that is rolled back when the test is over. It is for a test
+// that shares a database with others and does not commit: the statements of MySQL
+// and MariaDB that change a schema commit by themselves.
+func Tx(tb TB, db *tldwdb.DB) *sqlx.Tx {
+	tb.Helper()
+	// The test's own context ends before its cleanup, and would roll back in the
+	// background while the database is being closed.
+	tx, err := db.Pool().BeginTxx(context.WithoutCancel(tb.Context()), nil)
+	if err != nil {
+		tb.Fatalf("tldwdbtest: beginning a transaction: %v", err)
+	}
+	tb.Cleanup(func() {
+		if err := tx.Rollback(); err != nil && !errors.Is(err, sql.ErrTxDone) {
+			tb.Errorf("tldwdbtest: rolling back: %v", err)
+		}
+	})
+	return tx
+}
+
+// Clean makes the database what it was when [New] returned it: the schema, the rows
+// of the migrations and of Config.Setup, sequences and counters. On a server it is
+// made anew, so that no connection of it may be in use: close rows, transactions and
+// connections first. It works on databases of New alone.
+func Clean(tb TB, db *tldwdb.DB) {
+	tb.Helper()
+	if err := placeOf(tb, db).restore(tb.Context(), db); err != nil {
+		tb.Fatalf("tldwdbtest: cleaning: %v", err)
+	}
+}
+
+// Load runs files with SQL in the order in which they are given, each in one
+// transaction. Where the engine needs words of its own, a file of the same name in a
+// folder beside it is taken instead: sqlite, postgres or mysql, as with migrations.
+func Load(tb TB, db *tldwdb.DB, fsys fs.FS, files ...string) {
+	tb.Helper()
+	for _, file := range files {
+		if err := load(tb.Context(), db, fsys, file); err != nil {
+			tb.Fatalf("tldwdbtest: loading %s: %v", file, err)
+		}
+	}
+}
+
+func load(ctx context.Context, db *tldwdb.DB, fsys fs.FS, file string) error {
+	if ext := path.Ext(file); ext != ".sql" {
+		return fmt.Errorf("files of the kind %q are not known: it has to be .sql", ext)
+	}
+	d, err := dialectOf(db)
+	if err != nil {
+		return err
+	}
+	text, err := fs.ReadFile(fsys, path.Join(path.Dir(file), d.Name(), path.Base(file)))
+	if errors.Is(err, fs.ErrNotExist) {
+		text, err = fs.ReadFile(fsys, file)
+	}
+	if err != nil {
+		return err
+	}
+	list, err := sqlscan.Split(string(text), d.ScanOptions())
+	if err != nil {
+		return err
+	}
+	return inTransaction(ctx, db, func(conn *sql.Conn) error {
+		done, err := d.ExecScript(ctx, conn, list, 0)
+		if err != nil && done >= 0 && done < len(list) {
+			return fmt.Errorf("line %d: %w", list[done].Line, err)
+		}
+		return err
+	})
+}
+
+// dialectOf is the dialect of a database that New or Open has made.
+func dialectOf(db *tldwdb.DB) (dialect.Dialect, error) {
+	// Of a database that somebody else has opened nobody knows what is around its driver.
+	p, ok := places.Load(db)
+	native := ok && p.(*place).config.WrapConnector == nil
+	return dialect.New(map[string]string{"sqlite3": dialect.NameSQLite, "pgx": dialect.NamePostgres, "mysql": dialect.NameMySQL}[db.Pool().DriverName()], native)
+}
+
+// inTransaction calls f with a connection that has a transaction open.
+func inTransaction(ctx context.Context, db *tldwdb.DB, f func(*sql.Conn) error) (err error) {
+	conn, err := db.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	if _, err := conn.ExecContext(ctx, "BEGIN"); err != nil {
+		return err
+	}
+	if err := f(conn.Conn); err != nil {
+		_, rollbackErr := conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
+		return errors.Join(err, rollbackErr)
+	}
+	_, err = conn.ExecContext(ctx, "COMMIT")
+	return err
+}
