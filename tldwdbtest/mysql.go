@@ -1,12 +1,14 @@
 package tldwdbtest
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -28,7 +30,8 @@ import (
 // says and a checksum of each table. Where it is not the same, the migrations run
 // for each test: slow, and right.
 type mysql struct {
-	urlOf func(name string) (string, error)
+	database string // of the server's URL; may be empty
+	urlOf    func(name string) (string, error)
 }
 
 const (
@@ -39,10 +42,21 @@ const (
 	keptTable = "tldwdbtest_kept"
 )
 
-// script is what the process remembers of a template.
+// script is what a template has, as statements that make it again.
 type script struct {
-	text   string   // empty: the migrations have to run
-	tables []string // without views and sequences
+	Before []string // what tables need
+	Tables []table
+	After  []string // what needs tables, or would change rows
+
+	text   string   // all of it, for one packet; empty: the migrations have to run
+	hashes []string // checksums of the tables' rows; nil: not asked yet
+}
+
+// table is one table, with the rows that it has in the template.
+type table struct {
+	Name   string
+	Create string
+	Insert string // empty: there are no rows
 }
 
 func (*mysql) lock(ctx context.Context, c *sql.Conn, name string) (bool, error) {
@@ -118,12 +132,14 @@ func (*mysql) use(ctx context.Context, c *sql.Conn, name string) error {
 	return err
 }
 
-func (*mysql) make(ctx context.Context, c *sql.Conn, name string) error {
+func (m *mysql) make(ctx context.Context, c *sql.Conn, name string) error {
 	var charset, collation string
-	if err := dialect.QueryRow(ctx, c, "SELECT @@character_set_database, @@collation_database", nil, &charset, &collation); err != nil {
+	err := dialect.QueryRow(ctx, c, "SELECT COALESCE(MAX(default_character_set_name), @@character_set_server), COALESCE(MAX(default_collation_name), @@collation_server)"+
+		" FROM information_schema.schemata WHERE schema_name = "+literal(m.database), nil, &charset, &collation)
+	if err != nil {
 		return err
 	}
-	_, err := c.ExecContext(ctx, fmt.Sprintf("CREATE DATABASE %s CHARACTER SET %s COLLATE %s", backticked(name), charset, collation))
+	_, err = c.ExecContext(ctx, fmt.Sprintf("CREATE DATABASE %s CHARACTER SET %s COLLATE %s", backticked(name), charset, collation))
 	return err
 }
 
@@ -132,17 +148,22 @@ func (m *mysql) seal(ctx context.Context, c *sql.Conn, name string) error {
 	if err != nil {
 		return err
 	}
+	s.join(name)
 	same, err := m.proved(ctx, c, s, name)
 	if err != nil {
 		return err
 	}
 	if !same {
-		s.text = ""
+		s = &script{}
+	}
+	text, err := json.Marshal(s)
+	if err != nil {
+		return err
 	}
 	if _, err := c.ExecContext(ctx, fmt.Sprintf("CREATE TABLE %s.%s (n INT PRIMARY KEY, text LONGTEXT NOT NULL) CHARACTER SET utf8mb4", backticked(name), scriptTable)); err != nil {
 		return err
 	}
-	if _, err := c.ExecContext(ctx, fmt.Sprintf("INSERT INTO %s.%s VALUES (1, ?)", backticked(name), scriptTable), s.text); err != nil {
+	if _, err := c.ExecContext(ctx, fmt.Sprintf("INSERT INTO %s.%s VALUES (1, ?)", backticked(name), scriptTable), text); err != nil {
 		return err
 	}
 	return m.use(ctx, c, name)
@@ -181,11 +202,18 @@ func (m *mysql) proved(ctx context.Context, c *sql.Conn, s *script, name string)
 			return false, err
 		}
 	}
+	if _, err := c.ExecContext(ctx, strings.TrimPrefix(elsewhere, "; ")); err != nil {
+		return false, err
+	}
 	if len(catalog.Compare(kinds[0], kinds[1])) > 0 {
 		return false, nil
 	}
-	changed, err := m.changed(ctx, c, s, name, copied)
-	return len(changed) == 0, err
+	rows, err := m.checksums(ctx, c, s, copied)
+	if err != nil {
+		return false, err
+	}
+	want, err := m.checksums(ctx, c, s, name)
+	return err == nil && slices.Equal(rows, want), err
 }
 
 // run makes a database of a script.
@@ -197,7 +225,7 @@ func (m *mysql) run(ctx context.Context, c *sql.Conn, s *script, from, name stri
 	if len(rows) == 0 {
 		return errNoTemplate
 	}
-	text := fmt.Sprintf("CREATE DATABASE %s CHARACTER SET %s COLLATE %s;\nUSE %[1]s;\n", backticked(name), rows[0][0], rows[0][1]) + s.text
+	text := fmt.Sprintf("CREATE DATABASE %s CHARACTER SET %s COLLATE %s;\nUSE %[1]s;\n", backticked(name), rows[0][0], rows[0][1]) + s.text + elsewhere
 	_, err = c.ExecContext(ctx, text)
 	return ended(c, err)
 }
@@ -242,7 +270,11 @@ func (m *mysql) script(ctx context.Context, c *sql.Conn, t *template, from strin
 	if err != nil {
 		return nil, err
 	}
-	s := &script{text: rows[0][0]}
+	s := &script{}
+	if err := json.Unmarshal([]byte(rows[0][0]), s); err != nil {
+		return nil, err
+	}
+	s.join(from)
 	t.note = s
 	return s, nil
 }
@@ -307,32 +339,27 @@ func texts(ctx context.Context, c *sql.Conn, query string) (list [][]string, err
 	return list, rows.Err()
 }
 
-// changed lists the tables whose rows differ.
-func (m *mysql) changed(ctx context.Context, c *sql.Conn, s *script, from, name string) ([]string, error) {
-	if len(s.tables) == 0 {
+// checksums has one for the rows of each table.
+func (m *mysql) checksums(ctx context.Context, c *sql.Conn, s *script, of string) ([]string, error) {
+	if len(s.Tables) == 0 {
 		return nil, nil
 	}
-	var query strings.Builder
-	for i, of := range []string{from, name} {
-		query.WriteString([]string{"CHECKSUM TABLE ", "; CHECKSUM TABLE "}[i])
-		for k, table := range s.tables {
-			query.WriteString([]string{", ", ""}[cmp.Compare(0, k)+1] + backticked(of) + "." + backticked(table))
-		}
+	var names []string
+	for _, t := range s.Tables {
+		names = append(names, backticked(of)+"."+backticked(t.Name))
 	}
-	rows, err := texts(ctx, c, query.String())
+	rows, err := texts(ctx, c, "CHECKSUM TABLE "+strings.Join(names, ", "))
 	if err != nil {
 		return nil, err
 	}
-	if len(rows) != 2*len(s.tables) {
-		return nil, fmt.Errorf("CHECKSUM TABLE gave %d answers for %d tables", len(rows), 2*len(s.tables))
+	if len(rows) != len(names) {
+		return nil, fmt.Errorf("CHECKSUM TABLE gave %d answers for %d tables", len(rows), len(names))
 	}
-	var list []string
-	for k, table := range s.tables {
-		if rows[k][1] != rows[len(s.tables)+k][1] {
-			list = append(list, table)
-		}
+	sums := make([]string, len(rows))
+	for i, row := range rows {
+		sums[i] = row[1]
 	}
-	return list, nil
+	return sums, nil
 }
 
 // read makes the script. Its order: what tables need, tables, their rows, and then
@@ -346,25 +373,25 @@ func (m *mysql) read(ctx context.Context, c *sql.Conn, from string) (*script, er
 		return nil, err
 	}
 	r := &scriptReader{c: c, from: from}
-	r.add("SET foreign_key_checks = 0, unique_checks = 0, sql_mode = 'NO_AUTO_VALUE_ON_ZERO'")
+	s := &script{}
 	for _, t := range tables {
 		if t[1] == "SEQUENCE" {
 			r.sequence(ctx, t[0])
 		}
 	}
+	s.Before = r.take()
 	var views []view
+	var names []string
 	for _, t := range tables {
-		switch t[1] {
-		case "BASE TABLE", "SYSTEM VERSIONED":
-			r.tables = append(r.tables, t[0])
-			r.table(ctx, t[0])
-		case "VIEW":
+		switch {
+		case t[0] == scriptTable:
+		case t[1] == "BASE TABLE" || t[1] == "SYSTEM VERSIONED":
+			names = append(names, t[0])
+		case t[1] == "VIEW":
 			views = append(views, r.view(ctx, t[0]))
 		}
 	}
-	for _, t := range r.tables {
-		r.rows(ctx, t)
-	}
+	s.Tables = r.tables(ctx, names)
 	r.routines(ctx)
 	for _, v := range inOrder(views) {
 		r.settings("", v.charset, v.collation)
@@ -372,23 +399,54 @@ func (m *mysql) read(ctx context.Context, c *sql.Conn, from string) (*script, er
 	}
 	r.code(ctx, "TRIGGER", "SELECT trigger_name FROM information_schema.triggers WHERE trigger_schema = "+literal(from)+" ORDER BY event_object_table, action_order, 1", 1, 2, 3, 4)
 	r.code(ctx, "EVENT", "SELECT event_name FROM information_schema.events WHERE event_schema = "+literal(from)+" ORDER BY 1", 1, 3, 4, 5)
-	// The session goes back to the pool as it came.
-	r.add("SET foreign_key_checks = DEFAULT, unique_checks = DEFAULT, sql_mode = DEFAULT")
-	r.add("SET NAMES utf8mb4")
-	return &script{text: strings.Join(r.statements, ";\n"), tables: r.tables}, r.err
+	s.After = r.take()
+	if r.err == nil {
+		_, r.err = c.ExecContext(ctx, strings.TrimPrefix(elsewhere, "; "))
+	}
+	return s, r.err
 }
+
+// join makes one text of it. It leaves the session as a pool gives it.
+func (s *script) join(from string) {
+	if len(s.Tables) == 0 {
+		return // there is a history at least, or the template could not be copied
+	}
+	list := append([]string{"SET foreign_key_checks = 0, unique_checks = 0, sql_mode = 'NO_AUTO_VALUE_ON_ZERO'"}, s.Before...)
+	for _, t := range s.Tables {
+		list = append(list, t.Create)
+	}
+	list = append(list, "START TRANSACTION") // one commit for all rows
+	for _, t := range s.Tables {
+		if t.Insert != "" {
+			list = append(list, t.Insert+" FROM "+backticked(from)+"."+backticked(t.Name))
+		}
+	}
+	list = append(append(list, "COMMIT"), s.After...)
+	s.text = strings.Join(append(list, sessionDefaults), ";\n")
+}
+
+// elsewhere takes a session out of a database, where it would be taken for a test's.
+const elsewhere = "; USE information_schema"
+
+const sessionDefaults = "SET foreign_key_checks = DEFAULT, unique_checks = DEFAULT, sql_mode = DEFAULT; SET NAMES utf8mb4"
 
 // scriptReader collects statements until the first error.
 type scriptReader struct {
 	c          *sql.Conn
 	from       string
 	statements []string
-	tables     []string
 	last       string // settings that were added last
 	err        error
 }
 
 func (r *scriptReader) add(statement string) { r.statements = append(r.statements, statement) }
+
+// take returns what was added since the last call.
+func (r *scriptReader) take() []string {
+	list := r.statements
+	r.statements, r.last = nil, ""
+	return list
+}
 
 // ask reads rows; none after an error.
 func (r *scriptReader) ask(ctx context.Context, query string) [][]string {
@@ -419,22 +477,39 @@ func (r *scriptReader) sequence(ctx context.Context, name string) {
 	}
 }
 
-func (r *scriptReader) table(ctx context.Context, name string) {
-	r.add(r.show(ctx, "TABLE", name, 2)[1])
-}
-
-// rows copies what is in a table. Generated columns make themselves.
-func (r *scriptReader) rows(ctx context.Context, table string) {
-	if len(r.ask(ctx, "SELECT 1 FROM "+backticked(table)+" LIMIT 1")) == 0 {
-		return
+// tables reads all tables in one round trip each: their texts, which of them have rows, and which
+// columns do not make themselves.
+func (r *scriptReader) tables(ctx context.Context, names []string) []table {
+	if len(names) == 0 {
+		return nil
 	}
-	var columns []string
-	for _, row := range r.ask(ctx, "SELECT column_name FROM information_schema.columns WHERE table_schema = "+literal(r.from)+" AND table_name = "+literal(table)+
-		" AND COALESCE(generation_expression, '') = '' ORDER BY ordinal_position") {
-		columns = append(columns, backticked(row[0]))
+	var shows, filled []string
+	for _, name := range names {
+		shows = append(shows, "SHOW CREATE TABLE "+backticked(name))
+		filled = append(filled, "SELECT "+literal(name)+" FROM DUAL WHERE EXISTS (SELECT 1 FROM "+backticked(name)+")")
 	}
-	list := strings.Join(columns, ", ")
-	r.add(fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s.%s", backticked(table), list, list, backticked(r.from), backticked(table)))
+	texts := r.ask(ctx, strings.Join(shows, "; "))
+	if r.err == nil && len(texts) != len(names) {
+		r.err = fmt.Errorf("SHOW CREATE TABLE gave %d answers for %d tables", len(texts), len(names))
+	}
+	columns := map[string][]string{}
+	for _, row := range r.ask(ctx, "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = "+literal(r.from)+
+		" AND COALESCE(generation_expression, '') = '' ORDER BY table_name, ordinal_position") {
+		columns[row[0]] = append(columns[row[0]], backticked(row[1]))
+	}
+	inserts := map[string]string{}
+	for _, row := range r.ask(ctx, strings.Join(filled, "; ")) {
+		list := strings.Join(columns[row[0]], ", ")
+		inserts[row[0]] = fmt.Sprintf("INSERT INTO %s (%s) SELECT %s", backticked(row[0]), list, list)
+	}
+	if r.err != nil {
+		return nil
+	}
+	list := make([]table, len(names))
+	for i, name := range names {
+		list[i] = table{name, texts[i][1], inserts[name]}
+	}
+	return list
 }
 
 // settings are those under which an object's text was written, and means what it
@@ -499,12 +574,101 @@ func inOrder(views []view) []view {
 	return list
 }
 
-// restore makes the database anew under the pool.
+// restore puts back what differs, and makes the database anew where it is more than
+// rows.
 func (m *mysql) restore(ctx context.Context, c *sql.Conn, db *tldwdb.DB, t *template, from, name string) error {
 	return renew(db, func() error {
+		same, err := m.reset(ctx, c, t, from, name)
+		if err != nil || same {
+			return err
+		}
 		if err := m.drop(ctx, c, name); err != nil {
 			return err
 		}
 		return m.clone(ctx, c, t, from, name)
 	})
+}
+
+// recycle waits a moment for connections that have just been closed.
+func (m *mysql) recycle(ctx context.Context, c *sql.Conn, t *template, from, name string) (bool, error) {
+	for end := time.Now().Add(200 * time.Millisecond); ; {
+		rows, err := texts(ctx, c, "SELECT id FROM information_schema.processlist WHERE db = "+literal(name))
+		if err != nil {
+			return false, err
+		}
+		if len(rows) == 0 {
+			return m.reset(ctx, c, t, from, name)
+		}
+		if time.Now().After(end) {
+			return false, nil
+		}
+		if err := pause(ctx); err != nil {
+			return false, err
+		}
+	}
+}
+
+// counter is where a table's AUTO_INCREMENT stands.
+var counter = regexp.MustCompile(` AUTO_INCREMENT=(\d+)`)
+
+// reset puts back the rows and counters that differ from the template's. It reports
+// false, and has changed nothing, where more than rows differ, or where it cannot be done.
+func (m *mysql) reset(ctx context.Context, c *sql.Conn, t *template, from, name string) (bool, error) {
+	s, err := m.script(ctx, c, t, from)
+	if err != nil || s.text == "" {
+		return false, err
+	}
+	is, err := m.read(ctx, c, name)
+	if err != nil {
+		return false, ended(c, err)
+	}
+	if len(is.Tables) != len(s.Tables) || !slices.Equal(is.Before, s.Before) || !slices.Equal(is.After, s.After) {
+		return false, nil
+	}
+	want, err := m.templateSums(ctx, c, t, s, from)
+	if err != nil {
+		return false, err
+	}
+	sums, err := m.checksums(ctx, c, s, name)
+	if err != nil {
+		return false, err
+	}
+	list := []string{"USE " + backticked(name), "SET lock_wait_timeout = 5, foreign_key_checks = 0, unique_checks = 0, sql_mode = 'NO_AUTO_VALUE_ON_ZERO'"}
+	for i, t := range s.Tables {
+		now := is.Tables[i]
+		if now.Name != t.Name || counter.ReplaceAllString(now.Create, "") != counter.ReplaceAllString(t.Create, "") {
+			return false, nil
+		}
+		if sums[i] == want[i] && now.Create == t.Create {
+			continue
+		}
+		if t.Insert != "" && len(s.After) > 0 {
+			return false, nil // a trigger would see the rows come again
+		}
+		list = append(list, "TRUNCATE TABLE "+backticked(t.Name))
+		if t.Insert != "" {
+			list = append(list, t.Insert+" FROM "+backticked(from)+"."+backticked(t.Name))
+		}
+		if at := counter.FindStringSubmatch(t.Create); at != nil {
+			list = append(list, "ALTER TABLE "+backticked(t.Name)+" AUTO_INCREMENT = "+at[1])
+		}
+	}
+	if len(list) > 2 {
+		_, err = c.ExecContext(ctx, strings.Join(append(list, sessionDefaults), ";\n")+elsewhere)
+	}
+	return err == nil, ended(c, err)
+}
+
+// templateSums asks for the template's checksums, once.
+func (m *mysql) templateSums(ctx context.Context, c *sql.Conn, t *template, s *script, from string) ([]string, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s.hashes == nil {
+		sums, err := m.checksums(ctx, c, s, from)
+		if err != nil {
+			return nil, err
+		}
+		s.hashes = sums
+	}
+	return s.hashes, nil
 }

@@ -69,6 +69,14 @@ type engine interface {
 	tool(u dburl.URL) string
 }
 
+// recycler is an engine on which to clean a database takes a fraction of the time
+// that making another one does.
+type recycler interface {
+	// recycle makes a database what it was at first, unless somebody is connected to
+	// it or more than rows have changed.
+	recycle(ctx context.Context, c *sql.Conn, t *template, from, name string) (bool, error)
+}
+
 // foundDatabase is a database that has the mark.
 type foundDatabase struct {
 	name string
@@ -88,6 +96,10 @@ type server struct {
 	counter atomic.Int64
 	templates
 
+	useMu sync.Mutex
+	live  map[string]int      // databases of running tests, by the template's key
+	spare map[string][]string // clean ones that nobody has
+
 	mu      sync.Mutex
 	session *sql.Conn // holds the locks of this process
 	slots   []int     // that this process has
@@ -98,6 +110,9 @@ type server struct {
 var (
 	serversMu sync.Mutex
 	servers   = map[string]*server{}
+
+	// keepsSpare says that [Main] will drop what tests have left for each other.
+	keepsSpare atomic.Bool
 )
 
 // houseOf finds the house that a database is to be made in.
@@ -125,7 +140,7 @@ func closeServers() error {
 	defer serversMu.Unlock()
 	var errs []error
 	for key, s := range servers {
-		errs = append(errs, s.close())
+		errs = append(errs, s.dropSpare(), s.close())
 		delete(servers, key)
 	}
 	return errors.Join(errs...)
@@ -142,7 +157,7 @@ func newServer(ctx context.Context, at target) (_ *server, err error) {
 	case dburl.Postgres:
 		s.engine = &postgres{}
 	default:
-		s.engine = &mysql{urlOf: s.urlOf}
+		s.engine = &mysql{database: u.Database, urlOf: s.urlOf}
 		// A template is copied by one packet with all statements.
 		many, err := withDatabase(at.url, u.Database, "multiStatements=true")
 		if err != nil {
@@ -422,16 +437,14 @@ func (s *server) drop(ctx context.Context, t *template) error {
 }
 
 func (s *server) clone(ctx context.Context, t *template, _ string) (_ *place, err error) {
-	name := fmt.Sprintf("%s%s_%s_%s", s.prefix, s.run, strconv.FormatInt(time.Now().Unix(), 36), strconv.FormatInt(s.counter.Add(1), 36))
+	name, clean := s.begin(t)
 	p := &place{config: t.cfg.base(), name: name}
+	p.drop = func(ctx context.Context) error { return s.end(ctx, t, name) }
 	if p.config.URL, err = s.urlOf(name); err != nil {
-		return nil, err
+		return nil, errors.Join(err, p.drop(ctx))
 	}
 	if p.release, err = s.take(ctx, (p.config.PoolSize+defaultPoolSize-1)/defaultPoolSize); err != nil {
-		return nil, err
-	}
-	p.drop = func(ctx context.Context) error {
-		return s.on(ctx, func(c *sql.Conn) error { return s.engine.drop(ctx, c, name) })
+		return nil, errors.Join(err, p.drop(ctx))
 	}
 	p.restore = func(ctx context.Context, db *tldwdb.DB) error {
 		return s.on(ctx, func(c *sql.Conn) error { return s.restore(ctx, c, db, t, s.templateName(t), name) })
@@ -440,12 +453,88 @@ func (s *server) clone(ctx context.Context, t *template, _ string) (_ *place, er
 		u := s.url
 		u.Database = name
 		err = s.on(ctx, func(c *sql.Conn) error { return s.keep(ctx, c, name, test) })
-		return u.String(), s.tool(u), err
+		return u.String(), s.tool(u), errors.Join(err, s.ended(ctx, t, ""))
+	}
+	if clean {
+		return p, nil
 	}
 	if err := s.on(ctx, func(c *sql.Conn) error { return s.engine.clone(ctx, c, t, s.templateName(t), name) }); err != nil {
 		return nil, errors.Join(s.explain(err), p.undo(ctx))
 	}
 	return p, nil
+}
+
+// begin gives a database to a test: its name, and whether it is there already.
+func (s *server) begin(t *template) (name string, clean bool) {
+	s.useMu.Lock()
+	defer s.useMu.Unlock()
+	if s.live == nil {
+		s.live, s.spare = map[string]int{}, map[string][]string{}
+	}
+	s.live[t.key]++
+	if list := s.spare[t.key]; len(list) > 0 {
+		s.spare[t.key] = list[:len(list)-1]
+		return list[len(list)-1], true
+	}
+	return fmt.Sprintf("%s%s_%s_%s", s.prefix, s.run, strconv.FormatInt(time.Now().Unix(), 36), strconv.FormatInt(s.counter.Add(1), 36)), false
+}
+
+// end drops a database, or cleans it for the next test. Without [Main] nobody knows
+// which test is the last one, so that there are clean ones only while others run.
+func (s *server) end(ctx context.Context, t *template, name string) error {
+	s.useMu.Lock()
+	wanted := s.live[t.key] > 1 || keepsSpare.Load()
+	s.useMu.Unlock()
+	if r, ok := s.engine.(recycler); ok && wanted {
+		clean := false
+		err := s.on(ctx, func(c *sql.Conn) (err error) {
+			clean, err = r.recycle(ctx, c, t, s.templateName(t), name)
+			return err
+		})
+		// What keeps it from being cleaned, a lock for instance, is no reason not to drop it.
+		if err == nil && clean {
+			return s.ended(ctx, t, name)
+		}
+	}
+	return errors.Join(s.dropAll(ctx, name), s.ended(ctx, t, ""))
+}
+
+// ended notes that a test is over, with a clean database or none.
+func (s *server) ended(ctx context.Context, t *template, clean string) error {
+	s.useMu.Lock()
+	s.live[t.key]--
+	if clean != "" {
+		s.spare[t.key] = append(s.spare[t.key], clean)
+	}
+	var last []string
+	if s.live[t.key] == 0 && !keepsSpare.Load() {
+		last = s.spare[t.key]
+		delete(s.spare, t.key)
+	}
+	s.useMu.Unlock()
+	return s.dropAll(ctx, last...)
+}
+
+func (s *server) dropAll(ctx context.Context, names ...string) error {
+	var errs []error
+	for _, name := range names {
+		errs = append(errs, s.on(ctx, func(c *sql.Conn) error { return s.engine.drop(ctx, c, name) }))
+	}
+	return errors.Join(errs...)
+}
+
+// dropSpare drops what was kept for tests that did not come.
+func (s *server) dropSpare() error {
+	ctx, cancel := context.WithTimeout(context.Background(), housekeeping)
+	defer cancel()
+	s.useMu.Lock()
+	defer s.useMu.Unlock()
+	var errs []error
+	for key, list := range s.spare {
+		errs = append(errs, s.dropAll(ctx, list...))
+		delete(s.spare, key)
+	}
+	return errors.Join(errs...)
 }
 
 // sweep drops what killed processes have left, and what nobody has used for long. What

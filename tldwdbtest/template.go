@@ -3,6 +3,7 @@ package tldwdbtest
 import (
 	"context"
 	"crypto/sha256"
+	"embed"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -27,7 +28,7 @@ var errNoTemplate = errors.New("the template is not there")
 const (
 	// layout is part of every key. It changes with what this package puts into
 	// templates.
-	layout = 1
+	layout = 2
 
 	templateAge = 24 * time.Hour // unused for as long, a template is dropped
 	keptAge     = 24 * time.Hour // the same of a database that was kept
@@ -167,6 +168,40 @@ func keyOf(cfg Config, e Engine, place string) (key string, own bool, err error)
 	return hex.EncodeToString(sum[:8]), own, nil
 }
 
+// identity is what a key is made of where none of it can change while the process
+// runs: embedded files do not, and reading fifty takes as long as opening a database.
+type identity struct {
+	files            embed.FS
+	engine           Engine
+	dir, set, table  string
+	setupKey, place  string
+	setup, hasNoFile bool
+}
+
+var keys sync.Map // from identity to known
+
+type known struct {
+	key string
+	own bool
+}
+
+// knownKey is keyOf, which remembers.
+func knownKey(cfg Config, e Engine, place string) (key string, own bool, err error) {
+	base := cfg.templateBase()
+	files, fixed := base.Migrations.(embed.FS)
+	if !fixed && base.Migrations != nil || len(base.GoMigrations) > 0 {
+		return keyOf(cfg, e, place)
+	}
+	id := identity{files, e, base.MigrationsDir, base.Set, base.Table, cfg.SetupKey, place, cfg.Setup != nil, base.Migrations == nil}
+	if k, ok := keys.Load(id); ok {
+		return k.(known).key, k.(known).own, nil
+	}
+	if key, own, err = keyOf(cfg, e, place); err == nil {
+		keys.Store(id, known{key, own})
+	}
+	return key, own, err
+}
+
 // version is that of this module in the test's program.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
@@ -206,7 +241,7 @@ type templates struct {
 }
 
 func (s *templates) get(cfg Config, e Engine, place string) (*template, error) {
-	key, own, err := keyOf(cfg, e, place)
+	key, own, err := knownKey(cfg, e, place)
 	if err != nil {
 		return nil, err
 	}
