@@ -48,6 +48,10 @@ type script struct {
 	Tables []table
 	After  []string // what needs tables, or would change rows
 
+	// Copy is what a copy says of itself: MySQL writes the same table in other words
+	// when it was made by its own words.
+	Copy *script
+
 	text   string   // all of it, for one packet; empty: the migrations have to run
 	hashes []string // checksums of the tables' rows; nil: not asked yet
 }
@@ -149,11 +153,10 @@ func (m *mysql) seal(ctx context.Context, c *sql.Conn, name string) error {
 		return err
 	}
 	s.join(name)
-	same, err := m.proved(ctx, c, s, name)
-	if err != nil {
+	if s.Copy, err = m.proved(ctx, c, s, name); err != nil {
 		return err
 	}
-	if !same {
+	if s.Copy == nil {
 		s = &script{}
 	}
 	text, err := json.Marshal(s)
@@ -169,11 +172,12 @@ func (m *mysql) seal(ctx context.Context, c *sql.Conn, name string) error {
 	return m.use(ctx, c, name)
 }
 
-// proved makes a copy and compares it.
-func (m *mysql) proved(ctx context.Context, c *sql.Conn, s *script, name string) (same bool, err error) {
+// proved makes a copy, compares it and returns what it says of itself; nil if it is
+// not the same.
+func (m *mysql) proved(ctx context.Context, c *sql.Conn, s *script, name string) (found *script, err error) {
 	copied := name + "_copy"
 	if err := m.drop(ctx, c, copied); err != nil {
-		return false, err
+		return nil, err
 	}
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), housekeeping)
@@ -182,38 +186,41 @@ func (m *mysql) proved(ctx context.Context, c *sql.Conn, s *script, name string)
 	}()
 	if err := m.run(ctx, c, s, name, copied); err != nil {
 		if number(err) != 0 {
-			return false, nil // the server has said that it is not to be done in this way
+			return nil, nil // the server has said that it is not to be done in this way
 		}
-		return false, err
+		return nil, err
 	}
 	var kinds [2]catalog.Catalog
 	for i, of := range []string{name, copied} {
 		if _, err := c.ExecContext(ctx, "USE "+backticked(of)); err != nil {
-			return false, err
+			return nil, err
 		}
 		d, err := dialect.New(dialect.NameMySQL, true)
 		if err != nil {
-			return false, err
+			return nil, err
 		}
 		if _, err := d.Inspect(ctx, c, ""); err != nil {
-			return false, err
+			return nil, err
 		}
 		if kinds[i], err = catalog.Read(ctx, d, c, catalog.Options{}); err != nil {
-			return false, err
+			return nil, err
 		}
 	}
 	if _, err := c.ExecContext(ctx, strings.TrimPrefix(elsewhere, "; ")); err != nil {
-		return false, err
+		return nil, err
 	}
 	if len(catalog.Compare(kinds[0], kinds[1])) > 0 {
-		return false, nil
+		return nil, nil
 	}
 	rows, err := m.checksums(ctx, c, s, copied)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	want, err := m.checksums(ctx, c, s, name)
-	return err == nil && slices.Equal(rows, want), err
+	if err != nil || !slices.Equal(rows, want) {
+		return nil, err
+	}
+	return m.read(ctx, c, copied)
 }
 
 // run makes a database of a script.
@@ -622,7 +629,7 @@ func (m *mysql) reset(ctx context.Context, c *sql.Conn, t *template, from, name 
 	if err != nil {
 		return false, ended(c, err)
 	}
-	if len(is.Tables) != len(s.Tables) || !slices.Equal(is.Before, s.Before) || !slices.Equal(is.After, s.After) {
+	if len(is.Tables) != len(s.Tables) || !slices.Equal(is.Before, s.Copy.Before) || !slices.Equal(is.After, s.Copy.After) {
 		return false, nil
 	}
 	want, err := m.templateSums(ctx, c, t, s, from)
@@ -635,11 +642,11 @@ func (m *mysql) reset(ctx context.Context, c *sql.Conn, t *template, from, name 
 	}
 	list := []string{"USE " + backticked(name), "SET lock_wait_timeout = 5, foreign_key_checks = 0, unique_checks = 0, sql_mode = 'NO_AUTO_VALUE_ON_ZERO'"}
 	for i, t := range s.Tables {
-		now := is.Tables[i]
-		if now.Name != t.Name || counter.ReplaceAllString(now.Create, "") != counter.ReplaceAllString(t.Create, "") {
+		now, was := is.Tables[i], s.Copy.Tables[i]
+		if now.Name != t.Name || counter.ReplaceAllString(now.Create, "") != counter.ReplaceAllString(was.Create, "") {
 			return false, nil
 		}
-		if sums[i] == want[i] && now.Create == t.Create {
+		if sums[i] == want[i] && now.Create == was.Create {
 			continue
 		}
 		if t.Insert != "" && len(s.After) > 0 {
@@ -649,7 +656,7 @@ func (m *mysql) reset(ctx context.Context, c *sql.Conn, t *template, from, name 
 		if t.Insert != "" {
 			list = append(list, t.Insert+" FROM "+backticked(from)+"."+backticked(t.Name))
 		}
-		if at := counter.FindStringSubmatch(t.Create); at != nil {
+		if at := counter.FindStringSubmatch(was.Create); at != nil {
 			list = append(list, "ALTER TABLE "+backticked(t.Name)+" AUTO_INCREMENT = "+at[1])
 		}
 	}

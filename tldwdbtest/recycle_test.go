@@ -1,0 +1,92 @@
+package tldwdbtest
+
+import (
+	"database/sql"
+	"os"
+	"testing"
+)
+
+// TestRecycle: a database that a test has written to is as it was at first for the
+// next one, and one whose schema was changed is not handed on.
+func TestRecycle(t *testing.T) {
+	t.Parallel()
+	for _, e := range []Engine{MySQL, MariaDB} {
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			cfg := Config{Migrations: files(3)}
+			New(t, Config{Migrations: files(3), Engine: e}) // skips, and keeps the others from being the last
+			at, err := cfg.target(os.Getenv, e)
+			if err != nil {
+				t.Fatal(err)
+			}
+			h, err := houseOf(t.Context(), at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := h.(*server)
+			for _, c := range []struct {
+				name, statement string
+				want            bool
+			}{
+				{"untouched", "DO 1", true},
+				{"rows", "INSERT INTO t0 (name) VALUES ('x')", true},
+				{"counter", "INSERT INTO t0 (id, name) VALUES (100, 'x'); DELETE FROM t0 WHERE id = 100", true},
+				{"updated", "UPDATE t0 SET v = 7", true},
+				{"child", "INSERT INTO t1 (name, parent) VALUES ('x', 1)", true},
+				{"column", "ALTER TABLE t2 ADD COLUMN more int", false},
+				{"table", "CREATE TABLE more (v int)", false},
+				{"view", "CREATE VIEW more AS SELECT * FROM t0", false},
+				{"trigger", "CREATE TRIGGER more BEFORE INSERT ON t0 FOR EACH ROW SET NEW.v = 1", false},
+			} {
+				db, p, err := open(t.Context(), t.Name(), cfg, at)
+				if err != nil {
+					t.Fatal(err)
+				}
+				err = s.on(t.Context(), func(conn *sql.Conn) error {
+					_, err := conn.ExecContext(t.Context(), "USE "+backticked(p.name)+"; "+c.statement+elsewhere)
+					return err
+				})
+				if err != nil {
+					t.Fatalf("%s: %v", c.name, err)
+				}
+				if err := db.Close(); err != nil {
+					t.Fatal(err)
+				}
+				tpl, err := s.template(cfg, at)
+				if err != nil {
+					t.Fatal(err)
+				}
+				err = s.on(t.Context(), func(conn *sql.Conn) error {
+					clean, err := s.engine.(recycler).recycle(t.Context(), conn, tpl, s.templateName(tpl), p.name)
+					if clean != c.want {
+						t.Errorf("%s: clean is %t: %v", c.name, clean, err)
+					}
+					if !clean {
+						return err
+					}
+					m := s.engine.(*mysql)
+					is, err := m.read(t.Context(), conn, p.name)
+					if err != nil {
+						return err
+					}
+					was, err := m.script(t.Context(), conn, tpl, s.templateName(tpl))
+					if err != nil {
+						return err
+					}
+					for i, table := range was.Copy.Tables {
+						if is.Tables[i].Create != table.Create {
+							t.Errorf("%s: %s, and not %s", c.name, is.Tables[i].Create, table.Create)
+						}
+					}
+					return nil
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := p.undo(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+}
