@@ -8,7 +8,7 @@ import (
 	"github.com/tldw/tldwdb"
 )
 
-func exec(t *testing.T, db *tldwdb.DB, statements ...string) {
+func run(t *testing.T, db *tldwdb.DB, statements ...string) {
 	t.Helper()
 	for _, s := range statements {
 		if _, err := db.Pool().ExecContext(t.Context(), s); err != nil {
@@ -23,12 +23,12 @@ func TestClean(t *testing.T) {
 	t.Parallel()
 	ForEach(t, Config{Migrations: files(3)}, func(t *testing.T, db *tldwdb.DB) {
 		for range 2 {
-			exec(t, db, "DELETE FROM t0 WHERE name = 'first'", "INSERT INTO t0 (name) VALUES ('third')", "INSERT INTO t1 (name, parent) VALUES ('child', 2)", "CREATE TABLE mine (v int)")
+			run(t, db, "DELETE FROM t0 WHERE name = 'first'", "INSERT INTO t0 (name) VALUES ('third')", "INSERT INTO t1 (name, parent) VALUES ('child', 2)", "CREATE TABLE mine (v int)")
 			Clean(t, db)
 			if n, m := count(t, db, "t0"), count(t, db, "t1"); n != 2 || m != 0 {
 				t.Errorf("there are %d and %d rows", n, m)
 			}
-			exec(t, db, "INSERT INTO t0 (name) VALUES ('again')")
+			run(t, db, "INSERT INTO t0 (name) VALUES ('again')")
 			var id int
 			if err := db.Pool().GetContext(t.Context(), &id, "SELECT max(id) FROM t0"); err != nil || id != 3 {
 				t.Errorf("the new row has the id %d: %v", id, err)
@@ -61,7 +61,7 @@ func TestCleanRefuses(t *testing.T) {
 		t.Error(err)
 	}
 	ForEach(t, Config{Migrations: files(1), Engines: []Engine{Postgres, MySQL, MariaDB}}, func(t *testing.T, db *tldwdb.DB) {
-		exec(t, db, "INSERT INTO t0 (name) VALUES ('x')")
+		run(t, db, "INSERT INTO t0 (name) VALUES ('x')")
 		tx := Tx(t, db)
 		f := &fake{TB: t}
 		f.run(func(tb TB) { Clean(tb, db) })
@@ -138,7 +138,7 @@ func TestGolden(t *testing.T) {
 		if updating() {
 			return
 		}
-		exec(t, db, "UPDATE k SET s = 'other' WHERE id = 10")
+		run(t, db, "UPDATE k SET s = 'other' WHERE id = 10")
 		f := &fake{TB: t}
 		f.run(func(tb TB) { Golden(tb, db, "kinds", "k", "k (id, s)") })
 		if log := f.log.String(); !f.failed || !strings.Contains(log, `+   id=10 s="other"`) || strings.Contains(log, "id=9") {

@@ -1,0 +1,231 @@
+package tldwdbtest
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"database/sql"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// childVariable makes this program play another package's tests: the engine, how
+// many tests, and the key of the template.
+const childVariable = "TLDWDBTEST_CHILD"
+
+func childConfig(key string) Config { return Config{Migrations: files(3), SetupKey: key} }
+
+// TestChild is run by the tests below, in processes of its own.
+func TestChild(t *testing.T) {
+	e, rest, ok := strings.Cut(os.Getenv(childVariable), " ")
+	if !ok {
+		t.Skip("it is not called by another test")
+	}
+	count, key, _ := strings.Cut(rest, " ")
+	cfg := childConfig(key)
+	cfg.Engine = Engine(e)
+	if count == "hang" {
+		db := New(t, cfg)
+		fmt.Println("made", placeOf(t, db).name)
+		_, _ = io.Copy(io.Discard, os.Stdin) // until we are killed
+		return
+	}
+	n, err := strconv.Atoi(count)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range n {
+		t.Run(strconv.Itoa(i), func(t *testing.T) {
+			t.Parallel()
+			db := New(t, cfg)
+			fmt.Println("made", placeOf(t, db).name)
+			for range 3 {
+				run(t, db, "INSERT INTO t0 (name) VALUES ('mine')")
+			}
+			var rows int
+			if err := db.Pool().GetContext(t.Context(), &rows, "SELECT count(*) FROM t0"); err != nil || rows != 5 {
+				t.Errorf("%d rows: %v", rows, err)
+			}
+		})
+	}
+}
+
+func child(ctx context.Context, e Engine, count, key string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run", "^TestChild$", "-test.parallel", "8", "-test.v")
+	cmd.Env = append(os.Environ(), childVariable+"="+string(e)+" "+count+" "+key, "TLDWDBTEST_KEEP=")
+	return cmd
+}
+
+// home is the house of an engine, or the test is skipped. The template of the key is
+// dropped at the end.
+func home(t *testing.T, e Engine, key string) house {
+	t.Helper()
+	New(t, Config{Engine: e, Migrations: files(1)}) // skips where there is no server
+	cfg := childConfig(key)
+	at, err := cfg.target(os.Getenv, e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := houseOf(t.Context(), at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tpl, err := h.template(cfg, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := h.drop(context.WithoutCancel(t.Context()), tpl); err != nil {
+			t.Error(err)
+		}
+	})
+	return h
+}
+
+// exists reports whether a database is there.
+func exists(t *testing.T, h house, name string) (there bool) {
+	t.Helper()
+	switch h := h.(type) {
+	case *folder:
+		_, err := os.Stat(filepath.Dir(name))
+		return err == nil
+	case *server:
+		query := "SELECT count(*) FROM information_schema.schemata WHERE schema_name = " + literal(name)
+		if h.kind == Postgres {
+			query = "SELECT count(*) FROM pg_catalog.pg_database WHERE datname = " + literal(name)
+		}
+		n := 0
+		err := h.on(t.Context(), func(c *sql.Conn) error { return c.QueryRowContext(t.Context(), query).Scan(&n) })
+		there = n > 0
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return there
+}
+
+// TestProcesses: many tests in several processes that begin at the same instant, with
+// no template yet. Each has a database of its own, and nothing is left.
+// TLDWDBTEST_EACH is the number of tests in each process.
+func TestProcesses(t *testing.T) {
+	t.Parallel()
+	for _, e := range Engines() {
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			key := fmt.Sprintf("processes-%08x", rand.Uint32())
+			h := home(t, e, key)
+			each := cmp.Or(os.Getenv("TLDWDBTEST_EACH"), map[Engine]string{SQLite: "50"}[e], "5")
+			const processes = 4
+			type answer struct {
+				out []byte
+				err error
+			}
+			answers := make(chan answer)
+			for range processes {
+				go func() {
+					out, err := child(t.Context(), e, each, key).CombinedOutput()
+					answers <- answer{out, err}
+				}()
+			}
+			made := map[string]bool{}
+			lines := 0
+			for range processes {
+				a := <-answers
+				if a.err != nil {
+					t.Errorf("%v: %s", a.err, a.out)
+				}
+				for line := range strings.Lines(string(a.out)) {
+					if _, name, ok := strings.Cut(line, "made "); ok {
+						made[strings.TrimSpace(name)] = true
+						lines++
+					}
+				}
+			}
+			if n, err := strconv.Atoi(each); err != nil || lines != processes*n {
+				t.Errorf("%d tests have told of their database: %v", lines, err)
+			}
+			for name := range made {
+				if exists(t, h, name) {
+					t.Errorf("%s is left", name)
+				}
+			}
+		})
+	}
+}
+
+// TestKilled: what a killed process leaves is collected by the next one, and what
+// belongs to a living one is not.
+func TestKilled(t *testing.T) {
+	t.Parallel()
+	for _, e := range Engines() {
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			key := fmt.Sprintf("killed-%08x", rand.Uint32())
+			h := home(t, e, key)
+			cmd := child(t.Context(), e, "hang", key)
+			stdin, err := cmd.StdinPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = stdin.Close() }()
+			stdout, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			name := ""
+			for lines := bufio.NewScanner(stdout); name == "" && lines.Scan(); {
+				_, name, _ = strings.Cut(lines.Text(), "made ")
+			}
+			if name == "" {
+				t.Fatalf("the process has made nothing: %v", cmd.Wait())
+			}
+			sweep(t, h)
+			if !exists(t, h, name) {
+				t.Error("the database of a living process was dropped")
+			}
+			if err := cmd.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Wait(); err == nil {
+				t.Error("the process has ended by itself")
+			}
+			// A server takes a moment to see that a client is gone.
+			for end := time.Now().Add(30 * time.Second); ; {
+				sweep(t, h)
+				if !exists(t, h, name) {
+					return
+				}
+				if time.Now().After(end) {
+					t.Fatalf("%s is still there", name)
+				}
+				if err := pause(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// sweep does what a new process does first.
+func sweep(t *testing.T, h house) {
+	t.Helper()
+	switch h := h.(type) {
+	case *folder:
+		h.sweep()
+	case *server:
+		if err := h.sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
