@@ -101,18 +101,28 @@ func (*postgres) found(ctx context.Context, c *sql.Conn, prefix string) (list []
 	return list, rows.Err()
 }
 
+// drop ends what is still connected. FORCE does it by the way, but fails at a worker of
+// autovacuum, which is another role's; DROP DATABASE by itself sends that one away.
 func (p *postgres) drop(ctx context.Context, c *sql.Conn, name string) error {
 	if err := p.facts(ctx, c); err != nil {
 		return err
 	}
-	force := " WITH (FORCE)"
-	if p.version < 130000 {
-		force = ""
-		if _, err := c.ExecContext(ctx, "SELECT pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE usename = current_user AND datname = "+literal(name)); err != nil {
+	statement := "DROP DATABASE IF EXISTS " + quoted(name)
+	if p.version >= 130000 {
+		if _, err := c.ExecContext(ctx, statement+" WITH (FORCE)"); code(err) != "42501" {
 			return err
 		}
 	}
-	_, err := c.ExecContext(ctx, "DROP DATABASE IF EXISTS "+quoted(name)+force)
+	if err := p.disconnect(ctx, c, name); err != nil {
+		return err
+	}
+	_, err := c.ExecContext(ctx, statement)
+	return err
+}
+
+// disconnect ends the sessions of this role.
+func (*postgres) disconnect(ctx context.Context, c *sql.Conn, name string) error {
+	_, err := c.ExecContext(ctx, "SELECT pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE usename = current_user AND datname = "+literal(name))
 	return err
 }
 
@@ -161,8 +171,7 @@ func (p *postgres) seal(ctx context.Context, c *sql.Conn, name string) error {
 	if err != nil {
 		return err
 	}
-	_, err = c.ExecContext(ctx, "SELECT pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE usename = current_user AND datname = "+literal(name))
-	return err
+	return p.disconnect(ctx, c, name)
 }
 
 // strategy is the quickest way of copying that the server has, as measured: see
