@@ -399,7 +399,7 @@ func (s *server) build(ctx context.Context, t *template) error {
 	return s.on(ctx, func(c *sql.Conn) (err error) {
 		// There may be half of one, by a process that was killed.
 		if err := s.engine.drop(ctx, c, name); err != nil {
-			return err
+			return s.explain(err)
 		}
 		defer func() {
 			if err != nil {

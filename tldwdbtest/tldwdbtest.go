@@ -165,6 +165,10 @@ func open(ctx context.Context, test string, cfg Config, at target) (_ *tldwdb.DB
 	if err != nil {
 		return nil, nil, err
 	}
+	return openIn(ctx, h, test, cfg, at)
+}
+
+func openIn(ctx context.Context, h house, test string, cfg Config, at target) (_ *tldwdb.DB, _ *place, err error) {
 	tpl, err := h.template(cfg, at)
 	if err != nil {
 		return nil, nil, err
