@@ -46,7 +46,7 @@ import (
 
 // The documents whose code is compiled, in the order in which their files are
 // written.
-var docFiles = []string{"README.md", "docs/guide/writing-migrations.md", "docs/guide/health.md", "docs/guide/observability.md", "docs/guide/credentials.md", "docs/guide/backup.md", "docs/guide/copy.md", "docs/guide/seeds.md", "docs/runbooks/rotating-credentials.md", "docs/runbooks/deployment.md", "docs/runbooks/rollback.md",
+var docFiles = []string{"README.md", "docs/guide/writing-migrations.md", "docs/guide/health.md", "docs/guide/observability.md", "docs/guide/credentials.md", "docs/guide/backup.md", "docs/guide/copy.md", "docs/guide/seeds.md", "docs/guide/testing.md", "docs/runbooks/rotating-credentials.md", "docs/runbooks/deployment.md", "docs/runbooks/rollback.md",
 	"docs/runbooks/half-applied.md", "docs/runbooks/pooler.md", "docs/runbooks/cluster-and-failover.md", "docs/runbooks/adopting.md", "docs/runbooks/restore-drill.md"}
 
 // docBlock is one fenced block.
@@ -214,6 +214,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"testing"
 	"time"
 
 	"example.com/notes/migrations"
@@ -224,6 +225,7 @@ import (
 	"github.com/tldw/tldwdb/tldwdbcli"
 	"github.com/tldw/tldwdb/tldwdbmetrics"
 	"github.com/tldw/tldwdb/tldwdbotel"
+	"github.com/tldw/tldwdb/tldwdbtest"
 )
 
 var (
@@ -236,9 +238,10 @@ var (
 	_ = prometheus.NewRegistry
 	_ = tldwdbmetrics.New
 	_ = tldwdbotel.Observe
+	_ = tldwdbtest.New
 )
 
-func _(ctx context.Context, root *cobra.Command, db *tldwdb.DB, cfg tldwdb.Config, pool *sqlx.DB, logger *slog.Logger, mux *http.ServeMux, madeByFlask bool, hash func(string) string, newToken func(context.Context) (string, error)) error {
+func _(ctx context.Context, root *cobra.Command, db *tldwdb.DB, cfg tldwdb.Config, pool *sqlx.DB, logger *slog.Logger, mux *http.ServeMux, madeByFlask bool, hash func(string) string, newToken func(context.Context) (string, error), t *testing.T) error {
 //line %s:%d
 %s
 return nil

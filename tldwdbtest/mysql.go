@@ -205,6 +205,9 @@ func (m *mysql) proved(ctx context.Context, c *sql.Conn, s *script, name string)
 		if kinds[i], err = catalog.Read(ctx, d, c, catalog.Options{}); err != nil {
 			return nil, err
 		}
+		for k := range kinds[i] {
+			kinds[i][k].Text = strings.ReplaceAll(kinds[i][k].Text, backticked(of)+".", "") // as in tables
+		}
 	}
 	if _, err := c.ExecContext(ctx, strings.TrimPrefix(elsewhere, "; ")); err != nil {
 		return nil, err
@@ -514,7 +517,8 @@ func (r *scriptReader) tables(ctx context.Context, names []string) []table {
 	}
 	list := make([]table, len(names))
 	for i, name := range names {
-		list[i] = table{name, texts[i][1], inserts[name]}
+		// MariaDB names the database of a sequence in a default.
+		list[i] = table{name, strings.ReplaceAll(texts[i][1], backticked(r.from)+".", ""), inserts[name]}
 	}
 	return list
 }

@@ -28,7 +28,7 @@ var errNoTemplate = errors.New("the template is not there")
 const (
 	// layout is part of every key. It changes with what this package puts into
 	// templates.
-	layout = 3
+	layout = 7
 
 	templateAge = 24 * time.Hour // unused for as long, a template is dropped
 	keptAge     = 24 * time.Hour // the same of a database that was kept

@@ -1,0 +1,6 @@
+CREATE TABLE video (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    youtube_id VARCHAR(20) NOT NULL UNIQUE,
+    title VARCHAR(200) NOT NULL,
+    seconds INTEGER NOT NULL CHECK (seconds > 0)
+);
