@@ -116,14 +116,6 @@ func (t *template) trust() {
 	t.good = true
 }
 
-// age is for how long the template is kept unused.
-func (t *template) age() time.Duration {
-	if t.own {
-		return programAge
-	}
-	return templateAge
-}
-
 // fillIn migrates and sets up the database that the template is to be.
 func (t *template) fillIn(ctx context.Context, url string) (err error) {
 	cfg := t.cfg.templateBase()

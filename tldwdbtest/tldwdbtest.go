@@ -125,8 +125,6 @@ func placeOf(tb TB, db *tldwdb.DB) *place {
 type place struct {
 	config tldwdb.Config // that the database is opened with
 	name   string        // for messages
-	show   string        // its URL, without a password
-	tool   string        // the command that connects to it
 
 	fill    func(context.Context, *tldwdb.DB) error // called with the open database; nil: it is full already
 	restore func(context.Context, *tldwdb.DB) error // makes it what it was at first
