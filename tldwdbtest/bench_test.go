@@ -90,17 +90,14 @@ func BenchmarkNew(b *testing.B) {
 // benchConfig has 50 tables of 50 rows. Migrations are embedded, as a service's are;
 // where running them is what New is compared with, there are 50.
 func benchConfig(e Engine) Config {
-	cfg := Config{Migrations: migrations.FS, SetupKey: "bench"}
-	tables := true
 	if e.dialect() == dburl.MySQL {
-		cfg.Migrations, tables = files(50), false
+		return Config{Migrations: files(50)}
 	}
+	cfg := Config{Migrations: migrations.FS, SetupKey: "bench"}
 	cfg.Setup = func(ctx context.Context, db *tldwdb.DB) error {
 		for i := range 50 {
-			if tables {
-				if _, err := db.Pool().ExecContext(ctx, fmt.Sprintf("CREATE TABLE t%d (id bigint PRIMARY KEY, name varchar(100) NOT NULL, v int, parent bigint REFERENCES t%[1]d (id)); CREATE INDEX t%[1]d_name ON t%[1]d (name)", i)); err != nil {
-					return err
-				}
+			if _, err := db.Pool().ExecContext(ctx, fmt.Sprintf("CREATE TABLE t%d (id bigint PRIMARY KEY, name varchar(100) NOT NULL, v int, parent bigint REFERENCES t%[1]d (id)); CREATE INDEX t%[1]d_name ON t%[1]d (name)", i)); err != nil {
+				return err
 			}
 			for k := range 50 {
 				if _, err := db.Pool().ExecContext(ctx, fmt.Sprintf("INSERT INTO t%d (id, name) VALUES (%d, 'a row with some text in it')", i, 100+k)); err != nil {
