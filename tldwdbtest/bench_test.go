@@ -48,17 +48,19 @@ func BenchmarkNew(b *testing.B) {
 					benchPostgres(b, h, tpl, ways)
 				} else {
 					ways["replay"] = func(i int) time.Duration { return benchReplay(b, h, cfg, i) }
-					keepsSpare.Store(false)
-					ways["new-after-another"] = func(int) time.Duration {
-						keepsSpare.Store(true)
-						defer keepsSpare.Store(false)
-						benchNew(b, cfg, at)
-						took := benchNew(b, cfg, at)
-						if err := h.dropSpare(); err != nil {
-							b.Fatal(err)
-						}
-						return took
+				}
+				keepsSpare.Store(false)
+				ways["new-with-Main"] = func(int) time.Duration {
+					keepsSpare.Store(true)
+					defer keepsSpare.Store(false)
+					benchNew(b, cfg, at)
+					benchNew(b, cfg, at)
+					h.preparing.Wait() // the test takes longer than making the next one does
+					took := benchNew(b, cfg, at)
+					if err := h.dropSpare(); err != nil {
+						b.Fatal(err)
 					}
+					return took
 				}
 			}
 			times := map[string][]time.Duration{}
@@ -72,7 +74,7 @@ func BenchmarkNew(b *testing.B) {
 				slices.Sort(list)
 				median := list[len(list)/2]
 				b.ReportMetric(float64(median.Microseconds())/1000, way+"-ms")
-				if way == "new" || way == "new-after-another" {
+				if way == "new" || way == "new-with-Main" {
 					continue
 				}
 				slices.Sort(times["new"])

@@ -2,6 +2,7 @@ package tldwdbtest
 
 import (
 	"database/sql"
+	"errors"
 	"os"
 	"testing"
 )
@@ -88,5 +89,54 @@ func TestRecycle(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestPrepared: with Main, the next test on PostgreSQL finds its database made, and
+// what no test wanted is dropped.
+func TestPrepared(t *testing.T) {
+	t.Parallel()
+	cfg := Config{Migrations: files(2), SetupKey: "prepared"}
+	New(t, Config{Engine: Postgres}) // skips
+	at, err := cfg.target(os.Getenv, Postgres)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := newServer(t.Context(), at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for range 3 {
+		s.preparing.Wait()
+		s.useMu.Lock()
+		var ready []string
+		for _, list := range s.spare {
+			ready = append(ready, list...)
+		}
+		s.useMu.Unlock()
+		db, p, err := openIn(t.Context(), s, t.Name(), cfg, at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, p.name)
+		if len(ready) > 0 != (len(names) == 3) || len(ready) > 0 && ready[0] != p.name {
+			t.Errorf("test %d has %s, and there was %s", len(names), p.name, ready)
+		}
+		if n := count(t, db, "t0"); n != 2 {
+			t.Errorf("%d rows", n)
+		}
+		if err := errors.Join(db.Close(), p.undo(t.Context())); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := s.dropSpare(); err != nil {
+		t.Error(err)
+	}
+	if run := s.prefix + s.run; exists(t, s, run) {
+		t.Errorf("something is left of %s", run)
+	}
+	if err := s.close(); err != nil {
+		t.Error(err)
 	}
 }

@@ -96,9 +96,13 @@ type server struct {
 	counter atomic.Int64
 	templates
 
-	useMu sync.Mutex
-	live  map[string]int      // databases of running tests, by the template's key
-	spare map[string][]string // clean ones that nobody has
+	useMu     sync.Mutex
+	live      map[string]int      // databases of running tests, by the template's key
+	spare     map[string][]string // clean ones that nobody has
+	made      map[string]int      // how many tests have had one
+	preparing sync.WaitGroup      // the next ones, where they are made beforehand
+	coming    map[string]bool     // there is one on its way
+	closing   bool
 
 	mu      sync.Mutex
 	session *sql.Conn // holds the locks of this process
@@ -455,6 +459,7 @@ func (s *server) clone(ctx context.Context, t *template, _ string) (_ *place, er
 		err = s.on(ctx, func(c *sql.Conn) error { return s.keep(ctx, c, name, test) })
 		return u.String(), s.tool(u), errors.Join(err, s.ended(ctx, t, ""))
 	}
+	defer s.prepare(t)
 	if clean {
 		return p, nil
 	}
@@ -469,14 +474,43 @@ func (s *server) begin(t *template) (name string, clean bool) {
 	s.useMu.Lock()
 	defer s.useMu.Unlock()
 	if s.live == nil {
-		s.live, s.spare = map[string]int{}, map[string][]string{}
+		s.live, s.spare, s.made, s.coming = map[string]int{}, map[string][]string{}, map[string]int{}, map[string]bool{}
 	}
 	s.live[t.key]++
+	s.made[t.key]++
 	if list := s.spare[t.key]; len(list) > 0 {
 		s.spare[t.key] = list[:len(list)-1]
 		return list[len(list)-1], true
 	}
-	return fmt.Sprintf("%s%s_%s_%s", s.prefix, s.run, strconv.FormatInt(time.Now().Unix(), 36), strconv.FormatInt(s.counter.Add(1), 36)), false
+	return s.newName(), false
+}
+
+func (s *server) newName() string {
+	return fmt.Sprintf("%s%s_%s_%s", s.prefix, s.run, strconv.FormatInt(time.Now().Unix(), 36), strconv.FormatInt(s.counter.Add(1), 36))
+}
+
+// prepare makes the database of the next test while this one runs, where [Main] will
+// drop the last one, and databases are not handed on. A package with a single test is spared that.
+func (s *server) prepare(t *template) {
+	s.useMu.Lock()
+	defer s.useMu.Unlock()
+	_, handsOn := s.engine.(recycler)
+	if handsOn || !keepsSpare.Load() || s.closing || s.made[t.key] < 2 || s.coming[t.key] || len(s.spare[t.key]) > 0 {
+		return
+	}
+	s.coming[t.key] = true
+	s.preparing.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), housekeeping)
+		defer cancel()
+		name := s.newName()
+		err := s.on(ctx, func(c *sql.Conn) error { return s.engine.clone(ctx, c, t, s.templateName(t), name) })
+		s.useMu.Lock()
+		defer s.useMu.Unlock()
+		s.coming[t.key] = false
+		if err == nil { // otherwise the next test makes one itself, and tells why it cannot
+			s.spare[t.key] = append(s.spare[t.key], name)
+		}
+	})
 }
 
 // end drops a database, or cleans it for the next test. Without [Main] nobody knows
@@ -528,7 +562,12 @@ func (s *server) dropSpare() error {
 	ctx, cancel := context.WithTimeout(context.Background(), housekeeping)
 	defer cancel()
 	s.useMu.Lock()
+	s.closing = true
+	s.useMu.Unlock()
+	s.preparing.Wait()
+	s.useMu.Lock()
 	defer s.useMu.Unlock()
+	s.closing = false
 	var errs []error
 	for key, list := range s.spare {
 		errs = append(errs, s.dropAll(ctx, list...))
