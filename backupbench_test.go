@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -150,7 +151,7 @@ func besideTool(b *testing.B, tdb *testdb.Database, db *tldwdb.DB, compression s
 	dir := b.TempDir()
 	var ours, theirs []time.Duration
 	var content int64
-	idle, memory := 0.0, 0.0
+	idle, memory := math.Inf(1), 0.0
 	for b.Loop() {
 		file := filepath.Join(dir, "tool")
 		begun := time.Now()
@@ -162,7 +163,7 @@ func besideTool(b *testing.B, tdb *testdb.Database, db *tldwdb.DB, compression s
 			b.Fatal(err)
 		}
 		forgetPeak()
-		idle = max(idle, peak())
+		idle = min(idle, peak())
 		begun = time.Now()
 		made, err := db.Backup(b.Context(), tldwdb.BackupOptions{Dir: filepath.Join(dir, "kept"), Compression: compression})
 		if err != nil {
