@@ -2,12 +2,11 @@ package dump
 
 import (
 	"context"
-	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/tldw/tldwdb/internal/catalog"
+	"github.com/tldw/tldwdb/internal/lazyregexp"
 )
 
 // A scheduler runs events from the moment on in which they are made, in whatever
@@ -29,7 +28,7 @@ const eventsBegin = "-- Dumping events for database"
 
 // eventHead is the statement that makes an event, up to its status. The server writes
 // it, in this order; what somebody has chosen stands in quotes, or comes later.
-var eventHead = regexp.MustCompile("(?m)^/\\*!50106 CREATE\\*/ .*?EVENT (?:IF NOT EXISTS )?`((?:[^`]|``)*)` ON SCHEDULE (?:[^'`]|'(?:[^'\\\\]|\\\\.|'')*')*?ON COMPLETION (?:NOT )?PRESERVE (ENABLE|DISABLE)\\b")
+var eventHead = lazyregexp.New("(?m)^/\\*!50106 CREATE\\*/ .*?EVENT (?:IF NOT EXISTS )?`((?:[^`]|``)*)` ON SCHEDULE (?:[^'`]|'(?:[^'\\\\]|\\\\.|'')*')*?ON COMPLETION (?:NOT )?PRESERVE (ENABLE|DISABLE)\\b")
 
 // asleep reads the part of a dump that makes the events made.
 func asleep(script string, made map[mysqlObject]bool) (disabled string, a Asleep, err error) {
@@ -59,7 +58,8 @@ func asleep(script string, made map[mysqlObject]bool) (disabled string, a Asleep
 	}
 	text.WriteString(script[done:])
 	for name := range missing {
-		return "", a, fmt.Errorf("the event %s is not where the dump has its events, or is written in a way that is not known here", name)
+		return "", a, refuse("load it with the client program into a database of your own, or take a portable backup",
+			"the event %s is not where a dump has its events, or is written in a way that is not known here", name)
 	}
 	slices.Sort(a.Enabled)
 	return text.String(), a, nil
@@ -68,7 +68,7 @@ func asleep(script string, made map[mysqlObject]bool) (disabled string, a Asleep
 // Wake makes the events anew, as the dump has them: to alter one would change more of it
 // than its status.
 func (m *mysql) Wake(ctx context.Context, a Asleep) error {
-	if len(a.names) == 0 {
+	if len(a.Enabled) == 0 {
 		return nil
 	}
 	c, err := m.client(ctx)
@@ -95,4 +95,4 @@ func (a Asleep) Awake(c catalog.Catalog) {
 }
 
 // eventStatus finds the status in what a catalogue says of an event.
-var eventStatus = regexp.MustCompile("CREATE EVENT `(?:[^`]|``)*` ON SCHEDULE (?:[^'`]|'(?:[^'\\\\]|\\\\.|'')*')*?ON COMPLETION (?:NOT )?PRESERVE (DISABLE)\\b")
+var eventStatus = lazyregexp.New("CREATE EVENT `(?:[^`]|``)*` ON SCHEDULE (?:[^'`]|'(?:[^'\\\\]|\\\\.|'')*')*?ON COMPLETION (?:NOT )?PRESERVE (DISABLE)\\b")

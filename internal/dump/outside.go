@@ -2,12 +2,12 @@ package dump
 
 import (
 	"context"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/tldw/tldwdb/internal/dialect"
+	"github.com/tldw/tldwdb/internal/lazyregexp"
 )
 
 // Outside is an error of a program that came from the server or its machine, and says
@@ -38,7 +38,7 @@ func (t Target) judge(ctx context.Context, err error, outside bool) error {
 }
 
 // mysqlCode is how MySQL's clients begin with what the server, or they themselves, say.
-var mysqlCode = regexp.MustCompile(`(?m)^ERROR (\d+) \((\w{5})\)[^:]*: (.*)$`)
+var mysqlCode = lazyregexp.New(`(?m)^ERROR (\d+) \((\w{5})\)[^:]*: (.*)$`)
 
 // mysqlOutside are the kinds of fault that a good dump may meet with.
 var mysqlOutside = []dialect.Fault{
