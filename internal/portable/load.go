@@ -279,11 +279,11 @@ func (l *loader) table(ctx context.Context, m *mapping, read func(feed func(line
 		f := newFeeder(m, to)
 		f.proved = proved
 		if err := read(f.feed); err != nil {
-			return err
+			return f.named(err)
 		}
 		closed = true
 		if err := to.close(); err != nil {
-			return err
+			return f.named(err)
 		}
 		sum = f.sum
 		if proved { // an archive is always read from its beginning
@@ -306,6 +306,7 @@ type feeder struct {
 	out  []value
 	bufs [][]byte
 	rows int64
+	keys keyring
 	// proved says that who reads the rows takes the same digest of them.
 	proved bool
 }
@@ -340,6 +341,7 @@ func (f *feeder) feed(line []byte, row []value) error {
 	if !m.same {
 		line = nil
 	}
+	f.keys.add(m, row)
 	if err := f.to.write(line, f.out); err != nil {
 		return m.refused("", row, f.rows, err)
 	}

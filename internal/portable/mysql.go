@@ -419,7 +419,9 @@ type insertSink struct {
 	columns []*Column
 	head    []byte
 	text    []byte
+	starts  []int // of the rows in text
 	rows    int
+	sent    int64 // rows before those
 	limit   int
 }
 
@@ -443,6 +445,7 @@ func (s *insertSink) write(_ []byte, row []value) error {
 	if s.rows > 0 {
 		s.text = append(s.text, ',')
 	}
+	s.starts = append(s.starts, len(s.text))
 	s.text = append(s.text, '(')
 	for i, v := range row {
 		if i > 0 {
@@ -455,11 +458,11 @@ func (s *insertSink) write(_ []byte, row []value) error {
 	switch {
 	case len(s.text) > s.limit && s.rows > 1: // this row goes by itself
 		rest := bytes.Clone(s.text[before+1:])
-		s.text, s.rows = s.text[:before], s.rows-1
+		s.text, s.rows, s.starts = s.text[:before], s.rows-1, s.starts[:s.rows-1]
 		if err := s.flush(); err != nil {
 			return err
 		}
-		s.text, s.rows = slices.Concat(s.head, rest), 1
+		s.text, s.rows, s.starts = slices.Concat(s.head, rest), 1, []int{len(s.head)}
 	case len(s.text) <= batch:
 		return nil
 	}
@@ -561,16 +564,48 @@ func (s *insertSink) flush() error {
 	}
 	// The text is the statement itself, and not copied into one: the driver keeps
 	// nothing of it.
-	err := dialect.ExecBulk(s.ctx, s.m.c, unsafe.String(unsafe.SliceData(s.text), len(s.text)))
+	err := s.exec(s.text)
+	if err != nil {
+		err = s.search(0, s.rows, err)
+	}
 	if len(s.text) > huge {
 		runtime.GC() // the driver makes a packet of the same size each time, and leaves it
 	}
-	s.text, s.rows = s.text[:0], 0
+	s.sent += int64(s.rows)
+	s.text, s.rows, s.starts = s.text[:0], 0, s.starts[:0]
 	if err != nil || s.m.whole {
 		return err
 	}
 	_, err = s.m.c.ExecContext(s.ctx, "COMMIT AND CHAIN")
 	return err
+}
+
+func (s *insertSink) exec(statement []byte) error {
+	return dialect.ExecBulk(s.ctx, s.m.c, unsafe.String(unsafe.SliceData(statement), len(statement)))
+}
+
+// search finds the row of those from first to behind that the server refuses, by
+// sending one half, and the other one if that was taken. What is taken goes with the
+// transaction.
+func (s *insertSink) search(first, behind int, err error) error {
+	why, ok := dialect.RefusedRow(err)
+	if !ok {
+		return err
+	}
+	for behind-first > 1 {
+		middle := (first + behind) / 2
+		half := slices.Concat(s.head, s.text[s.starts[first]:s.starts[middle]-1]) // without the comma
+		switch err := s.exec(half); {
+		case err == nil:
+			first = middle
+		default:
+			if why, ok = dialect.RefusedRow(err); !ok {
+				return err
+			}
+			behind = middle
+		}
+	}
+	return &badRow{row: s.sent + int64(first) + 1, column: why.Column, reason: why.Reason}
 }
 
 func (s *insertSink) close() error {

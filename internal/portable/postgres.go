@@ -422,7 +422,13 @@ func (s *copySink) end(err error) error {
 	} else {
 		_ = s.pipe.Close() // never fails
 	}
-	return cmpErr(<-s.done, err)
+	told := <-s.done
+	if told != nil {
+		if why, ok := dialect.RefusedRow(told); ok && why.Row > 0 {
+			return &badRow{row: why.Row, column: why.Column, reason: why.Reason}
+		}
+	}
+	return cmpErr(told, err)
 }
 
 func (s *copySink) close() error {

@@ -235,14 +235,18 @@ func pairUp(from, to *Table, sameEngine bool) (*mapping, []Problem) {
 // written.
 type ValueError struct {
 	Table  string
-	Column string
+	Column string // empty where the target does not say
 	Key    string // id=42; row 17 for a table without a key
 	Reason string
 }
 
 // Error names table, column and row, and not the value.
 func (e *ValueError) Error() string {
-	return fmt.Sprintf("table %s, column %s, %s: %s", e.Table, e.Column, e.Key, e.Reason)
+	column := ""
+	if e.Column != "" {
+		column = ", column " + e.Column
+	}
+	return fmt.Sprintf("table %s%s, %s: %s", e.Table, column, e.Key, e.Reason)
 }
 
 // longestKey is how much of a key an error shows.

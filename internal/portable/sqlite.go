@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"unsafe"
@@ -322,6 +323,7 @@ type bindSink struct {
 	one     string
 	batch   int
 	rows    int
+	sent    int64 // rows before those
 	bytes   int
 	args    []driver.NamedValue
 	exec    func([]driver.NamedValue) error
@@ -408,13 +410,43 @@ func (k *bindSink) full() (err error) {
 			return err
 		}
 	}
-	err = k.exec(k.args)
+	if err = k.exec(k.args); err != nil {
+		err = k.search(err)
+	}
 	k.clear()
 	return err
 }
 
+// search finds the row of a batch that is refused, one by one: a batch is not large.
+// What is taken goes with the transaction.
+func (k *bindSink) search(failed error) error {
+	if _, ok := dialect.RefusedRow(failed); !ok {
+		return failed
+	}
+	exec, done, err := k.prepare(1)
+	if err != nil {
+		return errors.Join(failed, err)
+	}
+	defer func() { _ = done() }() // the work has failed already
+	for i := range k.rows {
+		args := slices.Clone(k.args[i*len(k.columns) : (i+1)*len(k.columns)])
+		for n := range args {
+			args[n].Ordinal = n + 1
+		}
+		if err := exec(args); err != nil {
+			why, ok := dialect.RefusedRow(err)
+			if !ok {
+				return err
+			}
+			return &badRow{row: k.sent + int64(i) + 1, reason: why.Reason}
+		}
+	}
+	return failed
+}
+
 func (k *bindSink) clear() {
 	clear(k.args)
+	k.sent += int64(k.rows)
 	k.args, k.rows, k.bytes = k.args[:0], 0, 0
 }
 
@@ -427,7 +459,10 @@ func (k *bindSink) rest() error {
 	if err != nil {
 		return err
 	}
-	err = errors.Join(exec(k.args), done())
+	if err = exec(k.args); err != nil {
+		err = k.search(err)
+	}
+	err = errors.Join(err, done())
 	k.clear()
 	return err
 }
