@@ -24,7 +24,8 @@ type mysql struct {
 	whole   bool // the transaction is the caller's: sinks do not commit
 }
 
-// mysqlReading and mysqlLoading fix how values are written and read. Without
+// mysqlReading and mysqlLoading fix how values are written and read, and that all rows
+// are: a limit that a server is configured with would end each table early. Without
 // STRICT_ALL_TABLES the server would keep something else than what it was given.
 // Where the columns are of the same types it has held the values before, among them
 // such as are not taken in that mode; what is read at the end would show what it had
@@ -35,9 +36,9 @@ const (
 )
 
 var (
-	mysqlReading = []string{"SET SESSION sql_mode = 'STRICT_ALL_TABLES', SESSION time_zone = '+00:00', SESSION autocommit = 1", "SET NAMES utf8mb4", "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ"}
+	mysqlReading = []string{"SET SESSION sql_mode = 'STRICT_ALL_TABLES', SESSION time_zone = '+00:00', SESSION autocommit = 1, SESSION sql_select_limit = 18446744073709551615", "SET NAMES utf8mb4", "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ"}
 	mysqlLoading = []string{
-		mysqlStrict, "SET SESSION time_zone = '+00:00', SESSION autocommit = 1",
+		mysqlStrict, "SET SESSION time_zone = '+00:00', SESSION autocommit = 1, SESSION sql_select_limit = 18446744073709551615",
 		"SET NAMES utf8mb4", "SET SESSION foreign_key_checks = 0, SESSION unique_checks = 0",
 	}
 )

@@ -292,3 +292,22 @@ func TestTriggerText(t *testing.T) {
 		})
 	}
 }
+
+// A limit on answers that the session has does not end a table early.
+func TestLimitOfSession(t *testing.T) {
+	t.Parallel()
+	for _, e := range []testdb.Engine{testdb.MySQL, testdb.MariaDB} {
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			db := testdb.New(t, e)
+			fill(t, db, "CREATE TABLE word (id integer PRIMARY KEY)", "INSERT INTO word VALUES (1), (2), (3)")
+			from := side(t, db)
+			if _, err := from.Conn.ExecContext(t.Context(), "SET SESSION sql_select_limit = 2"); err != nil {
+				t.Fatal(err)
+			}
+			if _, sum := dump(t, from); len(sum.Tables) != 1 || sum.Tables[0].Rows != 3 {
+				t.Errorf("the archive has %+v, want 3 rows", sum.Tables)
+			}
+		})
+	}
+}
