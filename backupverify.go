@@ -46,8 +46,9 @@ type VerifyOptions struct {
 //
 // An empty name, or latest, is the newest backup. The outcome is kept beside the
 // backup, and returned. The error is [ErrBackupDamaged] where the backup is not good;
-// every other error, such as [ErrNoScratch] or [ErrBackupKey], means that it could not
-// be found out, and nothing is kept.
+// every other error, such as [ErrNoScratch], [ErrBackupKey] or [ErrChanged] for files of
+// this binary that are not those that were applied, means that it could not be found
+// out, and nothing is kept.
 func (db *DB) VerifyBackup(ctx context.Context, name string, o VerifyOptions) (v BackupVerification, err error) {
 	ctx, end := db.watch.start(ctx, db.operation(OperationVerify))
 	defer func() { end(err) }()
@@ -347,7 +348,7 @@ func (s *scratch) examine(ctx context.Context, p *backupPlan, b Backup) (notes [
 	if err != nil {
 		return nil, unsound(err)
 	}
-	more, err := s.agree(ctx)
+	more, err := s.agree(ctx, b)
 	return append(notes, more...), err
 }
 
@@ -422,17 +423,28 @@ func (db *DB) countTables(ctx context.Context, p *backupPlan, b Backup, conn *sq
 }
 
 // agree compares the history that was restored with this binary's files.
-func (s *scratch) agree(ctx context.Context) (notes []string, err error) {
+func (s *scratch) agree(ctx context.Context, b Backup) (notes []string, err error) {
 	src, hist, err := s.readHistory(ctx)
 	if err != nil {
 		return nil, err
 	}
 	for _, problem := range compare(src, hist) {
-		text := fmt.Sprintf("%s: %s (%s)", problem.Migration, problem.Kind, problem.Detail)
-		if errors.Is(problem.Kind, ErrChanged) {
-			return nil, damaged("the files and the history that was restored disagree: %s", text)
+		if errors.Is(problem.Kind, ErrChanged) { // it is the files, of this binary alone, that may be at fault
+			return nil, withHint(fmt.Errorf("the files and the history that was restored disagree: %s: %w (%s)", problem.Migration, problem.Kind, problem.Detail),
+				"nothing is wrong with the backup: use a binary with the files that were applied")
 		}
-		notes = append(notes, text)
+		notes = append(notes, fmt.Sprintf("%s: %s (%s)", problem.Migration, problem.Kind, problem.Detail))
+	}
+	if b.Method != BackupPortable || b.Engine != s.dialectName { // another engine may have files of its own
+		return notes, nil
+	}
+	for _, m := range b.Migrations {
+		i := slices.IndexFunc(src.migrations, func(mine *migration) bool {
+			return m.Version > 0 && mine.id.Version == m.Version && m.Set == s.cfg.Set
+		})
+		if i >= 0 && m.Checksum != "" && m.Checksum != src.migrations[i].checksum() {
+			notes = append(notes, fmt.Sprintf("%s was applied with another text than this binary's file has, which has made the tables", src.migrations[i].id))
+		}
 	}
 	return notes, nil
 }
