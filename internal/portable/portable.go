@@ -210,14 +210,20 @@ type canon struct {
 func newCanon(columns []Column) *canon {
 	k := &canon{}
 	for _, c := range columns {
-		k.from, k.as = append(k.from, c.Kind), append(k.as, c.Kind)
+		as := c.Kind
+		if c.Rowid { // no other engine has it, and it does not count
+			as = ""
+		}
+		k.from, k.as = append(k.from, c.Kind), append(k.as, as)
 	}
 	return k
 }
 
 func (k *canon) add(d *digest, row []value) {
 	for i, v := range row {
-		k.value(d, i, v)
+		if k.as[i] != "" {
+			k.value(d, i, v)
+		}
 	}
 	d.end()
 }

@@ -207,7 +207,7 @@ func pairUp(from, to *Table, sameEngine bool) (*mapping, []Problem) {
 			problem(c.Name, "%s (%s) does not go into %s (%s)", c.Type, c.Kind, target.Type, target.Kind)
 			continue
 		}
-		m.plain = m.plain && compare == c.Kind
+		m.plain = m.plain && compare == c.Kind && !c.Rowid
 		m.same = m.same && c.Kind == target.Kind && c.Type == target.Type
 		if !target.Generated || target.Rowid {
 			m.insert = append(m.insert, len(m.columns))

@@ -3,6 +3,7 @@ package portable_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -207,6 +208,11 @@ func TestRowids(t *testing.T) {
 	fill(t, other, "CREATE TABLE doc (word text, rowid text)", "CREATE TABLE note (id text PRIMARY KEY, word text, rowid bigint)")
 	if _, err := portable.Copy(t.Context(), side(t, b), side(t, other)); err != nil {
 		t.Fatal(err)
+	}
+	_, want := dump(t, side(t, b))
+	_, got := dump(t, side(t, other))
+	if fmt.Sprint(got.Tables[0]) != fmt.Sprint(want.Tables[0]) {
+		t.Errorf("the digest in an archive is %v, and elsewhere %v", want.Tables[0], got.Tables[0])
 	}
 	if got := textOf(t, other, "SELECT word || (SELECT count(rowid) FROM note) || rowid FROM doc"); got != "b0y" {
 		t.Errorf("the other engine has %s, want b0y", got)
