@@ -1,6 +1,7 @@
 package portable
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"encoding/hex"
@@ -164,6 +165,8 @@ func (c *Column) Cell(room []byte, in Input) (Cell, []byte, error) {
 			v.tag = tagText
 		}
 		room = append(room, data...)
+	case from == KindText && (c.Kind == KindInt && plainInt(data) || plainTime(c.Kind, data)): // most of what files have
+		room = append(room, data...)
 	case c.Kind == KindDate && (from == KindTimestamp || from == KindTimestampTZ):
 		room = append(room, data[:min(len(data), len("2006-01-02"))]...)
 	default:
@@ -174,6 +177,20 @@ func (c *Column) Cell(room []byte, in Input) (Cell, []byte, error) {
 	}
 	v.data = room[start:len(room):len(room)]
 	return Cell{v}, room, c.check(v)
+}
+
+// plainInt reports whether text is a whole number in its one form.
+func plainInt(text []byte) bool {
+	digits := bytes.TrimPrefix(text, []byte("-"))
+	if len(digits) == 0 || len(digits) > 18 || digits[0] == '0' && len(text) > 1 {
+		return false
+	}
+	for _, c := range digits {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	return true
 }
 
 // Same reports whether two values of the column mean the same.

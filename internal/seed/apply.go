@@ -352,6 +352,11 @@ func (a *applying) pour(ctx context.Context, t *Table) error {
 	auto := slices.IndexFunc(t.def.header, func(c *portable.Column) bool { return c.Auto })
 	err := a.rows.Stream(ctx, t.def.Table, t.def.header, func(write func([]portable.Cell) error) error {
 		return a.csvRows(t, func(e *entry) (bool, error) {
+			if !t.def.unique { // else the database looks, and the second try tells which row it was
+				if err := a.twice(t, e); err != nil {
+					return true, err
+				}
+			}
 			change.inserted(t, e)
 			if auto >= 0 {
 				last = max(last, number(e.cells[auto]))
@@ -380,6 +385,9 @@ func (a *applying) batches(ctx context.Context, t *Table) error {
 	}
 	size := 0
 	err := a.csvRows(t, func(e *entry) (bool, error) {
+		if err := a.twice(t, e); err != nil {
+			return true, err
+		}
 		entries = append(entries, *e)
 		for _, c := range e.cells {
 			size += c.Size()
@@ -428,9 +436,6 @@ func (a *applying) csvRows(t *Table, row func(*entry) (done bool, err error)) er
 			cells = append(cells, v)
 		}
 		e := entry{shape: s, line: c.line, known: true, cells: cells[start:len(cells):len(cells)]}
-		if outcome = a.twice(t, &e); outcome != nil {
-			return outcome
-		}
 		var done bool
 		if done, outcome = row(&e); done {
 			room, cells = room[:0], cells[:0]

@@ -45,6 +45,7 @@ type tableDef struct {
 	key    []*portable.Column
 	header []*portable.Column // of a CSV file
 
+	unique bool      // the database takes no key twice
 	of     *applying // whose keys these are
 	hashes map[uint64]struct{}
 }
@@ -148,6 +149,9 @@ func (p *Plan) define(t *Table, active bool) {
 			return
 		}
 	}
+	def.unique = slices.ContainsFunc(p.rows.Unique(found), func(k []string) bool {
+		return len(k) == len(def.key) && !slices.ContainsFunc(def.key, func(c *portable.Column) bool { return !slices.Contains(k, c.Name) })
+	})
 	for _, name := range t.Only {
 		if found.Column(name) == nil && active {
 			p.problem(Problem{File: t.File, Line: t.Line, Table: t.Name, Column: name}, "no such column, which is to be updated%s", nearest(name, columnNames(found)))

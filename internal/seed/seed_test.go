@@ -173,7 +173,7 @@ func TestForms(t *testing.T) {
 		"{base64: '!'}":                    "it is no base64",
 		"{ref: user}":                      `a reference is table.row or table.row.column, not "user"`,
 		"{env: X, default: [1]}":           "the default is a plain value",
-		"{env: X, defualt: 1}":             "defualt does not go with env",
+		"{env: X, defaults: 1}":            "defaults does not go with env",
 		"{env: NAME}":                      "value of NAME",
 		"{env: UNSET}":                     "the variable UNSET is not set, and there is no default",
 		"{env: UNSET, default: 5}":         "5",
