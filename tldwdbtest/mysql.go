@@ -32,6 +32,7 @@ import (
 type mysql struct {
 	database string // of the server's URL; may be empty
 	urlOf    func(name string) (string, error)
+	newName  func() string // for a database of this process
 }
 
 const (
@@ -88,7 +89,8 @@ func (m *mysql) found(ctx context.Context, c *sql.Conn, prefix string) ([]foundD
 	var list []foundDatabase
 	for _, row := range rows {
 		d := foundDatabase{name: row[0], kept: row[1] == keptTable}
-		if seconds, err := strconv.ParseInt(row[2], 10, 64); err == nil && row[1] == scriptTable {
+		seconds, err := strconv.ParseInt(row[2], 10, 64)
+		if d.half = err != nil || row[1] != scriptTable; !d.half {
 			d.used = time.Since(time.Unix(seconds, 0))
 		}
 		list = append(list, d)
@@ -175,10 +177,7 @@ func (m *mysql) seal(ctx context.Context, c *sql.Conn, name string) error {
 // proved makes a copy, compares it and returns what it says of itself; nil if it is
 // not the same.
 func (m *mysql) proved(ctx context.Context, c *sql.Conn, s *script, name string) (found *script, err error) {
-	copied := name + "_copy"
-	if err := m.drop(ctx, c, copied); err != nil {
-		return nil, err
-	}
+	copied := m.newName()
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), housekeeping)
 		defer cancel()

@@ -91,10 +91,10 @@ func (*postgres) found(ctx context.Context, c *sql.Conn, prefix string) (list []
 			return nil, err
 		}
 		d.kept = strings.HasPrefix(comment, commentKept)
-		if at, ok := strings.CutPrefix(comment, commentUsed); ok {
-			if seconds, err := strconv.ParseInt(at, 10, 64); err == nil {
-				d.used = time.Since(time.Unix(seconds, 0))
-			}
+		at, _ := strings.CutPrefix(comment, commentUsed)
+		seconds, err := strconv.ParseInt(at, 10, 64)
+		if d.half = err != nil; !d.half {
+			d.used = time.Since(time.Unix(seconds, 0))
 		}
 		list = append(list, d)
 	}
@@ -166,7 +166,7 @@ func (p *postgres) seal(ctx context.Context, c *sql.Conn, name string) error {
 	if err := p.use(ctx, c, name); err != nil {
 		return err
 	}
-	// The last step: only a template that is whole lets nobody in.
+	// Only a template that is whole lets nobody in.
 	_, err := c.ExecContext(ctx, "ALTER DATABASE "+quoted(name)+" WITH ALLOW_CONNECTIONS false")
 	if err != nil {
 		return err

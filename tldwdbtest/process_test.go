@@ -122,7 +122,10 @@ func TestProcesses(t *testing.T) {
 			t.Parallel()
 			key := fmt.Sprintf("processes-%08x", rand.Uint32())
 			h := home(t, e, key)
-			each := cmp.Or(os.Getenv("TLDWDBTEST_EACH"), map[Engine]string{SQLite: "50"}[e], "5")
+			each := cmp.Or(os.Getenv("TLDWDBTEST_EACH"), map[Engine]string{SQLite: "50"}[e], "4")
+			if testing.Short() && e != SQLite && os.Getenv("TLDWDBTEST_EACH") == "" {
+				t.Skip("it takes seconds")
+			}
 			const processes = 4
 			type answer struct {
 				out []byte

@@ -3,6 +3,8 @@ package tldwdbtest
 import (
 	"database/sql"
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"os"
 	"testing"
 )
@@ -138,5 +140,42 @@ func TestPrepared(t *testing.T) {
 	}
 	if err := s.close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestHalfTemplate: what a process was making when it was killed is no template, and
+// goes; what one is just making stays.
+func TestHalfTemplate(t *testing.T) {
+	t.Parallel()
+	for _, e := range []Engine{Postgres, MySQL, MariaDB} {
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			key := fmt.Sprintf("half-%08x", rand.Uint32())
+			s := home(t, e, key).(*server)
+			tpl, err := s.template(childConfig(key), target{engine: e})
+			if err != nil {
+				t.Fatal(err)
+			}
+			name := s.templateName(tpl)
+			if err := s.on(t.Context(), func(c *sql.Conn) error { return s.make(t.Context(), c, name) }); err != nil {
+				t.Fatal(err)
+			}
+			unlock, got, err := s.try(t.Context(), tpl)
+			if err != nil || !got {
+				t.Fatalf("the lock is taken: %t: %v", got, err)
+			}
+			if ok, err := s.look(t.Context(), tpl); ok || err != nil {
+				t.Errorf("it is taken for a template: %v", err)
+			}
+			sweep(t, s)
+			if !exists(t, s, name) {
+				t.Error("it was dropped while it is made")
+			}
+			unlock()
+			sweep(t, s)
+			if exists(t, s, name) {
+				t.Error("it is still there")
+			}
+		})
 	}
 }

@@ -81,6 +81,7 @@ type recycler interface {
 type foundDatabase struct {
 	name string
 	used time.Duration // since a template was used
+	half bool          // of a template, that it is not whole
 	kept bool
 }
 
@@ -161,7 +162,7 @@ func newServer(ctx context.Context, at target) (_ *server, err error) {
 	case dburl.Postgres:
 		s.engine = &postgres{}
 	default:
-		s.engine = &mysql{database: u.Database, urlOf: s.urlOf}
+		s.engine = &mysql{database: u.Database, urlOf: s.urlOf, newName: s.newName}
 		// A template is copied by one packet with all statements.
 		many, err := withDatabase(at.url, u.Database, "multiStatements=true")
 		if err != nil {
@@ -592,8 +593,8 @@ func (s *server) sweep(ctx context.Context) error {
 			_, numberErr := strconv.ParseInt(number, 36, 64)
 			switch {
 			case !ok:
-			case kind == "t" && !isClone && d.used > templateAge, kind == "p" && !isClone && d.used > programAge:
-				// Whoever still uses it makes it again.
+			case kind == "t" && !isClone && (d.half || d.used > templateAge), kind == "p" && !isClone && (d.half || d.used > programAge):
+				// Whoever makes it has the lock; whoever still uses it makes it again.
 				_ = s.underLock(ctx, c, "template "+rest, func() { _ = s.engine.drop(ctx, c, d.name) })
 			case len(kind) != len(s.run) || !isClone || timeErr != nil || numberErr != nil:
 			case d.kept:
