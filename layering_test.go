@@ -106,12 +106,13 @@ func TestNothingBelowTheRootImportsIt(t *testing.T) {
 // Test helpers create and drop databases and listen on ports: no shipped package may reach them.
 func TestTestHelpersAreForTestsOnly(t *testing.T) {
 	t.Parallel()
-	helpers := []string{module + "/internal/testdb", module + "/internal/wiretap", module + "/internal/faultdb"}
+	helpers := []string{module + "/internal/testdb", module + "/internal/wiretap", module + "/internal/faultdb", module + "/tldwdbtest"}
 	isHelper := func(path string) bool {
 		return slices.ContainsFunc(helpers, func(h string) bool { return path == h || strings.HasPrefix(path, h+"/") })
 	}
 	for path, p := range list(t, "./...") {
-		if isHelper(path) || path == module+"/tldwdbtest" {
+		shipped := path == module+"/tldwdbtest" // to other modules' tests, without our servers
+		if isHelper(path) && !shipped {
 			continue
 		}
 		for _, d := range p.Deps {

@@ -75,6 +75,11 @@ func (*mysql) unlock(ctx context.Context, c *sql.Conn, name string) error {
 	return err
 }
 
+func (*mysql) stay(ctx context.Context, c *sql.Conn) error {
+	_, err := c.ExecContext(ctx, "SET SESSION wait_timeout = 604800")
+	return err
+}
+
 func (*mysql) limit(ctx context.Context, c *sql.Conn) (n int, err error) {
 	return n, dialect.QueryRow(ctx, c, "SELECT IF(@@max_user_connections > 0, LEAST(@@max_user_connections, @@max_connections), @@max_connections)", nil, &n)
 }

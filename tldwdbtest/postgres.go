@@ -65,6 +65,12 @@ func (p *postgres) unlock(ctx context.Context, c *sql.Conn, name string) error {
 	return err
 }
 
+// stay asks first: the setting is there from version 14 on.
+func (*postgres) stay(ctx context.Context, c *sql.Conn) error {
+	_, err := c.ExecContext(ctx, "SELECT set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name = 'idle_session_timeout'")
+	return err
+}
+
 func (*postgres) limit(ctx context.Context, c *sql.Conn) (n int, err error) {
 	return n, one(ctx, c, `SELECT least(current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int,
 		(SELECT nullif(rolconnlimit, -1) FROM pg_catalog.pg_roles WHERE rolname = current_user))`, &n)

@@ -48,6 +48,8 @@ type engine interface {
 	// lock takes the session's lock of a name without waiting; unlock gives it back.
 	lock(ctx context.Context, c *sql.Conn, name string) (bool, error)
 	unlock(ctx context.Context, c *sql.Conn, name string) error
+	// stay keeps the server from ending the session because it is idle.
+	stay(ctx context.Context, c *sql.Conn) error
 	// limit is how many connections this account may have.
 	limit(ctx context.Context, c *sql.Conn) (int, error)
 	// found lists the databases whose names begin with prefix and that the account may drop.
@@ -266,6 +268,9 @@ func (s *server) locked(ctx context.Context, f func(*sql.Conn) error) error {
 	conn, err := s.connect(ctx)
 	if err != nil {
 		return err
+	}
+	if err := s.stay(ctx, conn); err != nil {
+		return errors.Join(err, conn.Close())
 	}
 	names := []string{"run " + s.run}
 	for _, n := range s.slots {
