@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"testing"
 )
 
@@ -75,6 +76,14 @@ func TestRecycle(t *testing.T) {
 					was, err := m.script(t.Context(), conn, tpl, s.templateName(tpl))
 					if err != nil {
 						return err
+					}
+					rows, err := m.checksums(t.Context(), conn, was, p.name)
+					if err != nil {
+						return err
+					}
+					want, err := m.checksums(t.Context(), conn, was, s.templateName(tpl))
+					if err != nil || !slices.Equal(rows, want) {
+						t.Errorf("%s: the rows are not those of the template: %v", c.name, err)
 					}
 					for i, table := range was.Copy.Tables {
 						if is.Tables[i].Create != table.Create {
