@@ -184,7 +184,7 @@ func Copy(ctx context.Context, from, to Side) (s Summary, err error) {
 			sum, t.Resumed = f.sum, had == f.sum.String()
 		}
 		if !t.Resumed {
-			if sum, err = c.l.table(ctx, m, read, false); err != nil {
+			if sum, t.Kept, err = c.l.table(ctx, m, read, false); err != nil {
 				return s, err
 			}
 		}

@@ -32,8 +32,10 @@ type engine interface {
 	// beginLoad sets the session up for loading. endLoad sets it back.
 	beginLoad(ctx context.Context) error
 	endLoad(ctx context.Context) error
-	// begin and commit are the statements of a transaction that loads.
+	// begin are the statements that begin a transaction that loads, and chunk is how many
+	// bytes of rows are in one: at its end is where a load goes on that was cut short.
 	begin() []string
+	chunk() int64
 	// suspend lists what stands between the rows and the tables, triggers and
 	// foreign keys: the statement that takes each away, and those that bring it
 	// back. Where DDL is not transactional, away may run twice.

@@ -15,8 +15,8 @@ import (
 // loader puts rows into a database. Triggers are taken away for the time, because
 // they have run at the source, and foreign keys on PostgreSQL; what brings them back
 // is written into the journal first, so that the next run can do it when this one is
-// killed. Each table is a transaction with its line of the journal; on MySQL it is
-// several, of which the last has that line.
+// killed. A table is one transaction or several, each with its line of the journal: how
+// many of its rows are there.
 type loader struct {
 	e       engine
 	base    *session
@@ -45,6 +45,7 @@ const (
 	entryObstacle = "obstacle" // what to bring back
 	entryReady    = "ready"    // everything is out of the way, and the tables were emptied
 	entryTable    = "table"    // its rows are there, with this digest
+	entryPart     = "part"     // its first rows are there: how many, and their digest
 )
 
 func newLoader(ctx context.Context, d dialect.Dialect, c *sql.Conn, o *Options, from string) (*loader, error) {
@@ -112,6 +113,15 @@ func (l *loader) readJournal(ctx context.Context) error {
 func (l *loader) note(ctx context.Context, kind, name, body string) error {
 	return l.base.exec(ctx, "DELETE FROM "+l.journal+" WHERE kind = "+l.d.Literal(kind)+" AND name = "+l.d.Literal(name),
 		"INSERT INTO "+l.journal+" (kind, name, body) VALUES ("+l.d.Literal(kind)+", "+l.d.Literal(name)+", "+l.d.Literal(body)+")")
+}
+
+// forget takes out of the journal what is there of a table, or of all.
+func (l *loader) forget(ctx context.Context, name string) error {
+	statement := "DELETE FROM " + l.journal + " WHERE kind IN (" + l.d.Literal(entryTable) + ", " + l.d.Literal(entryPart) + ")"
+	if name != "" {
+		statement += " AND name = " + l.d.Literal(name)
+	}
+	return l.base.exec(ctx, statement)
 }
 
 // Mark makes the journal in a database that has none: from then on it is the
@@ -216,7 +226,7 @@ func (l *loader) start(ctx context.Context, resume bool) error {
 		return nil
 	}
 	drain := func() error {
-		if err := l.base.exec(ctx, "DELETE FROM "+l.journal+" WHERE kind = "+l.d.Literal(entryTable)); err != nil {
+		if err := l.forget(ctx, ""); err != nil {
 			return err
 		}
 		if err := l.e.empty(ctx, l.tables); err != nil {
@@ -256,44 +266,128 @@ func (l *loader) pair(from *Table) (*mapping, []Problem) {
 	return m, problems
 }
 
-// table loads the rows that read feeds, in one transaction, and returns their
-// digest by the kinds as which the two sides are compared, unless proved says that the
-// caller has that.
-func (l *loader) table(ctx context.Context, m *mapping, read func(feed func(line []byte, row []value) error) error, proved bool) (sum *digest, err error) {
-	err = l.transaction(ctx, func() (err error) {
-		if l.resumed { // what was there, or a part of it
-			if err := l.e.empty(ctx, []*Table{m.to}); err != nil {
-				return err
-			}
-		}
-		to, err := l.e.sink(ctx, m)
-		if err != nil {
-			return err
-		}
-		closed := false
-		defer func() {
-			if !closed {
-				to.abort()
-			}
-		}()
-		f := newFeeder(m, to)
-		f.proved = proved
-		if err := read(f.feed); err != nil {
-			return f.named(err)
-		}
-		closed = true
-		if err := to.close(); err != nil {
-			return f.named(err)
-		}
-		sum = f.sum
-		if proved { // an archive is always read from its beginning
-			return nil
-		}
-		return l.note(ctx, entryTable, m.to.Name, sum.String())
-	})
+// table loads the rows that read feeds, and returns their digest by the kinds as which
+// the two sides are compared, unless proved says that the caller has that. kept is how
+// many of them were there, of a load that was cut short.
+func (l *loader) table(ctx context.Context, m *mapping, read reading, proved bool) (sum *digest, kept int64, err error) {
+	part := l.part(m)
+	if proved { // an archive is always read from its beginning
+		part = nil
+	}
+	sum, err = l.fill(ctx, m, read, proved, part)
+	if errors.Is(err, errMoved) {
+		part = nil
+		sum, err = l.fill(ctx, m, read, proved, nil)
+	}
+	if part != nil {
+		kept = part.Rows
+	}
 	if err != nil && !errors.As(err, new(*ValueError)) && !errors.Is(err, ErrDamaged) {
 		err = fmt.Errorf("loading table %s: %w", m.to.Name, err)
 	}
+	return sum, kept, err
+}
+
+// reading feeds the rows of a table.
+type reading func(feed func(line []byte, row []value) error) error
+
+// part is what the journal says of a table whose first rows are there.
+type part struct {
+	Rows   int64  `json:"rows"`
+	Digest string `json:"digest"`
+}
+
+// errMoved means that the rows that are there are not those with which the source
+// begins now.
+var errMoved = errors.New("the first rows of the source have changed")
+
+// part is where a load of the table that was cut short goes on; nil: at its beginning.
+func (l *loader) part(m *mapping) *part {
+	body, there := l.entries[[2]string{entryPart, m.to.Name}]
+	if !l.resumed || !there {
+		return nil
+	}
+	p := &part{}
+	if json.Unmarshal([]byte(body), p) != nil {
+		return nil // it begins anew
+	}
+	return p
+}
+
+func (l *loader) notePart(ctx context.Context, m *mapping, p part) error {
+	body, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	return l.note(ctx, entryPart, m.to.Name, string(body))
+}
+
+// fill loads the rows of a table, behind those of part.
+func (l *loader) fill(ctx context.Context, m *mapping, read reading, proved bool, from *part) (sum *digest, err error) {
+	err = l.transaction(ctx, func() (err error) {
+		if l.resumed { // what is there is not all of it, or too much
+			if from == nil {
+				err = l.e.empty(ctx, []*Table{m.to})
+			}
+			if err == nil {
+				err = l.forget(ctx, m.to.Name)
+			}
+			if err == nil && from != nil {
+				err = l.notePart(ctx, m, *from)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		f := newFeeder(m, nil)
+		defer f.abort()
+		f.proved, f.from = proved, from
+		open := func() (err error) {
+			f.before = f.keys.rows
+			f.to, err = l.e.sink(ctx, m)
+			return err
+		}
+		if err := open(); err != nil {
+			return err
+		}
+		// What is read in one piece again, and what has no transactions, has no parts.
+		noted := !proved && !m.to.unsafe
+		if f.most = l.o.chunk(l.e); f.most > 0 && (noted || !l.d.TransactionalDDL()) {
+			f.full = func() error {
+				if err := f.close(); err != nil {
+					return err
+				}
+				if noted {
+					if err := l.notePart(ctx, m, part{f.sum.rows, f.sum.String()}); err != nil {
+						return err
+					}
+				}
+				if err := l.base.exec(ctx, append([]string{"COMMIT"}, l.e.begin()...)...); err != nil {
+					return err
+				}
+				return open()
+			}
+		}
+		if err := read(f.feed); err != nil {
+			return f.named(err)
+		}
+		if f.moved || from != nil && f.rows < from.Rows {
+			return errMoved
+		}
+		if err := f.close(); err != nil {
+			return f.named(err)
+		}
+		sum = f.sum
+		if proved {
+			return nil
+		}
+		if noted { // rows may be added at the source
+			if err := l.notePart(ctx, m, part{sum.rows, sum.String()}); err != nil {
+				return err
+			}
+		}
+		return l.note(ctx, entryTable, m.to.Name, sum.String())
+	})
 	return sum, err
 }
 
@@ -307,6 +401,14 @@ type feeder struct {
 	bufs [][]byte
 	rows int64
 	keys keyring
+	// from are rows that the target has: they are compared, and not written. moved says
+	// that they are others.
+	from  *part
+	moved bool
+	// full is called when so many bytes were written, between two rows.
+	full          func() error
+	written, most int64
+	before        int64 // rows that were written into other sinks
 	// proved says that who reads the rows takes the same digest of them.
 	proved bool
 }
@@ -328,6 +430,13 @@ func (f *feeder) feed(line []byte, row []value) error {
 		}
 		f.sum.end()
 	}
+	if f.from != nil && f.rows <= f.from.Rows {
+		f.moved = f.rows == f.from.Rows && f.sum.String() != f.from.Digest
+		return nil
+	}
+	if f.moved { // an error would end the source's connection, and its snapshot
+		return nil
+	}
 	for k, i := range m.insert {
 		v := row[m.columns[i].source]
 		if !m.same {
@@ -345,7 +454,31 @@ func (f *feeder) feed(line []byte, row []value) error {
 	if err := f.to.write(line, f.out); err != nil {
 		return m.refused("", row, f.rows, err)
 	}
-	return nil
+	if f.full == nil {
+		return nil
+	}
+	for _, v := range f.out {
+		f.written += int64(len(v.data)) + 1
+	}
+	if f.written < f.most {
+		return nil
+	}
+	f.written = 0
+	return f.full()
+}
+
+// close ends the sink, and abort does where close was not called.
+func (f *feeder) close() error {
+	to := f.to
+	f.to = nil
+	return to.close()
+}
+
+func (f *feeder) abort() {
+	if f.to != nil {
+		f.to.abort()
+		f.to = nil
+	}
 }
 
 // refused names the row of a value that cannot be held.
@@ -508,7 +641,7 @@ func (l *loader) finish(ctx context.Context, sequences []Sequence) error {
 	}
 	if err := l.verify(ctx); err != nil {
 		if differs, ok := errors.AsType[*DigestError](err); ok { // the next run loads it again
-			err = errors.Join(err, l.base.exec(ctx, "DELETE FROM "+l.journal+" WHERE kind = "+l.d.Literal(entryTable)+" AND name = "+l.d.Literal(differs.Table)))
+			err = errors.Join(err, l.forget(ctx, differs.Table))
 		}
 		return err
 	}

@@ -39,8 +39,18 @@ type Options struct {
 	// Journal is the unqualified name of the table in the target that remembers a
 	// load which is not at its end. Default: tldwdb_copy.
 	Journal string
+	// Chunk is how many bytes of rows are loaded in one transaction. Default: what is
+	// good for the engine.
+	Chunk int64
 	// Progress is told how far it is, now and then.
 	Progress func(Progress)
+}
+
+func (o *Options) chunk(e engine) int64 {
+	if o.Chunk > 0 {
+		return o.Chunk
+	}
+	return e.chunk()
 }
 
 // JournalName is the default of Options.Journal.
@@ -70,6 +80,7 @@ type TableSummary struct {
 	Rows    int64
 	Digest  string // 32 hexadecimal digits
 	Resumed bool   // it was loaded before, and is the same
+	Kept    int64  // its first rows, that were loaded before and are the same
 }
 
 func (o *Options) journal() string {
@@ -404,7 +415,7 @@ func (a *Archive) Load(ctx context.Context, d dialect.Dialect, c *sql.Conn, o Op
 		}
 		seen[m.to] = true
 		var ended tableEnd
-		sum, err := l.table(ctx, m, func(feed func(line []byte, row []value) error) (err error) {
+		sum, _, err := l.table(ctx, m, func(feed func(line []byte, row []value) error) (err error) {
 			ended, err = a.rows(&from, func(line []byte, row []value) error {
 				progress.row(len(line), row)
 				return feed(line, row)

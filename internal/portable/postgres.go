@@ -307,6 +307,8 @@ func (p *postgres) endLoad(ctx context.Context) error {
 	return p.exec(ctx, "ROLLBACK") // of what was cut short; else a warning
 }
 
+func (p *postgres) chunk() int64 { return 64 << 20 }
+
 func (p *postgres) begin() []string { return append([]string{"BEGIN"}, pgSettings...) }
 
 // Foreign keys are checked by a join when they come back, as pg_restore does it;

@@ -76,5 +76,5 @@ func (f *feeder) named(err error) error {
 	if !ok {
 		return err
 	}
-	return &ValueError{Table: f.m.from.Name, Column: bad.column, Key: f.keys.name(f.m, bad.row), Reason: bad.reason}
+	return &ValueError{Table: f.m.from.Name, Column: bad.column, Key: f.keys.name(f.m, f.before+bad.row), Reason: bad.reason}
 }

@@ -73,9 +73,6 @@ type Input struct {
 // as [Settings] sets it up.
 func OpenRows(ctx context.Context, d dialect.Dialect, c *sql.Conn, o Options) (*Rows, error) {
 	r := &Rows{e: newEngine(d, c, &o), s: session{d: d, c: c, options: &o}, unique: map[*Table][][]string{}, foreign: map[*Table][]ForeignKey{}}
-	if m, ok := r.e.(*mysql); ok {
-		m.whole = true
-	}
 	var err error
 	if r.tables, err = tablesOf(ctx, r.e, &o); err != nil {
 		return nil, err

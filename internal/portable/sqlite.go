@@ -273,6 +273,8 @@ func (s *sqlite) endLoad(ctx context.Context) error {
 	return s.giveBack(ctx)
 }
 
+func (s *sqlite) chunk() int64 { return 64 << 20 }
+
 func (s *sqlite) begin() []string { return []string{"BEGIN IMMEDIATE"} }
 
 func (s *sqlite) suspend(ctx context.Context, tables []*Table) (list []obstacle, err error) {
