@@ -508,6 +508,9 @@ func (s *store) isLoading(ctx context.Context, q dialect.Queryer) (loading bool,
 	})
 	if err == nil && of != "" {
 		err = s.eachRow(ctx, q, "SELECT kind, name, '' FROM "+of, func([3]string) { loading = true })
+		if s.d.IsNoTable(err) { // it was at its last step
+			return false, nil
+		}
 	}
 	if err != nil {
 		err = fmt.Errorf("reading the journal of a load: %w", err)

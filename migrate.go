@@ -378,17 +378,17 @@ func (r *run) look(ctx context.Context, req Request, wantPlan string) error {
 	r.result.Before, _ = hist.current()
 	r.result.After = r.result.Before
 	steps, warnings, err := decide(r.src, hist, req, r.options())
-	if err != nil {
+	if err != nil && hist.loading == "" {
 		return err
 	}
 	r.warn(ctx, warnings)
 	if len(r.src.migrations) == 0 {
 		r.log.LogAttrs(ctx, slog.LevelWarn, "this binary has no migrations")
 	}
-	if wantPlan != "" && planID(steps, hist) != wantPlan {
+	if hist.loading == "" && wantPlan != "" && planID(steps, hist) != wantPlan {
 		return errPlanChanged()
 	}
-	if len(steps) == 0 {
+	if len(steps) == 0 && hist.loading == "" {
 		return nil
 	}
 	// What can be refused is refused before anybody waits for a lock.
@@ -396,6 +396,9 @@ func (r *run) look(ctx context.Context, req Request, wantPlan string) error {
 		return err
 	}
 	workLeft := func(hist *history) (bool, error) {
+		if hist.loading != "" { // whoever has the lock may be at it: it tells under the lock
+			return true, nil
+		}
 		steps, _, err := decide(r.src, hist, req, r.options())
 		// Only Up is done when somebody else has done it: another Down is one
 		// step more, and a plan does not fit any more.

@@ -201,13 +201,14 @@ func (w *wait) pause(ctx context.Context) error {
 // applied by somebody else, an init container for example. It ends with the
 // context, or after Config.LockWait with an error that is [ErrPending]; other
 // errors of [DB.Check] end it at once, but for a history table that may not be read:
-// it may be about to be made, with the right to read it.
+// it may be about to be made, with the right to read it; and for rows that are not all
+// there: somebody may be bringing them.
 func (db *DB) Wait(ctx context.Context) error {
 	defer db.settled()
 	wait := db.newWait()
 	for {
 		err := db.Check(ctx)
-		if err == nil || !errors.Is(err, ErrPending) && !dialect.Refused(err) || !wait.left() {
+		if err == nil || !errors.Is(err, ErrPending) && !errors.Is(err, ErrHalfLoaded) && !dialect.Refused(err) || !wait.left() {
 			return err
 		}
 		db.activity.waits()
