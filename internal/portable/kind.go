@@ -112,6 +112,21 @@ func (v value) kind(k Kind) Kind {
 	return k
 }
 
+// wellFormed reports whether a value of an archive, in a column of kind k, has the form
+// that all who take it apart count on: what the archive's digest says comes later.
+func (v value) wellFormed(k Kind) bool {
+	if v.null || v.raw {
+		return true
+	}
+	switch v.kind(k) {
+	case KindBool:
+		return string(v.data) == "t" || string(v.data) == "f"
+	case KindBytes:
+		return len(v.data)%2 == 0 && bytes.HasPrefix(v.data, []byte(`\x`))
+	}
+	return true
+}
+
 // A refusal says why a column cannot hold a value.
 type refusal string
 

@@ -459,6 +459,11 @@ func (a *Archive) rows(t *Table, row func(line []byte, row []value) error) (end 
 		if values == nil {
 			break
 		}
+		for i, v := range values {
+			if !v.wellFormed(t.Columns[i].Kind) {
+				return end, damaged("table %s, row %d: a value is not of the kind %s", t.Name, sum.rows+1, v.kind(t.Columns[i].Kind))
+			}
+		}
 		kinds.add(sum, values)
 		if row != nil {
 			if err := row(line, values); err != nil {

@@ -317,3 +317,24 @@ func TestLimitOfSession(t *testing.T) {
 		})
 	}
 }
+
+// What is no value of its column's kind is damage, before anything takes it apart.
+func TestMalformedValues(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t, testdb.SQLite)
+	fill(t, db, "CREATE TABLE odd (v BLOB)", "CREATE TABLE yes (v INTEGER)")
+	for line, text := range map[string]string{
+		`{"table":"odd","columns":[{"name":"v","kind":"bytes","type":"x"}]}`: "",
+		`{"table":"yes","columns":[{"name":"v","kind":"bool","type":"x"}]}`:  "",
+		`{"table":"odd","columns":[{"name":"v","kind":"text","type":"x"}]}`:  `\B`,
+	} {
+		archive, err := portable.Open(strings.NewReader(`{"format":"tldwdb rows","version":1,"engine":"postgres"}` + "\n" + line + "\n" + text + "\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		to := side(t, db)
+		if _, err := archive.Load(t.Context(), to.Dialect, to.Conn, portable.Options{}); !errors.Is(err, portable.ErrDamaged) {
+			t.Errorf("%s: %v", line, err)
+		}
+	}
+}
