@@ -338,3 +338,21 @@ func TestMalformedValues(t *testing.T) {
 		}
 	}
 }
+
+// Two keys that are one under the collation of MySQL are refused by the row's name.
+func TestKeysAlike(t *testing.T) {
+	t.Parallel()
+	for _, e := range []testdb.Engine{testdb.MySQL, testdb.MariaDB} {
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			a, b := testdb.New(t, testdb.SQLite), testdb.New(t, e)
+			fill(t, a, "CREATE TABLE word (id INTEGER PRIMARY KEY, w VARCHAR(40) UNIQUE)", "INSERT INTO word VALUES (1, 'a'), (2, 'A'), (3, 'b')")
+			fill(t, b, "CREATE TABLE word (id integer PRIMARY KEY, w varchar(40) UNIQUE)")
+			_, err := portable.Copy(t.Context(), side(t, a), side(t, b))
+			bad, ok := errors.AsType[*portable.ValueError](err)
+			if !ok || bad.Key != "id=2" {
+				t.Errorf("%v, want the row id=2", err)
+			}
+		})
+	}
+}
