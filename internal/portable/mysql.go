@@ -594,15 +594,15 @@ func (s *insertSink) search(first, behind int, err error) error {
 	for behind-first > 1 {
 		middle := (first + behind) / 2
 		half := slices.Concat(s.head, s.text[s.starts[first]:s.starts[middle]-1]) // without the comma
-		switch err := s.exec(half); {
-		case err == nil:
+		err := s.exec(half)
+		if err == nil {
 			first = middle
-		default:
-			if why, ok = dialect.RefusedRow(err); !ok {
-				return err
-			}
-			behind = middle
+			continue
 		}
+		if why, ok = dialect.RefusedRow(err); !ok {
+			return err
+		}
+		behind = middle
 	}
 	return &badRow{row: s.sent + int64(first) + 1, column: why.Column, reason: why.Reason}
 }
