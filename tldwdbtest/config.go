@@ -57,6 +57,15 @@ type Config struct {
 	MigrationsDir string
 	GoMigrations  []tldwdb.GoMigration
 
+	// Seeds, SeedsDir and GoSeeds are those of [tldwdb.Config]: the sets common and
+	// test, as far as they are there, or those of SeedSets, are written into the
+	// template before Setup. What is not set here is taken from Base. Times that a seed
+	// has from now are of the day on which the template was made.
+	Seeds    fs.FS
+	SeedsDir string
+	GoSeeds  []tldwdb.GoSeed
+	SeedSets []string
+
 	// Engine is the kind of the database that [New] makes. On a server, URL or
 	// TLDWDB_TEST_URL names it if that is of this engine, and otherwise
 	// TLDWDB_TEST_POSTGRES_URL, TLDWDB_TEST_MYSQL_URL or TLDWDB_TEST_MARIADB_URL.
@@ -81,8 +90,8 @@ type Config struct {
 	// depend on the test that happens to call it.
 	Setup func(ctx context.Context, db *tldwdb.DB) error
 
-	// SetupKey stands for what cannot be hashed: the code of Setup and of
-	// GoMigrations. Databases are copied from a template that another process made
+	// SetupKey stands for what cannot be hashed: the code of Setup, of GoMigrations
+	// and of GoSeeds. Databases are copied from a template that another process made
 	// with the same key and the same files, so that the key has to change when that
 	// code does. Default: the test's own program, which is always right, and
 	// shares the template with nobody else.
@@ -104,6 +113,13 @@ func (c Config) base() tldwdb.Config {
 	b.MigrationsDir = cmp.Or(c.MigrationsDir, b.MigrationsDir)
 	if c.GoMigrations != nil {
 		b.GoMigrations = c.GoMigrations
+	}
+	if c.Seeds != nil {
+		b.Seeds, b.SeedsDir = c.Seeds, ""
+	}
+	b.SeedsDir = cmp.Or(c.SeedsDir, b.SeedsDir)
+	if c.GoSeeds != nil {
+		b.GoSeeds = c.GoSeeds
 	}
 	b.URL, b.MigrateURL, b.MonitorURL = "", "", ""
 	b.Password, b.PasswordFile = nil, ""

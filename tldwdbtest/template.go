@@ -28,7 +28,7 @@ var errNoTemplate = errors.New("the template is not there")
 const (
 	// layout is part of every key. It changes with what this package puts into
 	// templates.
-	layout = 7
+	layout = 8
 
 	templateAge = 24 * time.Hour // unused for as long, a template is dropped
 	keptAge     = 24 * time.Hour // the same of a database that was kept
@@ -128,6 +128,11 @@ func (t *template) fillIn(ctx context.Context, url string) (err error) {
 	if _, err := db.Up(ctx); err != nil {
 		return err
 	}
+	if seeded(cfg) {
+		if _, err := db.Seed(ctx, t.cfg.SeedSets...); err != nil {
+			return err
+		}
+	}
 	if t.cfg.Setup == nil {
 		return nil
 	}
@@ -137,6 +142,8 @@ func (t *template) fillIn(ctx context.Context, url string) (err error) {
 	return nil
 }
 
+func seeded(cfg tldwdb.Config) bool { return cfg.Seeds != nil || len(cfg.GoSeeds) > 0 }
+
 // keyOf hashes everything that the content of the template depends on. place is the
 // account and the server, or the library.
 func keyOf(cfg Config, e Engine, place string) (key string, own bool, err error) {
@@ -145,14 +152,18 @@ func keyOf(cfg Config, e Engine, place string) (key string, own bool, err error)
 	if err != nil {
 		return "", false, err
 	}
+	seeds, err := sumOfSeeds(base, e)
+	if err != nil {
+		return "", false, err
+	}
 	// Code cannot be hashed, but the program can that it is in.
 	program := ""
-	if own = cfg.SetupKey == "" && (cfg.Setup != nil || len(base.GoMigrations) > 0); own {
+	if own = cfg.SetupKey == "" && (cfg.Setup != nil || len(base.GoMigrations)+len(base.GoSeeds) > 0); own {
 		if program, err = programSum(); err != nil {
 			return "", false, fmt.Errorf("Config.SetupKey is not set, and the test's program cannot be read: %w", err)
 		}
 	}
-	text, err := json.Marshal([]any{layout, version(), e, place, files, base.Set, base.Table, cfg.SetupKey, cfg.Setup != nil, program})
+	text, err := json.Marshal([]any{layout, version(), e, place, files, base.Set, base.Table, cfg.SetupKey, cfg.Setup != nil, program, seeds, cfg.SeedSets})
 	if err != nil {
 		return "", false, err
 	}
@@ -181,7 +192,7 @@ type known struct {
 func knownKey(cfg Config, e Engine, place string) (key string, own bool, err error) {
 	base := cfg.templateBase()
 	files, fixed := base.Migrations.(embed.FS)
-	if !fixed && base.Migrations != nil || len(base.GoMigrations) > 0 {
+	if !fixed && base.Migrations != nil || len(base.GoMigrations) > 0 || seeded(base) {
 		return keyOf(cfg, e, place)
 	}
 	id := identity{files, e, base.MigrationsDir, base.Set, base.Table, cfg.SetupKey, place, cfg.Setup != nil, base.Migrations == nil}

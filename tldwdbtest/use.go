@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
+	"strings"
 
 	"github.com/jmoiron/sqlx"
 
@@ -45,26 +47,57 @@ func Clean(tb TB, db *tldwdb.DB) {
 	}
 }
 
-// Load runs files with SQL in the order in which they are given, each in one
-// transaction. Where the engine needs words of its own, a file of the same name in a
-// folder beside it is taken instead: sqlite, postgres or mysql, as with migrations.
+// Load writes the rows of files, in the forms of seeds: YAML, JSON and CSV, with
+// references between them (docs/guide/seeds.md). Files of one folder that stand behind
+// each other are one transaction, and so is each file of SQL, which runs as it is. Rows
+// whose key is there already stay as they are, unless the file says update.
+//
+// Where the engine needs words of its own, a file of the same name in a folder beside
+// it is taken instead: sqlite, postgres or mysql, as with migrations.
 func Load(tb TB, db *tldwdb.DB, fsys fs.FS, files ...string) {
 	tb.Helper()
-	for _, file := range files {
-		if err := load(tb.Context(), db, fsys, file); err != nil {
-			tb.Fatalf("tldwdbtest: loading %s: %v", file, err)
+	for len(files) > 0 {
+		n := together(files)
+		if err := load(tb.Context(), db, fsys, files[:n]); err != nil {
+			tb.Fatalf("tldwdbtest: loading %s: %v", strings.Join(files[:n], ", "), err)
 		}
+		files = files[n:]
 	}
 }
 
-func load(ctx context.Context, db *tldwdb.DB, fsys fs.FS, file string) error {
-	if ext := path.Ext(file); ext != ".sql" {
-		return fmt.Errorf("files of the kind %q are not known: it has to be .sql", ext)
+// together is how many of the first files are loaded as one.
+func together(files []string) (n int) {
+	for n = 1; n < len(files) && path.Ext(files[0]) != ".sql" && path.Ext(files[n]) != ".sql" && path.Dir(files[n]) == path.Dir(files[0]); n++ {
+	}
+	return n
+}
+
+func load(ctx context.Context, db *tldwdb.DB, fsys fs.FS, files []string) error {
+	for _, file := range files {
+		if !slices.Contains([]string{".sql", ".yaml", ".json", ".csv"}, path.Ext(file)) {
+			return fmt.Errorf("%s: a file of rows ends in .sql, .yaml, .json or .csv", file)
+		}
 	}
 	d, err := dialectOf(db)
 	if err != nil {
 		return err
 	}
+	for _, file := range files {
+		_, err := fs.Stat(fsys, path.Join(path.Dir(file), d.Name(), path.Base(file)))
+		if errors.Is(err, fs.ErrNotExist) {
+			_, err = fs.Stat(fsys, file)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if path.Ext(files[0]) == ".sql" {
+		return loadSQL(ctx, db, d, fsys, files[0])
+	}
+	return loadRows(ctx, db, fsys, files)
+}
+
+func loadSQL(ctx context.Context, db *tldwdb.DB, d dialect.Dialect, fsys fs.FS, file string) error {
 	text, err := fs.ReadFile(fsys, path.Join(path.Dir(file), d.Name(), path.Base(file)))
 	if errors.Is(err, fs.ErrNotExist) {
 		text, err = fs.ReadFile(fsys, file)
