@@ -18,7 +18,7 @@ type survivor struct{ log *slog.Logger }
 // caught is deferred.
 func (s survivor) caught(what string, err *error) {
 	if p := recover(); p != nil {
-		s.log.Error(what+" panicked", "panic", p, "stack", string(debug.Stack()))
+		s.log.LogAttrs(context.Background(), slog.LevelError, "what was given to the schedule of backups panicked", slog.String("what", what), slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
 		*err = fmt.Errorf("%s panicked: %v", what, p)
 	}
 }

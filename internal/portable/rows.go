@@ -34,6 +34,14 @@ type ForeignKey struct {
 // Cell is a value that its column can hold.
 type Cell struct{ v value }
 
+// cellOf is a value that was read. Cells have bytes in digits, as files and archives do.
+func cellOf(v value) Cell {
+	if v.raw {
+		v.data, v.raw = v.text(nil), false
+	}
+	return Cell{v}
+}
+
 // IsNull reports whether it is NULL.
 func (c Cell) IsNull() bool { return c.v.null }
 
@@ -305,7 +313,7 @@ func (r *Rows) Find(ctx context.Context, t *Table, key, columns []*Column, keys 
 		part.where = " WHERE " + where
 		return r.e.read(ctx, &part, func(_ []byte, got []value) error {
 			for i, v := range got {
-				row[i] = Cell{v}
+				row[i] = cellOf(v)
 			}
 			return each()
 		})
@@ -686,7 +694,7 @@ func (r *Rows) ReadAll(ctx context.Context, t *Table, row func([]Cell) error) er
 	cells := make([]Cell, len(t.Columns))
 	return r.e.read(ctx, &part, func(_ []byte, got []value) error {
 		for i, v := range got {
-			cells[i] = Cell{v}
+			cells[i] = cellOf(v)
 		}
 		return row(cells)
 	})
