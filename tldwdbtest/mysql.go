@@ -62,6 +62,7 @@ type table struct {
 	Name   string
 	Create string
 	Insert string // empty: there are no rows
+	Sum    string // of the rows that there are; empty like Insert
 }
 
 func (*mysql) lock(ctx context.Context, c *sql.Conn, name string) (bool, error) {
@@ -353,14 +354,20 @@ func texts(ctx context.Context, c *sql.Conn, query string) (list [][]string, err
 	return list, rows.Err()
 }
 
-// checksums has one for the rows of each table.
+// checksums has one for the rows of each table. CHECKSUM TABLE does not see where a value
+// ends and the next one begins: ('ab', 'c') has that of ('a', 'bc'). It tells whether there
+// are rows; those of the template are summed up by their values as well.
 func (m *mysql) checksums(ctx context.Context, c *sql.Conn, s *script, of string) ([]string, error) {
 	if len(s.Tables) == 0 {
 		return nil, nil
 	}
-	var names []string
+	var names, filled []string
 	for _, t := range s.Tables {
-		names = append(names, backticked(of)+"."+backticked(t.Name))
+		name := backticked(of) + "." + backticked(t.Name)
+		names = append(names, name)
+		if t.Sum != "" {
+			filled = append(filled, "SELECT "+t.Sum+" FROM "+name)
+		}
 	}
 	rows, err := texts(ctx, c, "CHECKSUM TABLE "+strings.Join(names, ", "))
 	if err != nil {
@@ -372,6 +379,21 @@ func (m *mysql) checksums(ctx context.Context, c *sql.Conn, s *script, of string
 	sums := make([]string, len(rows))
 	for i, row := range rows {
 		sums[i] = row[1]
+	}
+	if len(filled) == 0 {
+		return sums, nil
+	}
+	if rows, err = texts(ctx, c, strings.Join(filled, "; ")); err != nil {
+		return nil, err
+	}
+	if len(rows) != len(filled) {
+		return nil, fmt.Errorf("the rows of %d tables gave %d sums", len(filled), len(rows))
+	}
+	for i, t := range s.Tables {
+		if t.Sum != "" {
+			sums[i] += " " + rows[0][0]
+			rows = rows[1:]
+		}
 	}
 	return sums, nil
 }
@@ -511,10 +533,12 @@ func (r *scriptReader) tables(ctx context.Context, names []string) []table {
 		" AND COALESCE(generation_expression, '') = '' ORDER BY table_name, ordinal_position") {
 		columns[row[0]] = append(columns[row[0]], backticked(row[1]))
 	}
-	inserts := map[string]string{}
+	inserts, sums := map[string]string{}, map[string]string{}
 	for _, row := range r.ask(ctx, strings.Join(filled, "; ")) {
 		list := strings.Join(columns[row[0]], ", ")
 		inserts[row[0]] = fmt.Sprintf("INSERT INTO %s (%s) SELECT %s", backticked(row[0]), list, list)
+		// QUOTE says of each value where it ends, and NULL by a word without quotes.
+		sums[row[0]] = "SUM(CRC32(CONCAT_WS(',', QUOTE(" + strings.Join(columns[row[0]], "), QUOTE(") + "))))"
 	}
 	if r.err != nil {
 		return nil
@@ -522,7 +546,7 @@ func (r *scriptReader) tables(ctx context.Context, names []string) []table {
 	list := make([]table, len(names))
 	for i, name := range names {
 		// MariaDB names the database of a sequence in a default.
-		list[i] = table{name, strings.ReplaceAll(texts[i][1], backticked(r.from)+".", ""), inserts[name]}
+		list[i] = table{name, strings.ReplaceAll(texts[i][1], backticked(r.from)+".", ""), inserts[name], sums[name]}
 	}
 	return list
 }
@@ -640,6 +664,12 @@ func (m *mysql) reset(ctx context.Context, c *sql.Conn, t *template, from, name 
 	if len(is.Tables) != len(s.Tables) || !slices.Equal(is.Before, s.Copy.Before) || !slices.Equal(is.After, s.Copy.After) {
 		return false, nil
 	}
+	for i, t := range s.Tables {
+		now, was := is.Tables[i], s.Copy.Tables[i]
+		if now.Name != t.Name || counter.ReplaceAllString(now.Create, "") != counter.ReplaceAllString(was.Create, "") {
+			return false, nil
+		}
+	}
 	want, err := m.templateSums(ctx, c, t, s, from)
 	if err != nil {
 		return false, err
@@ -651,9 +681,6 @@ func (m *mysql) reset(ctx context.Context, c *sql.Conn, t *template, from, name 
 	list := []string{"USE " + backticked(name), "SET lock_wait_timeout = 5, foreign_key_checks = 0, unique_checks = 0, sql_mode = 'NO_AUTO_VALUE_ON_ZERO'"}
 	for i, t := range s.Tables {
 		now, was := is.Tables[i], s.Copy.Tables[i]
-		if now.Name != t.Name || counter.ReplaceAllString(now.Create, "") != counter.ReplaceAllString(was.Create, "") {
-			return false, nil
-		}
 		if sums[i] == want[i] && now.Create == was.Create {
 			continue
 		}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"testing"
+	"testing/fstest"
 )
 
 // TestRecycle: a database that a test has written to is as it was at first for the
@@ -17,8 +18,10 @@ func TestRecycle(t *testing.T) {
 	for _, e := range []Engine{MySQL, MariaDB} {
 		t.Run(string(e), func(t *testing.T) {
 			t.Parallel()
-			cfg := Config{Migrations: files(3)}
-			New(t, Config{Migrations: files(3), Engine: e}) // skips, and keeps the others from being the last
+			migrations := files(3).(fstest.MapFS)
+			migrations["9001_pair.up.sql"] = &fstest.MapFile{Data: []byte("CREATE TABLE pair (id int PRIMARY KEY, a varchar(9), b varchar(9));\nINSERT INTO pair VALUES (1, 'ab', 'c');\n")}
+			cfg := Config{Migrations: migrations}
+			New(t, Config{Migrations: migrations, Engine: e}) // skips, and keeps the others from being the last
 			at, err := cfg.target(os.Getenv, e)
 			if err != nil {
 				t.Fatal(err)
@@ -36,6 +39,8 @@ func TestRecycle(t *testing.T) {
 				{"rows", "INSERT INTO t0 (name) VALUES ('x')", true},
 				{"counter", "INSERT INTO t0 (id, name) VALUES (100, 'x'); DELETE FROM t0 WHERE id = 100", true},
 				{"updated", "UPDATE t0 SET v = 7", true},
+				{"moved", "UPDATE pair SET a = 'a', b = 'bc'", true},
+				{"renamed column", "ALTER TABLE pair RENAME COLUMN a TO c", false},
 				{"child", "INSERT INTO t1 (name, parent) VALUES ('x', 1)", true},
 				{"column", "ALTER TABLE t2 ADD COLUMN more int", false},
 				{"table", "CREATE TABLE more (v int)", false},
