@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -230,7 +231,8 @@ func listed(list string, e Engine) bool {
 }
 
 // withDatabase puts another database's name, and further settings, into the text of a
-// URL: [dburl.URL] does not give its password away as text.
+// URL: [dburl.URL] does not give its password away as text. PostgreSQL's URLs may name the
+// database among the settings too, and that one would win.
 func withDatabase(rawURL, name, settings string) (string, error) {
 	head, query, _ := strings.Cut(rawURL, "?")
 	scheme, rest, ok := strings.Cut(head, "://")
@@ -238,11 +240,19 @@ func withDatabase(rawURL, name, settings string) (string, error) {
 		return "", errors.New("the server's URL has no ://")
 	}
 	authority, _, _ := strings.Cut(rest, "/")
-	if settings != "" && query != "" {
-		query += "&"
-	}
-	if query += settings; query != "" {
+	list := slices.DeleteFunc(append(strings.Split(query, "&"), settings), func(setting string) bool {
+		key, _, _ := strings.Cut(setting, "=")
+		if plain, err := url.QueryUnescape(key); err == nil {
+			key = plain
+		}
+		return key == "" || key == "dbname" || key == "database"
+	})
+	if query = strings.Join(list, "&"); query != "" {
 		query = "?" + query
 	}
-	return scheme + "://" + authority + "/" + name + query, nil
+	made := scheme + "://" + authority + "/" + url.PathEscape(name) + query
+	if u, err := dburl.Parse(made); err != nil || u.Database != name {
+		return "", errors.New("the server's URL cannot be given another database: write it as scheme://user:password@host/database")
+	}
+	return made, nil
 }

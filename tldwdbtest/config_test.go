@@ -173,3 +173,22 @@ func TestPrefix(t *testing.T) {
 		t.Error(p)
 	}
 }
+
+// TestWithDatabase: the database of a URL is replaced wherever it is named, and the rest
+// stays as it is.
+func TestWithDatabase(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ url, name, settings, want string }{
+		{"postgres://u:p@h:1/app", "x", "", "postgres://u:p@h:1/x"},
+		{"postgres://u:p@h", "x", "", "postgres://u:p@h/x"},
+		{"postgres://u:p@h/app?sslmode=disable&dbname=prod", "x", "", "postgres://u:p@h/x?sslmode=disable"},
+		{"postgres://u:p@h/?database=prod&sslmode=disable", "x", "", "postgres://u:p@h/x?sslmode=disable"},
+		{"postgres://u:p@h/?db%6eame=prod", "x", "", "postgres://u:p@h/x"},
+		{"mysql://u:p%2F@h/app?charset=utf8mb4", "x", "multiStatements=true", "mysql://u:p%2F@h/x?charset=utf8mb4&multiStatements=true"},
+		{"mysql://u:p@h/a%20b", "a b%_x", "", "mysql://u:p@h/a%20b%25_x"},
+	} {
+		if got, err := withDatabase(c.url, c.name, c.settings); err != nil || got != c.want {
+			t.Errorf("%s: %s, %v; want %s", c.url, got, err, c.want)
+		}
+	}
+}
