@@ -94,8 +94,9 @@ type Config struct {
 	// SetupKey stands for what cannot be hashed: the code of Setup, of GoMigrations
 	// and of GoSeeds. Databases are copied from a template that another process made
 	// with the same key and the same files, so that the key has to change when that
-	// code does. Default: the test's own program, which is always right, and
-	// shares the template with nobody else.
+	// code does. Default: the test's own program and the function's place in it, which
+	// shares the template with nobody else. Of one function with different captured variables
+	// the first one counts: give those a key.
 	SetupKey string
 
 	// Base is the service's own configuration, for Set, Table and whatever else a

@@ -98,6 +98,9 @@ func TestKey(t *testing.T) {
 		{Config{Migrations: one("SELECT 1"), Base: tldwdb.Config{Set: "other"}}, Postgres, "u"},
 		{Config{Migrations: one("SELECT 1"), GoMigrations: []tldwdb.GoMigration{{Version: 2, Name: "b", Up: nothing}}}, Postgres, "u"},
 		{Config{Migrations: one("SELECT 1"), Setup: func(context.Context, *tldwdb.DB) error { return nil }}, Postgres, "u"},
+		{Config{Migrations: one("SELECT 1"), Setup: func(context.Context, *tldwdb.DB) error { return nil }}, Postgres, "u"}, // another function
+		{Config{Setup: func(context.Context, *tldwdb.DB) error { return nil }}, Postgres, "u"},
+		{Config{Setup: func(context.Context, *tldwdb.DB) error { return nil }}, Postgres, "u"},
 	} {
 		key, own, err := keyOf(c.cfg, c.e, c.place)
 		if err != nil {

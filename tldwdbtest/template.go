@@ -11,6 +11,8 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"reflect"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -162,6 +164,10 @@ func keyOf(cfg Config, e Engine, place string) (key string, own bool, err error)
 		if program, err = programSum(); err != nil {
 			return "", false, fmt.Errorf("Config.SetupKey is not set, and the test's program cannot be read: %w", err)
 		}
+		program += " " + functionName(cfg.Setup)
+		for _, g := range base.GoMigrations {
+			program += " " + functionName(g.Up)
+		}
 	}
 	text, err := json.Marshal([]any{layout, version(), e, place, files, base.Set, base.Table, cfg.SetupKey, cfg.Setup != nil, program, seeds, cfg.SeedSets})
 	if err != nil {
@@ -174,11 +180,21 @@ func keyOf(cfg Config, e Engine, place string) (key string, own bool, err error)
 // identity is what a key is made of where none of it can change while the process
 // runs: embedded files do not, and reading fifty takes as long as opening a database.
 type identity struct {
-	files            embed.FS
-	engine           Engine
-	dir, set, table  string
-	setupKey, place  string
-	setup, hasNoFile bool
+	files           embed.FS
+	engine          Engine
+	dir, set, table string
+	setupKey, place string
+	setup           string
+	hasNoFile       bool
+}
+
+// functionName tells functions of a program apart; empty for none.
+func functionName(f any) string {
+	v := reflect.ValueOf(f)
+	if v.IsNil() {
+		return ""
+	}
+	return runtime.FuncForPC(v.Pointer()).Name()
 }
 
 var keys sync.Map // from identity to known
@@ -195,7 +211,7 @@ func knownKey(cfg Config, e Engine, place string) (key string, own bool, err err
 	if !fixed && base.Migrations != nil || len(base.GoMigrations) > 0 || seeded(base) {
 		return keyOf(cfg, e, place)
 	}
-	id := identity{files, e, base.MigrationsDir, base.Set, base.Table, cfg.SetupKey, place, cfg.Setup != nil, base.Migrations == nil}
+	id := identity{files, e, base.MigrationsDir, base.Set, base.Table, cfg.SetupKey, place, functionName(cfg.Setup), base.Migrations == nil}
 	if k, ok := keys.Load(id); ok {
 		return k.(known).key, k.(known).own, nil
 	}
