@@ -138,7 +138,16 @@ func fromYAML(y *yaml.Node, depth int) (*node, error) {
 				return nil, err
 			}
 			if key.ShortTag() == "!!merge" {
-				merged = append(merged, child.pairs...)
+				from := []*node{child}
+				if child.kind == sequence { // the first one goes before
+					from = child.list
+				}
+				for _, m := range from {
+					if m.kind != mapping {
+						return nil, faultf(key.Line, "<< takes a mapping, or a list of mappings")
+					}
+					merged = append(merged, m.pairs...)
+				}
 				continue
 			}
 			if key.Kind != yaml.ScalarNode {

@@ -124,6 +124,8 @@ func TestNodes(t *testing.T) {
 		{"a: 1\nb: [x, '1', 1.50, true, ~]", "{a@1:int(1) b@2:[text(x) text(1) decimal(1.50) bool(t) null]}"},
 		{"a: 0x1F\nb: 18446744073709551615\nc: .inf\nd: 2026-11-23\ne: no", "{a@1:int(31) b@2:int(18446744073709551615) c@3:float64(Infinity) d@4:text(2026-11-23) e@5:text(no)}"},
 		{"d: &d {x: 1, y: 2}\ne: {<<: *d, y: 3}", "{d@1:{x@1:int(1) y@1:int(2)} e@2:{y@2:int(3) x@1:int(1)}}"},
+		{"a: &a {x: 1}\nb: &b {x: 2, y: 3}\nc: {<<: [*a, *b]}", "{a@1:{x@1:int(1)} b@2:{x@2:int(2) y@2:int(3)} c@3:{x@1:int(1) y@2:int(3)}}"},
+		{"a: {\n<<: 5}", "fault in line 2: << takes a mapping, or a list of mappings"},
 		{"a: !!binary AAE=", `{a@1:bytes(\x0001)}`},
 		{"# nothing", "nothing"},
 		{"a: 1\na: 2", "fault in line 2: a is there twice"},
