@@ -348,6 +348,13 @@ func TestSeedProduction(t *testing.T) {
 	}
 }
 
+// TestSeedEmptyTables: a table without rows is nothing to do.
+func TestSeedEmptyTables(t *testing.T) {
+	t.Parallel()
+	tdb := testdb.New(t, testdb.SQLite)
+	wantSeed(t, seeded(t, tdb, files{"common/a.yaml": "plain:\nperson: []\nbook: {key: title, rows: {}}\ncounted: [{what: a, n: 1}]", "common/b.yaml": "once: true\nplain: []"}), "common: counted +1")
+}
+
 // TestSeedNamesFaults: everything that is wrong is told at once, with its place, before
 // anything is written.
 func TestSeedNamesFaults(t *testing.T) {

@@ -497,12 +497,22 @@ func (p *Plan) arrange(set *Set, passes func(*File) bool) {
 			p.parts[set] = append(p.parts[set], part{file: f})
 		case f.Once:
 			flush() // what is recorded of it is about its rows alone
-			p.parts[set] = append(p.parts[set], part{file: f, waves: p.waves(f.Tables)})
+			p.parts[set] = append(p.parts[set], part{file: f, waves: p.waves(filled(f.Tables))})
 		default:
-			together = append(together, f.Tables...)
+			together = append(together, filled(f.Tables)...)
 		}
 	}
 	flush()
+}
+
+// filled are the tables that have rows: of the others not even a key is known.
+func filled(list []*Table) (some []*Table) {
+	for _, t := range list {
+		if len(t.Rows) > 0 || t.CSV != "" {
+			some = append(some, t)
+		}
+	}
+	return some
 }
 
 // waves puts rows behind those that they need.
