@@ -382,6 +382,7 @@ func TestSeedNamesFaults(t *testing.T) {
 		{"an unknown form", "a.yaml", "plain: {key: code, rows: [{code: {evn: A}}]}", "common/a.yaml:1: table plain, row 1, column code: unknown form of a value {evn: ...}: there are ref, env, now, random, file, base64, json; did you mean env?"},
 		{"an unknown key", "a.yaml", "plain:\n  key: code\n  updated: true\n  rows: []", "common/a.yaml:3: unknown key updated of table plain: a table has key, update, rows, csv; did you mean update?"},
 		{"no rows", "a.yaml", "plain:\n  key: code\n", "common/a.yaml:2: table plain has key, and neither rows nor csv"},
+		{"a file of another ending", "a.YAML", "plain: []", "common/a.YAML: a file of rows ends in .yaml, .json or .csv, one of statements in .sql"},
 		{"broken YAML", "a.yaml", "plain:\n  - {a: 1", "common/a.yaml:1: did not find expected ',' or '}'"},
 		{"broken JSON", "a.json", "{\n  \"plain\": [,]\n}", "common/a.json:2: invalid character ',' looking for beginning of value"},
 		{"a schema statement", "a.sql", "SELECT 1;\nDROP TABLE plain;", "common/a.sql:2: a seed holds statements that write rows: \"DROP TABLE plain\" belongs into a migration"},
@@ -484,6 +485,11 @@ func TestDumpSeedMasks(t *testing.T) {
 	}
 	copied := seeded(t, testdb.New(t, testdb.SQLite), files{"common/a.yaml": text})
 	wantSeed(t, copied, "common: person +2")
+	execIn(t, tdb.AdminDB(t), "UPDATE person SET boss = 1 WHERE id = 2")
+	if text, err = dump([]string{"person"}, "person.boss=null"); err != nil || strings.Contains(text, "ref:") { // what stands by name is masked like the rest
+		t.Errorf("%v:\n%s", err, text)
+	}
+	execIn(t, tdb.AdminDB(t), "UPDATE person SET boss = NULL")
 	for _, test := range []struct {
 		mask, want string
 	}{

@@ -191,13 +191,14 @@ func (d *dumping) table(ctx context.Context, t *portable.Table) error {
 			}
 			first = false
 			d.line = append(appendString(d.line, c.Name), ": "...)
-			if to := d.refers(t, c); to != nil && !row[i].IsNull() {
+			mask, masked := d.masks[c]
+			if to := d.refers(t, c); to != nil && !masked && !row[i].IsNull() {
 				d.line = append(append(d.line, "{ref: "...), appendString(nil, to.Name+"."+row[i].String())...)
 				d.line = append(d.line, '}')
 				continue
 			}
 			in := row[i].Input(c)
-			if mask, ok := d.masks[c]; ok && !in.Null {
+			if masked && !in.Null {
 				in = mask.value(row[i])
 				if _, _, err := c.Cell(nil, in); err != nil {
 					return fmt.Errorf("the mask %s of column %s: %w", mask.Kind, c.Name, err)
