@@ -33,8 +33,8 @@ func Read(fsys fs.FS, dir, name, dialect string) (*Set, []Problem, error) {
 		case e.IsDir():
 		case isSeed(e.Name()):
 			files[e.Name()] = path.Join(folder, e.Name())
-		case path.Ext(e.Name()) == ".yml":
-			problems = append(problems, Problem{File: path.Join(folder, e.Name()), Msg: "a file of rows ends in .yaml, .json or .csv"})
+		case !strings.HasPrefix(e.Name(), ".") && !strings.HasPrefix(e.Name(), "_") && slices.Contains([]string{".yml", ".yaml", ".json", ".csv", ".sql"}, strings.ToLower(path.Ext(e.Name()))):
+			problems = append(problems, Problem{File: path.Join(folder, e.Name()), Msg: "a file of rows ends in .yaml, .json or .csv, one of statements in .sql"})
 		}
 	}
 	own, err := fs.ReadDir(fsys, path.Join(folder, dialect))
