@@ -42,8 +42,9 @@ type CopyOptions struct {
 	// Check reads, in a dry run, every row of the source, and looks for the first
 	// value that the target cannot hold.
 	Check bool
-	// Replace throws away the rows that the target has. Default: they are a reason to
-	// refuse, unless an earlier copy that was cut short has put them there.
+	// Replace throws away the rows that the target has in tables which are at the source
+	// too. Default: they are a reason to refuse, unless an earlier copy that was cut short
+	// has put them there. Other tables stay as they are, and are named in Copied.Notes.
 	Replace bool
 	// Skip lists tables that are not copied: names, or patterns as [path.Match] has
 	// them. This package's own tables never are: the history of the target is that of
@@ -156,8 +157,8 @@ func copyProblems(list []portable.Problem) []CopyProblem {
 	return problems
 }
 
-// Copy replaces the content of one database by that of another, of any engine. The
-// target is migrated to the version of the source, with the files for its own
+// Copy replaces the rows of one database by those of another, of any engine, in every
+// table of the source. The target is migrated to the version of the source, with the files for its own
 // dialect; then the rows of every table are read in one snapshot of the source,
 // written, read again and compared. Both migration locks are held meanwhile; the
 // source may be written to. The target must not be: its triggers, and on PostgreSQL
@@ -319,7 +320,7 @@ func (c *copyRun) progress(p portable.Progress) {
 
 // copy migrates the target and copies into it.
 func (c *copyRun) copy(ctx context.Context, from portable.Side) error {
-	goesOn, err := c.mark(ctx)
+	goesOn, err := c.mark(ctx, from)
 	if err != nil {
 		return err
 	}
@@ -376,7 +377,7 @@ func (c *copyRun) rows(ctx context.Context, target *run, from, to portable.Side)
 // copy is about to be made: rows that its migrations put there are then known not to
 // be a user's, also by the next copy if this one is cut short. goesOn says that an
 // earlier one has begun to bring rows, and that the target is migrated.
-func (c *copyRun) mark(ctx context.Context) (goesOn bool, err error) {
+func (c *copyRun) mark(ctx context.Context, from portable.Side) (goesOn bool, err error) {
 	err = c.to.underMigrationLock(ctx, "looking at it before a copy", func(ctx context.Context, r *run) error {
 		hist, err := r.store.read(ctx, r.conn)
 		if err != nil {
@@ -394,7 +395,7 @@ func (c *copyRun) mark(ctx context.Context) (goesOn bool, err error) {
 				"migrate the source first, or take an empty database for the target")
 		}
 		return c.withSide(ctx, r, func(ctx context.Context, side portable.Side) error {
-			is, err := portable.Look(ctx, side.Dialect, side.Conn, side.Options)
+			is, err := portable.Look(ctx, from, side)
 			switch {
 			case err != nil:
 				return err

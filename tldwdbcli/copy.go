@@ -70,8 +70,8 @@ func (a *app) copyCommand(root *cobra.Command) {
 		long: `
 Replaces the content of one database by that of another: SQLite, PostgreSQL, MySQL
 and MariaDB in every direction. The target is migrated to the source's version with
-the files for its own dialect, and must have no rows of its own, unless --replace is
-given. All rows are read in one snapshot of the source, written, read again and
+the files for its own dialect. Its tables that the source has too must have no rows,
+unless --replace throws them away; others stay as they are. All rows are read in one snapshot of the source, written, read again and
 compared. The source may be in use meanwhile; the target must not be.
 
 A copy that was cut short goes on when the command is given again. A value that the
@@ -127,7 +127,7 @@ tldwdb copy --from sqlite:///tldw.db --to sqlite:///other.db --dry-run --check`,
 	f.StringVar(&to, "to", "", "`URL` to copy into (default: the configured one)")
 	f.BoolVar(&options.DryRun, "dry-run", false, "show how it would be copied, and write nothing")
 	f.BoolVar(&options.Check, "check", false, "with --dry-run: read every row, for values that do not fit")
-	f.BoolVar(&options.Replace, "replace", false, "throw away the rows that the target has")
+	f.BoolVar(&options.Replace, "replace", false, "throw away the rows that the target has in tables of the source")
 	f.StringSliceVar(&options.Skip, "skip", nil, "`tables` not to copy: names, or patterns (cache_*)")
 }
 

@@ -68,13 +68,13 @@ func openCopy(ctx context.Context, from, to Side) (*copying, []Problem, error) {
 			c.notes = append(c.notes, fmt.Sprintf("table %s belongs to a virtual table of SQLite and is left out", t.Name))
 		case m != nil:
 			used[m.to] = true
-			c.ways = append(c.ways, m)
+			c.ways, c.l.filled = append(c.ways, m), append(c.l.filled, m.to)
 		}
 		c.notes = append(c.notes, t.notes()...)
 	}
 	for _, t := range c.l.tables {
 		if !used[t] && len(problems) == 0 {
-			c.notes = append(c.notes, fmt.Sprintf("table %s is not at the source, and is empty in the target", t.Name))
+			c.notes = append(c.notes, fmt.Sprintf("table %s is not at the source, and stays as it is in the target", t.Name))
 		}
 	}
 	return c, problems, nil
@@ -129,7 +129,7 @@ func (nowhere) write([]byte, []value) error { return nil }
 func (nowhere) close() error                { return nil }
 func (nowhere) abort()                      {}
 
-// Copy replaces the rows of the target by those of the source, reads them again and
+// Copy replaces the rows of the tables that both have by those of the source, reads them again and
 // compares their digests with what one snapshot of the source has. A copy that was
 // cut short goes on: tables that are there already, with what the source has now,
 // are not written again.

@@ -36,8 +36,8 @@ type engine interface {
 	// bytes of rows are in one: at its end is where a load goes on that was cut short.
 	begin() []string
 	chunk() int64
-	// suspend lists what stands between the rows and the tables, triggers and
-	// foreign keys: the statement that takes each away, and those that bring it
+	// suspend lists what stands between the rows and the tables, their triggers and
+	// the foreign keys from and to them: the statement that takes each away, and those that bring it
 	// back. Where DDL is not transactional, away may run twice.
 	suspend(ctx context.Context, tables []*Table) ([]obstacle, error)
 	// isThere reports whether an obstacle has been brought back already. It is asked
@@ -53,9 +53,9 @@ type engine interface {
 	setNumbers(ctx context.Context, next map[*Table]int64) error
 	setSequence(ctx context.Context, s Sequence) error
 	// settle does what is left when all rows are there: it computes what is computed
-	// from tables, and looks for rows that break a foreign key which was not watched.
-	// There is a line for each such key.
-	settle(ctx context.Context) (orphans []string, err error)
+	// from tables, and looks for rows that break a foreign key from or to one of the
+	// tables, which was not watched. There is a line for each such key.
+	settle(ctx context.Context, tables []*Table) (orphans []string, err error)
 }
 
 // sink takes the rows of one table.

@@ -22,12 +22,13 @@ type loader struct {
 	base    *session
 	d       dialect.Dialect
 	o       *Options
-	from    string // engine of the source
-	all     []*Table
-	tables  []*Table
-	journal string // quoted
-	there   bool   // the journal was found: a load was cut short
-	resumed bool   // and it goes on
+	from    string   // engine of the source
+	tables  []*Table // that rows can go into
+	filled  []*Table // of those: that get rows; where it is not known yet, all
+	late    bool     // it is not known yet: a table is emptied when its rows come
+	journal string   // quoted
+	there   bool     // the journal was found: a load was cut short
+	resumed bool     // and it goes on
 	entries map[[2]string]string
 	next    map[*Table]int64
 	want    []wanted
@@ -50,11 +51,11 @@ const (
 
 func newLoader(ctx context.Context, d dialect.Dialect, c *sql.Conn, o *Options, from string) (*loader, error) {
 	l := &loader{e: newEngine(d, c, o), base: &session{d: d, c: c, options: o}, d: d, o: o, from: from, next: map[*Table]int64{}}
-	var err error
-	if l.all, err = l.e.tables(ctx); err != nil {
+	all, err := l.e.tables(ctx)
+	if err != nil {
 		return nil, fmt.Errorf("reading the catalogue: %w", err)
 	}
-	for _, t := range l.all {
+	for _, t := range all {
 		switch {
 		case strings.EqualFold(t.name, o.journal()):
 			l.there = true
@@ -142,19 +143,23 @@ func Mark(ctx context.Context, d dialect.Dialect, c *sql.Conn, o Options) (err e
 type Standing struct {
 	Marked  bool     // it is the target of a load that is not at its end
 	Begun   bool     // and that has taken away what stood in between
-	HasRows []string // the tables that have rows
+	HasRows []string // the tables that have rows, of those that the source has too
 }
 
-// Look says what a database is to a copy.
-func Look(ctx context.Context, d dialect.Dialect, c *sql.Conn, o Options) (s Standing, err error) {
-	e := newEngine(d, c, &o)
-	tables, err := e.tables(ctx)
+// Look says what a database is to a copy from another one.
+func Look(ctx context.Context, from, to Side) (s Standing, err error) {
+	o := &to.Options
+	source, err := tablesOf(ctx, newEngine(from.Dialect, from.Conn, &from.Options), &from.Options)
 	if err != nil {
-		return s, fmt.Errorf("reading the catalogue: %w", err)
+		return s, fmt.Errorf("source: %w", err)
+	}
+	tables, err := newEngine(to.Dialect, to.Conn, o).tables(ctx)
+	if err != nil {
+		return s, fmt.Errorf("target: reading the catalogue: %w", err)
 	}
 	exists := func(query string) (bool, error) {
 		var n int
-		err := dialect.QueryRow(ctx, c, "SELECT COUNT(*) FROM ("+query+" LIMIT 1) AS found", nil, &n)
+		err := dialect.QueryRow(ctx, to.Conn, "SELECT COUNT(*) FROM ("+query+" LIMIT 1) AS found", nil, &n)
 		return n > 0, err
 	}
 	for _, t := range tables {
@@ -165,7 +170,7 @@ func Look(ctx context.Context, d dialect.Dialect, c *sql.Conn, o Options) (s Sta
 			}
 			continue
 		}
-		if o.leftOut(t.Name) || t.shadow {
+		if o.leftOut(t.Name) || t.shadow || !slices.ContainsFunc(source, func(s *Table) bool { return strings.EqualFold(s.Name, t.Name) }) {
 			continue
 		}
 		some, err := exists("SELECT 1 AS one FROM " + t.of)
@@ -179,8 +184,8 @@ func Look(ctx context.Context, d dialect.Dialect, c *sql.Conn, o Options) (s Sta
 	return s, nil
 }
 
-// start takes away what stands in between, and all rows; of a load that was cut
-// short, when resume says so, only what it had not.
+// start takes away what stands in between, and the rows of the tables that get others;
+// of a load that was cut short, when resume says so, only what it had not.
 func (l *loader) start(ctx context.Context, resume bool) error {
 	if l.there {
 		if err := l.readJournal(ctx); err != nil {
@@ -196,7 +201,7 @@ func (l *loader) start(ctx context.Context, resume bool) error {
 			}
 			l.there, l.entries = true, map[[2]string]string{}
 		}
-		list, err := l.e.suspend(ctx, l.tables)
+		list, err := l.e.suspend(ctx, l.filled)
 		if err != nil {
 			return fmt.Errorf("looking for triggers and foreign keys: %w", err)
 		}
@@ -229,8 +234,10 @@ func (l *loader) start(ctx context.Context, resume bool) error {
 		if err := l.forget(ctx, ""); err != nil {
 			return err
 		}
-		if err := l.e.empty(ctx, l.tables); err != nil {
-			return fmt.Errorf("emptying the tables: %w", err)
+		if !l.late {
+			if err := l.e.empty(ctx, l.filled); err != nil {
+				return fmt.Errorf("emptying the tables: %w", err)
+			}
 		}
 		return l.note(ctx, entryReady, "", "")
 	}
@@ -325,7 +332,7 @@ func (l *loader) notePart(ctx context.Context, m *mapping, p part) error {
 // fill loads the rows of a table, behind those of part.
 func (l *loader) fill(ctx context.Context, m *mapping, read reading, proved bool, from *part) (sum *digest, err error) {
 	err = l.transaction(ctx, func() (err error) {
-		if l.resumed { // what is there is not all of it, or too much
+		if l.resumed || l.late { // what is there is not all of it, or too much
 			if from == nil {
 				err = l.e.empty(ctx, []*Table{m.to})
 			}
@@ -589,11 +596,11 @@ func (l *loader) verify(ctx context.Context) (err error) {
 // broke it there, which SQLite and MySQL allow in some sessions: then they are what
 // was to be loaded.
 func (l *loader) settle(ctx context.Context) error {
-	orphans, err := l.e.settle(ctx)
+	orphans, err := l.e.settle(ctx, l.filled)
 	switch {
 	case err != nil || len(orphans) == 0:
 		return err
-	case l.from != l.d.Name() || slices.ContainsFunc(l.tables, l.lacksParent):
+	case l.from != l.d.Name() || slices.ContainsFunc(l.filled, l.lacksParent):
 		return errors.New(strings.Join(orphans, "; "))
 	}
 	for _, text := range orphans {

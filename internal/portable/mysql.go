@@ -635,7 +635,7 @@ const mysqlForeign = `SELECT k.constraint_name, k.table_name, k.column_name, k.r
 	WHERE k.table_schema = DATABASE() AND k.referenced_table_schema = DATABASE() ORDER BY k.table_name, k.constraint_name, k.ordinal_position`
 
 // settle looks for orphans: foreign keys were not watched.
-func (m *mysql) settle(ctx context.Context) (orphans []string, err error) {
+func (m *mysql) settle(ctx context.Context, tables []*Table) (orphans []string, err error) {
 	type key struct{ name, table, to, join, orphan string }
 	var list []*key
 	var name, table, column, to, target string
@@ -657,6 +657,9 @@ func (m *mysql) settle(ctx context.Context) (orphans []string, err error) {
 		return nil, err
 	}
 	for _, k := range list {
+		if find(tables, k.table) == nil && find(tables, k.to) == nil {
+			continue
+		}
 		var count int64
 		query := "SELECT COUNT(*) FROM " + m.d.Identifier(k.table) + " c LEFT JOIN " + m.d.Identifier(k.to) + " p ON " + k.join + " WHERE " + k.orphan
 		if err := dialect.QueryRow(ctx, m.c, query, nil, &count); err != nil {

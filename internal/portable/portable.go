@@ -350,8 +350,7 @@ func Open(r io.Reader) (*Archive, error) {
 	return a, nil
 }
 
-// Load replaces the rows of the database that c is connected to by those of the
-// archive, and reads them again to compare their digests. The database must have
+// Load replaces the rows of the tables that the archive has by its own, and reads them again to compare their digests. The database must have
 // the tables, and nobody else may write to it: until Load returns nil its triggers,
 // and on PostgreSQL its foreign keys, are not all there. They are remembered in the
 // table that Options.Journal names; another Load brings them back.
@@ -366,6 +365,7 @@ func (a *Archive) Load(ctx context.Context, d dialect.Dialect, c *sql.Conn, o Op
 		return s, err
 	}
 	defer func() { err = ended(ctx, l.e.endLoad, err) }()
+	l.filled, l.late = l.tables, true
 	if err := l.start(ctx, false); err != nil {
 		return s, err
 	}

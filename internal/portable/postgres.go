@@ -311,19 +311,30 @@ func (p *postgres) chunk() int64 { return 64 << 20 }
 
 func (p *postgres) begin() []string { return append([]string{"BEGIN"}, pgSettings...) }
 
+// The table that a relation is a partition of, at any depth; else itself.
+const (
+	pgRoot   = `rn.nspname::text, r.relname::text`
+	pgOfRoot = `JOIN pg_catalog.pg_class r ON r.oid = coalesce(pg_catalog.pg_partition_root(c.oid), c.oid) JOIN pg_catalog.pg_namespace rn ON rn.oid = r.relnamespace`
+)
+
 // Foreign keys are checked by a join when they come back, as pg_restore does it;
 // row by row it would take several times as long, and circles would have no order.
-const pgKeys = `SELECT n.nspname::text, c.relname::text, k.conname::text, pg_catalog.pg_get_constraintdef(k.oid), coalesce(pg_catalog.obj_description(k.oid, 'pg_constraint'), '')
-	FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_class c ON c.oid = k.conrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+const pgKeys = `SELECT n.nspname::text, c.relname::text, k.conname::text, pg_catalog.pg_get_constraintdef(k.oid), coalesce(pg_catalog.obj_description(k.oid, 'pg_constraint'), ''), ` + pgRoot + `, fn.nspname::text, f.relname::text
+	FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_class c ON c.oid = k.conrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace ` + pgOfRoot + `
+	JOIN pg_catalog.pg_class f ON f.oid = coalesce(pg_catalog.pg_partition_root(k.confrelid), k.confrelid) JOIN pg_catalog.pg_namespace fn ON fn.oid = f.relnamespace
 	WHERE k.contype = 'f' AND k.conparentid = 0 AND ` + pgUser + ` ORDER BY 1, 2, 3`
 
-const pgTriggers = `SELECT n.nspname::text, c.relname::text, t.tgname::text, t.tgenabled::text
-	FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+const pgTriggers = `SELECT n.nspname::text, c.relname::text, t.tgname::text, t.tgenabled::text, ` + pgRoot + `
+	FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace ` + pgOfRoot + `
 	WHERE NOT t.tgisinternal AND t.tgenabled <> 'D' AND c.relkind IN ('r', 'p') AND ` + pgUser + ` ORDER BY 1, 2, 3`
 
 func (p *postgres) suspend(ctx context.Context, tables []*Table) (list []obstacle, err error) {
-	var schema, table, name, what, comment string
-	err = each(ctx, p.c, pgKeys, nil, []any{&schema, &table, &name, &what, &comment}, func() error {
+	var schema, table, name, what, comment, rootSchema, root, toSchema, to string
+	loaded := func(schema, table string) bool { return find(tables, p.full(schema, table)) != nil }
+	err = each(ctx, p.c, pgKeys, nil, []any{&schema, &table, &name, &what, &comment, &rootSchema, &root, &toSchema, &to}, func() error {
+		if !loaded(rootSchema, root) && !loaded(toSchema, to) {
+			return nil
+		}
 		of := "ALTER TABLE " + p.d.Qualify(schema, table)
 		o := obstacle{Table: p.full(schema, table), Name: name, Away: of + " DROP CONSTRAINT " + p.d.Identifier(name), Back: []string{of + " ADD CONSTRAINT " + p.d.Identifier(name) + " " + what}}
 		if comment != "" {
@@ -335,7 +346,10 @@ func (p *postgres) suspend(ctx context.Context, tables []*Table) (list []obstacl
 	if err != nil {
 		return nil, err
 	}
-	err = each(ctx, p.c, pgTriggers, nil, []any{&schema, &table, &name, &what}, func() error {
+	err = each(ctx, p.c, pgTriggers, nil, []any{&schema, &table, &name, &what, &rootSchema, &root}, func() error {
+		if !loaded(rootSchema, root) {
+			return nil
+		}
 		enable := map[string]string{"O": "ENABLE", "R": "ENABLE REPLICA", "A": "ENABLE ALWAYS"}[what]
 		of := "ALTER TABLE " + p.d.Qualify(schema, table)
 		list = append(list, obstacle{Table: p.full(schema, table), Name: name,
@@ -467,7 +481,7 @@ func (p *postgres) setNumbers(ctx context.Context, next map[*Table]int64) error 
 
 // settle computes materialized views: they were made when the tables were empty.
 // Foreign keys were looked at when they came back.
-func (p *postgres) settle(ctx context.Context) (orphans []string, err error) {
+func (p *postgres) settle(ctx context.Context, _ []*Table) (orphans []string, err error) {
 	var schema, name string
 	var list []string
 	err = each(ctx, p.c, `SELECT n.nspname::text, c.relname::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'm' AND c.relispopulated AND `+pgUser+` ORDER BY c.oid`,

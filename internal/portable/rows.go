@@ -587,7 +587,7 @@ func (r *Rows) Orphans(ctx context.Context) error {
 	if !ok {
 		return nil
 	}
-	orphans, err := s.settle(ctx)
+	orphans, err := s.settle(ctx, r.tables)
 	if err != nil || len(orphans) == 0 {
 		return err
 	}
