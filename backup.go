@@ -59,6 +59,10 @@ type Backup struct {
 	Compression string       `json:"compression"`          // zstd or none
 	Recipients  []string     `json:"recipients,omitempty"` // for whom it is encrypted: public keys, or "passphrase"
 
+	// Notes are what a person should know about the content, and no error is, such as
+	// tables without transactions, whose rows may be of another instant.
+	Notes []string `json:"notes,omitempty"`
+
 	// Verified is the newest proof that the backup can be restored. It is kept in a
 	// file of its own. Nil: there is none.
 	Verified *BackupVerification `json:"-"`

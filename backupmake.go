@@ -85,6 +85,7 @@ type backupPlan struct {
 	owners bool     // what is loaded gets its owners and rights back
 	notes  []string // of what that could not do
 	asleep dump.Asleep
+	loaded loadedRows
 }
 
 // backupOptions fills in what the caller left open: from Config.Backup, then with the
@@ -225,7 +226,7 @@ func (r *run) backup(ctx context.Context, p *backupPlan) (_ Backup, err error) {
 	if err != nil {
 		return Backup{}, err
 	}
-	b.Content, b.Tool, b.Position = in.content, in.tool, in.position
+	b.Content, b.Tool, b.Position, b.Notes = in.content, in.tool, in.position, in.notes
 	b.Migrations, b.Tables, b.Objects, b.Schema = in.migrations, in.tables, in.objects, in.schema
 	if b.Parts, err = parts.commit(ctx); err != nil {
 		return Backup{}, err
@@ -235,6 +236,9 @@ func (r *run) backup(ctx context.Context, p *backupPlan) (_ Backup, err error) {
 		return Backup{}, err
 	}
 	log.LogAttrs(ctx, slog.LevelInfo, "backup made", slog.Int64("bytes", b.Size()), slog.Int("tables", len(b.Tables)), slog.Duration("took", b.Finished.Sub(b.Started).Round(time.Millisecond)))
+	for _, note := range b.Notes {
+		log.LogAttrs(ctx, slog.LevelWarn, "the backup has a note", slog.String("note", note))
+	}
 	r.db.tellBackup(b)
 	return b, nil
 }
@@ -270,6 +274,7 @@ type contents struct {
 	tables                  []BackupTable
 	objects                 map[string]int
 	schema                  string
+	notes                   []string // what a person should know, and no error is
 }
 
 // describe fills in what the catalogue and the history at the other end of conn say.

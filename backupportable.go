@@ -42,7 +42,7 @@ func (portableWay) dump(ctx context.Context, r *run, p *backupPlan, parts *partS
 	}
 	err = r.besideLock(ctx, func(ctx context.Context, conn *sql.Conn) error {
 		sum, err := portable.Dump(ctx, r.d, conn, target, o)
-		in.content, in.position, in.tables = portableContent, sum.Header.Position, portableTables(sum)
+		in.content, in.position, in.tables, in.notes = portableContent, sum.Header.Position, portableTables(sum), sum.Notes
 		return err
 	})
 	return in, err
@@ -113,6 +113,12 @@ func (s *scratch) makeFor(ctx context.Context, b Backup) error {
 	return err
 }
 
+// loadedRows is what has come out of a portable backup.
+type loadedRows struct {
+	tables []BackupTable // with the digests by which they were compared when they were loaded
+	notes  []string
+}
+
 // loadPortable replaces the rows of a database that has the tables.
 func (db *DB) loadPortable(ctx context.Context, p *backupPlan, b Backup, keys backupKeys, conn *sql.Conn) (err error) {
 	if err := p.checkAll(ctx, b); err != nil {
@@ -132,7 +138,11 @@ func (db *DB) loadPortable(ctx context.Context, p *backupPlan, b Backup, keys ba
 	if err != nil {
 		return err
 	}
-	_, err = rows.Load(ctx, db.dialect, conn, db.portableOptions(p, facts.Schema))
+	sum, err := rows.Load(ctx, db.dialect, conn, db.portableOptions(p, facts.Schema))
+	p.loaded = loadedRows{portableTables(sum), sum.Notes}
+	if unfit, ok := errors.AsType[*portable.MappingError](err); ok {
+		return withHint(fmt.Errorf("the tables that this binary's migrations make do not take the rows: %w", unfit), "use a binary with the migrations that the backup was made with")
+	}
 	return err
 }
 

@@ -18,6 +18,7 @@ import (
 
 	"github.com/tldw/tldwdb/internal/dialect"
 	"github.com/tldw/tldwdb/internal/dump"
+	"github.com/tldw/tldwdb/internal/portable"
 )
 
 // This file finds backups, restores them beside the database, and says whether what
@@ -285,7 +286,7 @@ func (s *scratch) fill(ctx context.Context, p *backupPlan, b Backup, keys backup
 		return s.loadServer(ctx, p, b, keys)
 	}
 	if err := s.makeFor(ctx, b); err != nil {
-		return err
+		return unmade{fmt.Errorf("migrating the scratch database: %w", err)}
 	}
 	conn, err := s.Acquire(ctx)
 	if err != nil {
@@ -294,6 +295,12 @@ func (s *scratch) fill(ctx context.Context, p *backupPlan, b Backup, keys backup
 	defer func() { err = errors.Join(err, conn.Close()) }()
 	return s.loadPortable(ctx, p, b, keys, conn.Conn)
 }
+
+// unmade is the error of migrations that do not make the tables: they are this binary's,
+// and not the backup's.
+type unmade struct{ error }
+
+func (u unmade) Unwrap() error { return u.error }
 
 // load restores a backup into a scratch database, and tells one that is not good from
 // one of which nothing is known.
@@ -305,8 +312,14 @@ func (s *scratch) load(ctx context.Context, p *backupPlan, b Backup, keys backup
 	if _, refused := errors.AsType[*dump.Refusal](err); refused || ClassOf(err) != ErrorClass(dialect.FaultOther) {
 		return err // it may well be good
 	}
-	if outside(err) {
+	if _, ok := errors.AsType[unmade](err); ok || outside(err) {
 		return err
+	}
+	if _, ok := errors.AsType[*portable.MappingError](err); ok {
+		return err
+	}
+	if _, ok := errors.AsType[*portable.ValueError](err); ok && b.Engine != s.dialectName {
+		return err // where it was it could be held
 	}
 	return damaged("all its bytes are there, and it cannot be restored: %w", err)
 }
@@ -376,13 +389,14 @@ func (db *DB) holds(ctx context.Context, p *backupPlan, b Backup) (notes []strin
 	if in.tables, err = db.countTables(ctx, p, b, conn.Conn); err != nil {
 		return nil, err
 	}
+	notes = append(notes, p.loaded.notes...)
 	if err := in.describe(ctx, db, &store{d: db.dialect, table: db.dialect.Qualify(facts.Schema, db.cfg.Table)}, conn.Conn, b.Database, p.asleep); err != nil {
 		return nil, err
 	}
 	if err := in.compare(b); err != nil {
 		return nil, err
 	}
-	if guard, ok := db.dialect.(dialect.ForeignKeyGuard); ok {
+	if guard, ok := db.dialect.(dialect.ForeignKeyGuard); ok && b.Content != portableContent { // whose load has looked
 		// They came with the backup: SQLite enforces foreign keys only where it is asked to.
 		violations, err := guard.Violations(ctx, conn.Conn)
 		if err != nil {
@@ -409,8 +423,7 @@ func (db *DB) holds(ctx context.Context, p *backupPlan, b Backup) (notes []strin
 func (db *DB) countTables(ctx context.Context, p *backupPlan, b Backup, conn *sql.Conn) ([]BackupTable, error) {
 	switch b.Content {
 	case portableContent:
-		// The digests were compared when the rows were loaded.
-		return b.Tables, nil
+		return p.loaded.tables, nil
 	case sqliteContent:
 	default:
 		return db.tablesNow(ctx, p, b)

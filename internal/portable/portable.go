@@ -81,6 +81,7 @@ type TableSummary struct {
 	Digest  string // 32 hexadecimal digits
 	Resumed bool   // it was loaded before, and is the same
 	Kept    int64  // its first rows, that were loaded before and are the same
+	LeftOut bool   // it was read, and is of the source's engine alone
 }
 
 func (o *Options) journal() string {
@@ -410,6 +411,7 @@ func (a *Archive) Load(ctx context.Context, d dialect.Dialect, c *sql.Conn, o Op
 				return s, err
 			}
 			rows += end.Rows
+			s.Tables = append(s.Tables, TableSummary{Name: from.Name, Rows: end.Rows, Digest: end.Digest, LeftOut: true})
 			s.Notes = append(s.Notes, fmt.Sprintf("table %s belongs to SQLite alone and was left out", from.Name))
 			continue
 		}
@@ -435,7 +437,7 @@ func (a *Archive) Load(ctx context.Context, d dialect.Dialect, c *sql.Conn, o Op
 		l.want = append(l.want, wanted{m, want})
 		progress.done()
 	}
-	if end.Tables != len(s.Tables)+len(s.Notes) && len(o.Skip) == 0 || end.Rows != rows && len(o.Skip) == 0 {
+	if end.Tables != len(s.Tables) && len(o.Skip) == 0 || end.Rows != rows && len(o.Skip) == 0 {
 		return s, damaged("it does not have all of its tables")
 	}
 	s.Bytes = progress.p.Bytes
