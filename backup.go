@@ -50,10 +50,11 @@ type Backup struct {
 	Started  time.Time `json:"started"`
 	Finished time.Time `json:"finished"`
 
-	Migrations []BackupMigration `json:"migrations"` // applied ones, in the order of set and version
-	Tables     []BackupTable     `json:"tables"`     // by name
-	Objects    map[string]int    `json:"objects"`    // how many there are of each kind that the catalogue lists: table, view, trigger …
-	Schema     string            `json:"schema"`     // SHA-256 of the description of all objects
+	Migrations []BackupMigration `json:"migrations"`      // applied ones, in the order of set and version
+	Seeds      map[string]string `json:"seeds,omitempty"` // of a portable one: seeds that had run once, with their checksums
+	Tables     []BackupTable     `json:"tables"`          // by name
+	Objects    map[string]int    `json:"objects"`         // how many there are of each kind that the catalogue lists: table, view, trigger …
+	Schema     string            `json:"schema"`          // SHA-256 of the description of all objects
 
 	Parts       []BackupPart `json:"parts"`
 	Compression string       `json:"compression"`          // zstd or none

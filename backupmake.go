@@ -227,7 +227,7 @@ func (r *run) backup(ctx context.Context, p *backupPlan) (_ Backup, err error) {
 		return Backup{}, err
 	}
 	b.Content, b.Tool, b.Position, b.Notes = in.content, in.tool, in.position, in.notes
-	b.Migrations, b.Tables, b.Objects, b.Schema = in.migrations, in.tables, in.objects, in.schema
+	b.Seeds, b.Migrations, b.Tables, b.Objects, b.Schema = in.seeds, in.migrations, in.tables, in.objects, in.schema
 	if b.Parts, err = parts.commit(ctx); err != nil {
 		return Backup{}, err
 	}
@@ -271,6 +271,7 @@ func (b Backup) PlainSize() (bytes int64) {
 type contents struct {
 	content, tool, position string
 	migrations              []BackupMigration
+	seeds                   map[string]string
 	tables                  []BackupTable
 	objects                 map[string]int
 	schema                  string

@@ -31,6 +31,12 @@ func (portableWay) dump(ctx context.Context, r *run, p *backupPlan, parts *partS
 	if err := r.db.canMakeAnew(in.migrations); err != nil {
 		return in, err
 	}
+	// Nothing is seeded meanwhile: that is done under the same lock.
+	hist, err := r.store.read(ctx, r.conn)
+	if err != nil {
+		return in, err
+	}
+	in.seeds = hist.seeds
 	target, err := parts.begin(ctx, portableExtension)
 	if err != nil {
 		return in, err
@@ -113,6 +119,27 @@ func (s *scratch) makeFor(ctx context.Context, b Backup) error {
 	return err
 }
 
+// fillRows makes the tables in a scratch database, and puts the rows into them.
+func (s *scratch) fillRows(ctx context.Context, p *backupPlan, b Backup, keys backupKeys) (err error) {
+	if err := s.makeFor(ctx, b); err != nil {
+		return unmade{fmt.Errorf("migrating the scratch database: %w", err)}
+	}
+	conn, err := s.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	err = s.loadPortable(ctx, p, b, keys, conn.Conn)
+	if err := errors.Join(err, conn.Close()); err != nil {
+		return err
+	}
+	r, err := s.newRun(ctx)
+	if err != nil {
+		return err
+	}
+	defer r.release(ctx)
+	return r.endLoading(ctx, b.Seeds)
+}
+
 // loadedRows is what has come out of a portable backup.
 type loadedRows struct {
 	tables []BackupTable // with the digests by which they were compared when they were loaded
@@ -184,7 +211,7 @@ func (r *run) restoreRows(ctx context.Context, p *backupPlan, keys backupKeys, d
 		err = r.identify(ctx, done.Backup.Identity)
 	}
 	if err == nil {
-		err = r.endLoading(ctx)
+		err = r.endLoading(ctx, done.Backup.Seeds)
 	}
 	if err != nil {
 		return hinted(err, "the database was empty, and what has come into it is not complete: empty it before the next try")

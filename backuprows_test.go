@@ -84,3 +84,49 @@ func TestVerifyBlames(t *testing.T) {
 		}
 	})
 }
+
+// TestSeedsGoWithTheirRows: a file of seeds that has run once has run in every database
+// that its rows are brought into.
+func TestSeedsGoWithTheirRows(t *testing.T) {
+	t.Parallel()
+	testdb.ForEach(t, func(t *testing.T, tdb *testdb.Database) {
+		f := files{"common/20_b.sql": "-- tldwdb: once\nINSERT INTO plain (code, what) VALUES ('once', 'x');\n"}
+		const passed = "common: passed common/20_b.sql"
+		_, kept := keeping(t, tdb)
+		portable := func(cfg *tldwdb.Config) { cfg.Backup.Method = tldwdb.BackupPortable }
+		opened := func(on *testdb.Database) *tldwdb.DB {
+			return open(t, on, files{"0001_plain.up.sql": "CREATE TABLE plain (code VARCHAR(20) PRIMARY KEY, what VARCHAR(20));"}, kept, portable, func(cfg *tldwdb.Config) { cfg.Seeds = f.fs() })
+		}
+		source, unseeded := opened(testdb.New(t, testdb.SQLite)), opened(testdb.New(t, testdb.SQLite))
+		for _, db := range []*tldwdb.DB{source, unseeded} {
+			if _, err := db.Up(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		wantSeed(t, source, "common: ran common/20_b.sql")
+		target := opened(tdb)
+		if _, err := tldwdb.Copy(t.Context(), source, target, tldwdb.CopyOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		wantSeed(t, target, passed)
+		b, err := target.Backup(t.Context(), tldwdb.BackupOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		fresh := testdb.New(t, tdb.Engine)
+		into := opened(fresh)
+		if _, err := restore(t, fresh, into, tldwdb.RestoreOptions{Name: b.Name}); err != nil {
+			t.Fatal(err)
+		}
+		wantSeed(t, into, passed)
+		if _, err := restore(t, tdb, target, tldwdb.RestoreOptions{Name: b.Name, Over: label(tdb), WithoutBackup: true}); err != nil {
+			t.Fatal(err)
+		}
+		wantSeed(t, target, passed)
+		// What a target knew of its own rows goes with them.
+		if _, err := tldwdb.Copy(t.Context(), unseeded, target, tldwdb.CopyOptions{Replace: true}); err != nil {
+			t.Fatal(err)
+		}
+		wantSeed(t, target, "common: ran common/20_b.sql")
+	})
+}

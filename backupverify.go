@@ -281,19 +281,11 @@ func (db *DB) restoreBeside(ctx context.Context, p *backupPlan, b Backup, keys b
 }
 
 // fill puts the content of a backup into a scratch database.
-func (s *scratch) fill(ctx context.Context, p *backupPlan, b Backup, keys backupKeys) (err error) {
-	if b.Content != portableContent {
-		return s.loadServer(ctx, p, b, keys)
+func (s *scratch) fill(ctx context.Context, p *backupPlan, b Backup, keys backupKeys) error {
+	if b.Content == portableContent {
+		return s.fillRows(ctx, p, b, keys)
 	}
-	if err := s.makeFor(ctx, b); err != nil {
-		return unmade{fmt.Errorf("migrating the scratch database: %w", err)}
-	}
-	conn, err := s.Acquire(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, conn.Close()) }()
-	return s.loadPortable(ctx, p, b, keys, conn.Conn)
+	return s.loadServer(ctx, p, b, keys)
 }
 
 // unmade is the error of migrations that do not make the tables: they are this binary's,

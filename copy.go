@@ -190,6 +190,7 @@ type copyRun struct {
 	start    time.Time
 	phase    string
 	done     *Copied
+	seeds    map[string]string // files of the source that have run once: their rows go over
 }
 
 // sameAs reports whether two can be seen to be one database without asking it: not
@@ -217,6 +218,7 @@ func (c *copyRun) locked(ctx context.Context, source *run) error {
 	if err := hist.halfLoaded(); err != nil {
 		return fmt.Errorf("the source: %w", err)
 	}
+	c.seeds = hist.seeds
 	if err := c.agree(source, hist); err != nil {
 		return err
 	}
@@ -341,7 +343,7 @@ func (c *copyRun) copy(ctx context.Context, from portable.Side) error {
 		if err != nil {
 			return err
 		}
-		return target.endLoading(ctx)
+		return target.endLoading(ctx, c.seeds)
 	})
 }
 

@@ -6,11 +6,13 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/tldw/tldwdb/internal/dialect"
 	"github.com/tldw/tldwdb/internal/portable"
@@ -556,13 +558,25 @@ func (r *run) beginLoading(ctx context.Context, by string) error {
 	return r.inOneTransaction(ctx, r.store.setMeta(metaLoading, by))
 }
 
-func (r *run) endLoading(ctx context.Context) error {
-	return r.inOneTransaction(ctx, r.store.setMeta(metaLoading, "")[:1])
+// endLoading says that the rows are there, and with them which files of seeds have
+// written some of them: to run those again would double the rows.
+func (r *run) endLoading(ctx context.Context, seeds map[string]string) error {
+	return r.inOneTransaction(ctx, append(r.store.setSeeds(seeds), r.store.setMeta(metaLoading, "")[0]))
 }
 
 // identify replaces the identity of the database.
 func (s *store) identify(identity string) string {
 	return fmt.Sprintf("UPDATE %s SET run_id = %s WHERE set_name = %s AND version = 0 AND repeatable = %s", s.table, s.d.Literal(identity), s.d.Literal(metaSet), s.d.Literal(metaFormat))
+}
+
+// setSeeds replaces what is known of the files of seeds that run once.
+func (s *store) setSeeds(seeds map[string]string) []string {
+	all := metaSeed + s.set + " "
+	list := []string{fmt.Sprintf("DELETE FROM %s WHERE set_name = %s AND version = 0 AND substr(repeatable, 1, %d) = %s", s.table, s.d.Literal(metaSet), utf8.RuneCountInString(all), s.d.Literal(all))}
+	for _, file := range slices.Sorted(maps.Keys(seeds)) {
+		list = append(list, s.setMeta(all+file, seeds[file])...)
+	}
+	return list
 }
 
 // addMeta adds a row that describes the table itself, where there is none of the

@@ -527,7 +527,7 @@ func (s *seeding) writeSet(ctx context.Context, r *run, rows *portable.Rows, pla
 // record remembers a file in the history table: that is there, its maker was as careful
 // as can be, and it is fenced.
 func (s *seeding) record(ctx context.Context, r *run, set *seed.Set, f *seed.File) error {
-	_, err := r.d.ExecScript(ctx, r.conn.Conn, plain(r.store.setMeta(metaSeed+s.db.cfg.Set+" "+onceKey(set, f), f.Checksum)), 0)
+	_, err := r.d.ExecScript(ctx, r.conn.Conn, plain(r.store.setMeta(metaSeed+r.store.set+" "+onceKey(set, f), f.Checksum)), 0)
 	return err
 }
 
