@@ -388,8 +388,9 @@ func (m *mysql) empty(ctx context.Context, tables []*Table) error {
 	return nil
 }
 
-// batch is how large an INSERT becomes, if the server takes it.
-const batch = 1 << 20
+// batch is how large an INSERT becomes, if the server takes it. With 1 MiB the server
+// takes a quarter longer for the same rows: what it parses leaves the processor's caches.
+const batch = 128 << 10
 
 // huge is the size of what is not left for a later collection of garbage: that would
 // come when as much has piled up as is in use, several times the size of a value.
