@@ -63,6 +63,8 @@ type job struct {
 	Backup backupJob `json:"backup"`
 	// Seeds are written behind Up: name to text. See seedproc_test.go.
 	Seeds files `json:"seeds"`
+	// HaltSeed is a set of seeds in whose middle the worker says so and stops for ever.
+	HaltSeed string `json:"halt_seed"`
 }
 
 // What a Go migration may do beside writing a row.
@@ -175,7 +177,7 @@ func (j job) config() tldwdb.Config {
 	}
 	cfg := tldwdb.Config{URL: j.URL, Migrations: files, GoMigrations: j.code(), Lock: j.Lock, LeaseTime: j.Lease}
 	if j.Seeds != nil {
-		cfg.Seeds = j.Seeds.fs()
+		cfg.Seeds, cfg.GoSeeds = j.Seeds.fs(), j.haltSeeds()
 	}
 	if j.Watched {
 		cfg.Observers, cfg.WrapConnector = []*tldwdb.Observer{(&witness{}).observer()}, foreign

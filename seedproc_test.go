@@ -1,10 +1,12 @@
 package tldwdb_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
 
+	"github.com/tldw/tldwdb"
 	"github.com/tldw/tldwdb/internal/testdb"
 )
 
@@ -41,6 +43,65 @@ func TestWorkersSeed(t *testing.T) {
 		} {
 			if got := answerOf(t, tdb, query); got != want {
 				t.Errorf("%s: %s, want %s", query, got, want)
+			}
+		}
+	})
+}
+
+// haltSeeds is the seed, behind the files 10 and 20 of its set, at which a worker waits
+// to be killed.
+func (j job) haltSeeds() []tldwdb.GoSeed {
+	if j.HaltSeed == "" {
+		return nil
+	}
+	return []tldwdb.GoSeed{{Set: j.HaltSeed, Name: "25_halt", Run: func(context.Context, tldwdb.Conn) error {
+		fmt.Println(sayHalt)
+		select {}
+	}}}
+}
+
+// TestKilledWhileSeeding: of a process that is killed inside of a set, the sets before it
+// are there and that one is not, with what it has recorded; the next process writes what
+// is missing, and no row a second time.
+func TestKilledWhileSeeding(t *testing.T) {
+	t.Parallel()
+	testdb.ForEach(t, func(t *testing.T, tdb *testdb.Database) {
+		set := func(name string) files {
+			var rows strings.Builder
+			rows.WriteString("code,what\n")
+			for i := range 3000 { // more than a batch
+				fmt.Fprintf(&rows, "%s%d,x\n", name[:1], i)
+			}
+			return files{
+				name + "/10_plain.yaml":  "plain: {key: code, csv: rows/plain.csv}\n",
+				name + "/rows/plain.csv": rows.String(),
+				name + "/20_once.sql":    "-- tldwdb: once\nINSERT INTO plain (code, what) VALUES ('" + name + ", once', 'x');\n",
+				name + "/30_plain.yaml":  "plain: {key: code, rows: [{code: '" + name + ", last'}]}\n",
+			}
+		}
+		j := job{URL: tdb.URL, Files: seedSchema(tdb), Seeds: set("common")}
+		for name, text := range set("development") {
+			j.Seeds[name] = text
+		}
+		const each = 3002
+		for i, name := range []string{"common", "development"} {
+			killed := j
+			killed.HaltSeed = name
+			w := startWorker(t, killed)
+			w.await(t, sayHalt)
+			w.kill()
+			if got, want := answerOf(t, tdb, "SELECT COUNT(*) FROM plain"), fmt.Sprint(i*each); got != want {
+				t.Errorf("killed inside of %s: %s rows are there, want %s", name, got, want)
+			}
+		}
+		for range 2 {
+			if r := startWorker(t, j).report(t); r.Error != "" || !r.Ready {
+				t.Errorf("the next process: %+v", r)
+			}
+			for _, count := range []string{"*", "DISTINCT code"} {
+				if got := answerOf(t, tdb, "SELECT COUNT("+count+") FROM plain"); got != fmt.Sprint(2*each) {
+					t.Errorf("COUNT(%s): %s, want %d", count, got, 2*each)
+				}
 			}
 		}
 	})
