@@ -5,6 +5,8 @@ FUZZTIME ?= 30s
 BENCH    ?= .
 COUNT    ?= 6
 LOAD     ?= 10s
+# Tests wait for servers for most of their time: more of them run than there are processors.
+PARALLEL ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$((2 * n)))
 TOOL     := $(GO) tool -modfile=internal/tools/go.mod
 # Runs a command with a server of every engine that the machine has.
 WITH     := $(GO) run ./internal/testdb/with --
@@ -37,10 +39,10 @@ peers: # fetches the other tools that adoption is tested with; without them thos
 	@$(GO) build -C internal/tools/peers -o /dev/null . || echo "the other tools could not be built: TestOtherTools will be skipped" >&2
 
 test: engines peers ## the whole suite, on every engine
-	$(WITH) $(GO) test -timeout 20m ./...
+	$(WITH) $(GO) test -timeout 20m -parallel $(PARALLEL) ./...
 
 race: engines peers ## the whole suite under the race detector
-	$(WITH) $(GO) test -timeout 20m -race ./...
+	$(WITH) $(GO) test -timeout 20m -parallel $(PARALLEL) -race ./...
 
 # Without the name of a package, so that go test shows the table of a run that passed.
 torture: engines ## every kind of fault at every place of a run, and a table (an hour; TLDWDB_TORTURE_SEED=n)

@@ -25,6 +25,7 @@ func sumOfSeeds(cfg tldwdb.Config, e Engine) (string, error) {
 		return "", nil
 	}
 	h := sha256.New()
+	write := func(format string, args ...any) { _, _ = fmt.Fprintf(h, format, args...) } // a hash takes everything
 	err := fs.WalkDir(cfg.Seeds, path.Clean(cfg.SeedsDir), func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
@@ -34,9 +35,9 @@ func sumOfSeeds(cfg tldwdb.Config, e Engine) (string, error) {
 			return err
 		}
 		defer func() { _ = f.Close() }() // it was only read
-		fmt.Fprintf(h, "%q\n", name)
+		write("%q\n", name)
 		size, err := io.Copy(h, f)
-		fmt.Fprintf(h, "\n%d\n", size)
+		write("\n%d\n", size)
 		return err
 	})
 	if err != nil {
@@ -47,10 +48,10 @@ func sumOfSeeds(cfg tldwdb.Config, e Engine) (string, error) {
 		return "", err
 	}
 	for _, v := range variables {
-		fmt.Fprintf(h, "%q=%q\n", v, os.Getenv(v))
+		write("%q=%q\n", v, os.Getenv(v))
 	}
 	if clock {
-		fmt.Fprintln(h, time.Now().UTC().Format(time.DateOnly))
+		write("%s\n", time.Now().UTC().Format(time.DateOnly))
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
 }

@@ -114,7 +114,7 @@ func TestLoadRows(t *testing.T) {
 		"testdata/author.csv":         {Data: []byte("id,name\n20,carl\n21,dora\n")},
 		"testdata/other.yaml":         {Data: []byte("not: read\n")},
 		"root.yaml":                   {Data: []byte("author:\n  - {id: 30, name: root}\n")},
-		"bad/bad.yaml":                {Data: []byte("author:\n  - {id: 31, name: bad}\n  - {id: 32, nmae: bad}\n")},
+		"bad/bad.yaml":                {Data: []byte("author:\n  - {id: 31, name: bad}\n  - {id: 32, title: bad}\n")},
 	}
 	check := func(t *testing.T, db *tldwdb.DB) {
 		Load(t, db, fsys, "testdata/books.json", "testdata/authors.yaml", "testdata/author.csv", "root.yaml")
