@@ -50,6 +50,11 @@ type CopyOptions struct {
 	// them. This package's own tables never are: the history of the target is that of
 	// its own migrations.
 	Skip []string
+	// RoundTimes rounds times to the digits of a second that the target's columns keep,
+	// and says in Copied.Notes how many: Go's driver for SQLite writes nine, PostgreSQL
+	// keeps six, and MySQL as many as the column says, none by default. Default: a time
+	// that has more is a reason to refuse.
+	RoundTimes bool
 	// Progress is told how far it is, now and then, by the goroutine that does the
 	// work. Default: nobody is told.
 	Progress func(BackupProgress)
@@ -139,8 +144,11 @@ func copyError(err error) error {
 		return &CopyError{Kind: ErrCopyUnfit, Problems: copyProblems(fit.Problems)}
 	}
 	if value, ok := errors.AsType[*portable.ValueError](err); ok {
-		return withHint(&CopyError{Kind: ErrCopyValue, Problems: []CopyProblem{{Table: value.Table, Column: value.Column, Key: value.Key, Reason: value.Reason}}},
-			"change the value at the source, or the column's type in a migration, and copy again: what was copied is kept")
+		hint := "change the value at the source, or the column's type in a migration, and copy again: what was copied is kept"
+		if value.Fine {
+			hint = "set CopyOptions.RoundTimes, where so much of a second does not matter; or " + hint
+		}
+		return withHint(&CopyError{Kind: ErrCopyValue, Problems: []CopyProblem{{Table: value.Table, Column: value.Column, Key: value.Key, Reason: value.Reason}}}, "%s", hint)
 	}
 	if differs, ok := errors.AsType[*portable.DigestError](err); ok {
 		return withHint(&CopyError{Kind: ErrCopyDiffers, Problems: []CopyProblem{{Table: differs.Table, Reason: fmt.Sprintf("%d rows are there; digest %s, want %s", differs.Rows, differs.Got, differs.Want)}}},
@@ -166,7 +174,7 @@ func copyProblems(list []portable.Problem) []CopyProblem {
 //
 // A copy that was cut short, by whatever, goes on when it is called again: a table
 // that is over, and has at the source what it had, is not written again. Values are
-// never changed to fit. On a database stamped as production, and where
+// not changed to fit, but for what CopyOptions.RoundTimes allows. On a database stamped as production, and where
 // Config.Environment says so, the target has to be named in its Config.Confirm.
 //
 // What was done is valid beside an error. Errors: [CopyError], [ErrNotEmpty],
@@ -300,7 +308,7 @@ func (c *copyRun) side(r *run, conn *sqlx.Conn) portable.Side {
 	for _, db := range []*DB{c.from, c.to} {
 		skip = append(skip, db.cfg.Table, db.leaseTable())
 	}
-	return portable.Side{Dialect: r.d, Conn: conn.Conn, Options: portable.Options{Skip: skip, Schema: r.facts.Schema, Progress: c.progress}}
+	return portable.Side{Dialect: r.d, Conn: conn.Conn, Options: portable.Options{Skip: skip, Schema: r.facts.Schema, RoundTimes: c.o.RoundTimes, Progress: c.progress}}
 }
 
 // progress hands on how far it is, with the time that is left if it goes on so.

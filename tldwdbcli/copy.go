@@ -75,8 +75,9 @@ unless --replace throws them away; others stay as they are. All rows are read in
 compared. The source may be in use meanwhile; the target must not be.
 
 A copy that was cut short goes on when the command is given again. A value that the
-target cannot hold ends it, and is named by table, column and key: values are never
-changed to fit. --dry-run shows how each column goes over, and --check looks for such
+target cannot hold ends it, and is named by table, column and key: values are not
+changed to fit, but that --round-times rounds times to the digits of a second that a
+column keeps. --dry-run shows how each column goes over, and --check looks for such
 values; the exit code is 3 when there is a problem. A production target is named by
 --yes-on.`,
 		example: `
@@ -128,6 +129,7 @@ tldwdb copy --from sqlite:///tldw.db --to sqlite:///other.db --dry-run --check`,
 	f.BoolVar(&options.DryRun, "dry-run", false, "show how it would be copied, and write nothing")
 	f.BoolVar(&options.Check, "check", false, "with --dry-run: read every row, for values that do not fit")
 	f.BoolVar(&options.Replace, "replace", false, "throw away the rows that the target has in tables of the source")
+	f.BoolVar(&options.RoundTimes, "round-times", false, "round times to the digits of a second that the target's columns keep")
 	f.StringSliceVar(&options.Skip, "skip", nil, "`tables` not to copy: names, or patterns (cache_*)")
 }
 

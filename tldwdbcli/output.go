@@ -252,7 +252,7 @@ var inCommands = strings.NewReplacer(
 	"FixForget", "forget", "FixChecksum", "checksum", "FixDone", "done", "FixRetry", "retry", "FixApplied", "applied",
 	"Verification.Ignore", "--ignore", "Verification.Force", "--force", "Verification.ScratchURL", "--scratch-url", "set VerifyOptions.ScratchURL to", "give as --scratch-url", "Verification.AnyColumnOrder", "--any-column-order",
 	"RestoreOptions.WithoutBackup", "'--no-backup'", "CopyOptions.Skip", "--skip", "RestoreOptions.Over names", "--over names", "AdoptRequest.Versions", "--map", "AdoptRequest.From", "--from", "AdoptRequest.Table", "--from-table",
-	"set CopyOptions.Replace", "give --replace",
+	"set CopyOptions.Replace", "give --replace", "set CopyOptions.RoundTimes", "give --round-times",
 )
 
 var settingName = lazyregexp.New(`Config\.\w+ \((TLDWDB_\w+)\)`)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"strconv"
@@ -136,7 +137,7 @@ func (c *Column) checkTime(data []byte) error {
 		}
 		return nil
 	case l.timeDigits > 0 && len(m.fraction) > l.timeDigits-1:
-		return refusef("it has %d digits of a fraction of a second, and the target keeps %d", len(m.fraction), l.timeDigits-1)
+		return fineTime{len(m.fraction), l.timeDigits - 1}
 	case c.Kind == KindTime && (m.hasDate || !m.hasDay):
 		return refusal("it is no time of day")
 	case l.dayHours && c.Kind == KindTime && (m.day[0] == '-' || m.day[2] != ':' || m.day > "24:00:00"):
@@ -151,6 +152,15 @@ func (c *Column) checkTime(data []byte) error {
 	}
 	return nil
 }
+
+// fineTime is the refusal of a time with more digits of a second than the target keeps.
+type fineTime struct{ has, keeps int }
+
+func (t fineTime) Error() string {
+	return fmt.Sprintf("it has %d digits of a fraction of a second, and the target keeps %d", t.has, t.keeps)
+}
+
+func (t fineTime) Unwrap() error { return refusal(t.Error()) }
 
 func (l *limits) checkJSON(data []byte) error {
 	if !json.Valid(data) {

@@ -137,6 +137,44 @@ func (m moment) utc() (moment, bool) {
 	return m, true
 }
 
+// round leaves a number of digits of the fraction of a second: half of the last one, and
+// more, counts as one, as PostgreSQL and MySQL have it. It is not ok where the next second
+// is in no calendar.
+func (m moment) round(keep int) (_ moment, ok bool) {
+	if len(m.fraction) <= keep {
+		return m, true
+	}
+	fraction, carry := []byte(m.fraction[:keep]), m.fraction[keep] >= '5'
+	for i := keep - 1; carry && i >= 0; i-- {
+		if carry = fraction[i] == '9'; carry {
+			fraction[i] = '0'
+		} else {
+			fraction[i]++
+		}
+	}
+	m.fraction = strings.TrimRight(string(fraction), "0")
+	if !carry {
+		return m, true
+	}
+	date := "2000-01-01" // of a time of day
+	if m.hasDate {
+		date = m.date
+	}
+	t, err := time.Parse("2006-01-02 15:04:05", date+" "+m.day)
+	if err != nil || m.bc {
+		return m, false
+	}
+	t = t.Add(time.Second)
+	m.day = t.Format("15:04:05")
+	switch {
+	case m.hasDate:
+		m.date = t.Format("2006-01-02")
+	case m.day == "00:00:00":
+		m.day = "24:00:00"
+	}
+	return m, t.Year() < 10000
+}
+
 // momentOf reads a value of any kind.
 func momentOf(from Kind, data []byte) (moment, bool) {
 	switch from {

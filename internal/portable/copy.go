@@ -117,6 +117,7 @@ func Plan(ctx context.Context, from, to Side, check bool) (plans []TablePlan, pr
 		if err != nil {
 			return plans, nil, c.notes, err
 		}
+		c.notes = append(c.notes, m.roundNotes()...)
 		progress.done()
 	}
 	return plans, nil, c.notes, nil
@@ -189,6 +190,7 @@ func Copy(ctx context.Context, from, to Side) (s Summary, err error) {
 			}
 		}
 		t.Rows, t.Digest = sum.rows, sum.String()
+		s.Notes = append(s.Notes, m.roundNotes()...)
 		c.l.next[m.to] = m.from.next
 		c.l.want = append(c.l.want, wanted{m, t.Digest})
 		s.Tables = append(s.Tables, t)

@@ -1,6 +1,9 @@
 package portable
 
-import "errors"
+import (
+	"bytes"
+	"errors"
+)
 
 // feeder turns rows of one table into rows of another.
 type feeder struct {
@@ -10,6 +13,7 @@ type feeder struct {
 	by   *canon
 	out  []value
 	bufs [][]byte
+	fine [][]byte // times that were rounded
 	rows int64
 	keys keyring
 	// from are rows that the target has: they are compared, and not written. moved says
@@ -29,12 +33,48 @@ func newFeeder(m *mapping, to sink) *feeder {
 	for _, p := range m.columns {
 		f.by.from, f.by.as = append(f.by.from, p.from.Kind), append(f.by.as, p.compare)
 	}
+	if m.round {
+		m.rounded, f.fine = make([]int64, len(m.columns)), make([][]byte, len(m.columns))
+	}
 	return f
+}
+
+// round rounds the times of a row to what the target's columns keep: what is written is
+// what is compared.
+func (f *feeder) round(row []value) {
+	for i, p := range f.m.columns {
+		v, l := &row[p.source], p.to.limits.timeDigits
+		if l == 0 || !p.to.Kind.isTime() || v.null || v.raw {
+			continue
+		}
+		kind := v.kind(p.from.Kind)
+		if kind != KindInt && bytes.IndexByte(v.data, '.') < 0 {
+			continue
+		}
+		at, ok := momentOf(kind, v.data)
+		if !ok || len(at.fraction) < l {
+			continue
+		}
+		if at, ok = at.round(l - 1); !ok {
+			continue // it is refused
+		}
+		if f.fine[i], ok = at.append(f.fine[i][:0], p.to.Kind); !ok {
+			continue
+		}
+		*v = value{data: f.fine[i]}
+		if p.from.Kind == KindAny {
+			v.tag = tagText
+		}
+		f.m.rounded[i]++
+	}
 }
 
 func (f *feeder) feed(line []byte, row []value) error {
 	m := f.m
 	f.rows++
+	if m.round {
+		f.round(row)
+	}
 	if !f.proved {
 		for i, p := range m.columns {
 			f.by.value(f.sum, i, row[p.source])
@@ -98,7 +138,8 @@ func (m *mapping) refused(column string, row []value, n int64, err error) error 
 	if !ok {
 		return err
 	}
-	return &ValueError{Table: m.from.Name, Column: column, Key: m.rowName(row, n), Reason: string(why)}
+	_, fine := errors.AsType[fineTime](err)
+	return &ValueError{Table: m.from.Name, Column: column, Key: m.rowName(row, n), Reason: string(why), Fine: fine}
 }
 
 // convert makes a value one of the target's column.

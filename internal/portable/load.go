@@ -268,6 +268,7 @@ func (l *loader) pair(from *Table) (*mapping, []Problem) {
 		return nil, []Problem{{Table: from.Name, Reason: "the target has no such table"}}
 	}
 	m, problems := pairUp(from, to, l.from == l.d.Name())
+	m.round = l.o.RoundTimes && !m.same && !l.late
 	m.native = l.from == l.d.Name() && l.from == dialect.NameSQLite
 	m.loose = l.from == dialect.NameSQLite && !m.native
 	return m, problems

@@ -42,6 +42,9 @@ type Options struct {
 	// Chunk is how many bytes of rows are loaded in one transaction. Default: what is
 	// good for the engine.
 	Chunk int64
+	// RoundTimes rounds times to the digits of a second that a target's column keeps. It
+	// is for [Copy] and [Plan]: what an archive has is what is loaded.
+	RoundTimes bool
 	// Progress is told how far it is, now and then.
 	Progress func(Progress)
 }

@@ -170,6 +170,20 @@ type mapping struct {
 	loose    bool   // from's values need not be of their columns' kinds: SQLite
 	native   bool   // both are SQLite: what is of no kind stays so
 	plain    bool   // compared by from's own kinds, all columns of it
+
+	round   bool    // times to the digits of a second that to keeps
+	rounded []int64 // how many were, of each of columns
+}
+
+// roundNotes says what was rounded.
+func (m *mapping) roundNotes() (list []string) {
+	for i, n := range m.rounded {
+		if n > 0 {
+			c := m.columns[i].to
+			list = append(list, fmt.Sprintf("table %s, column %s: %d times were rounded to %d digits of a fraction of a second", m.from.Name, c.Name, n, c.limits.timeDigits-1))
+		}
+	}
+	return list
 }
 
 // pair is a column on both sides.
@@ -238,6 +252,8 @@ type ValueError struct {
 	Column string // empty where the target does not say
 	Key    string // id=42; row 17 for a table without a key
 	Reason string
+	// Fine says that it is a time which Options.RoundTimes would round.
+	Fine bool
 }
 
 // Error names table, column and row, and not the value.
