@@ -110,6 +110,9 @@ func yamlFault(err error) error {
 	return errors.New(text)
 }
 
+// padded is a whole number that begins with zeros: its sign, and the number.
+var padded = regexp.MustCompile(`^([-+]?)0+([0-9]+)$`)
+
 func fromYAML(y *yaml.Node, depth int) (*node, error) {
 	if depth > deepest {
 		return nil, faultf(y.Line, "it nests deeper than %d levels", deepest)
@@ -186,6 +189,8 @@ func (n *node) scalar(y *yaml.Node) error {
 		var small int64
 		var large uint64
 		switch {
+		case padded.Match(raw): // 010 is 8 for the library, next to 08 and 10
+			n.input = portable.Input{Kind: portable.KindInt, Text: padded.ReplaceAll(raw, []byte("$1$2")), Raw: raw}
 		case y.Decode(&small) == nil:
 			n.input = portable.Input{Kind: portable.KindInt, Text: strconv.AppendInt(nil, small, 10), Raw: raw}
 		case y.Decode(&large) == nil:

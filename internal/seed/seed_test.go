@@ -126,6 +126,7 @@ func TestNodes(t *testing.T) {
 		{"d: &d {x: 1, y: 2}\ne: {<<: *d, y: 3}", "{d@1:{x@1:int(1) y@1:int(2)} e@2:{y@2:int(3) x@1:int(1)}}"},
 		{"a: &a {x: 1}\nb: &b {x: 2, y: 3}\nc: {<<: [*a, *b]}", "{a@1:{x@1:int(1)} b@2:{x@2:int(2) y@2:int(3)} c@3:{x@1:int(1) y@2:int(3)}}"},
 		{"a: {\n<<: 5}", "fault in line 2: << takes a mapping, or a list of mappings"},
+		{"a: [010, 08, -007, 00, 0o10, 0]", "{a@1:[int(10) decimal(08) int(-7) int(0) int(8) int(0)]}"},
 		{"a: !!binary AAE=", `{a@1:bytes(\x0001)}`},
 		{"# nothing", "nothing"},
 		{"a: 1\na: 2", "fault in line 2: a is there twice"},
