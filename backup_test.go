@@ -867,6 +867,22 @@ func TestBackupNamesItsDatabase(t *testing.T) {
 		if v, err := db.VerifyBackup(t.Context(), b.Name, tldwdb.VerifyOptions{}); err != nil || !v.OK {
 			t.Errorf("with a trigger: %+v, %v", v, err)
 		}
+		// Its table cannot change places: that is known before anything is restored.
+		before, err := os.ReadDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		early := tldwdb.BackupOptions{Progress: func(p tldwdb.BackupProgress) {
+			if p.Phase == "load" {
+				t.Error("it was restored first")
+			}
+		}}
+		if _, err := db.Restore(t.Context(), tldwdb.RestoreOptions{BackupOptions: early, Name: b.Name, Over: label(tdb)}); err == nil || !strings.Contains(err.Error(), "has a trigger, g") || tldwdb.Hint(err) == "" {
+			t.Errorf("over a table with a trigger: %v", err)
+		}
+		if after, err := os.ReadDir(dir); err != nil || len(after) != len(before) {
+			t.Errorf("the store has %d objects, not %d: %v", len(after), len(before), err)
+		}
 		rows, err := db.Backup(t.Context(), tldwdb.BackupOptions{Method: tldwdb.BackupPortable})
 		if err != nil {
 			t.Fatal(err)

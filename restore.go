@@ -147,9 +147,15 @@ func (r *run) restore(ctx context.Context, o RestoreOptions, p *backupPlan, keys
 	if err != nil {
 		return err
 	}
+	// What cannot be is known before hours of restoring: the step at the end, and the
+	// backup of what is replaced.
+	if r.d.Name() != dialect.NameSQLite {
+		if err := r.db.targeted(ctx, p.options, nil, func(t dump.Target) error { return dump.MaySwap(ctx, t) }); err != nil {
+			return hinted(err, "nothing was restored")
+		}
+	}
 	var before *backupPlan
 	if !empty && !o.WithoutBackup {
-		// What that cannot be is known before hours of restoring.
 		o.Reason = ReasonRestore
 		if before, err = r.planBefore(ctx, o.BackupOptions); err != nil {
 			return hinted(fmt.Errorf("the backup of what is replaced: %w", err), "nothing was restored; RestoreOptions.WithoutBackup (--no-backup) restores without it")

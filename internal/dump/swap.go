@@ -33,6 +33,16 @@ func Swap(ctx context.Context, t Target, restored string, asleep Asleep) (kept s
 	return (&mysql{t}).swap(ctx, restored, asleep)
 }
 
+// MaySwap refuses what [Swap] would refuse whatever is restored: what the server cannot
+// do, what the account may not, and what in the live database is in the way. It is for
+// before the restore, which may take hours.
+func MaySwap(ctx context.Context, t Target) error {
+	if t.Dialect.Name() == dialect.NamePostgres {
+		return (&postgres{t}).mayBeSwapped(ctx)
+	}
+	return (&mysql{t}).mayBeSwapped(ctx)
+}
+
 // cleaning bounds what is done although the caller's context has ended.
 const cleaning = 10 * time.Second
 
@@ -68,7 +78,7 @@ func (p *postgres) swap(ctx context.Context, restored string) (kept string, err 
 		return "", err
 	}
 	defer func() { err = errors.Join(err, pool.Close()) }()
-	if err := p.maySwap(ctx, pool, live, restored); err != nil {
+	if err := p.maySwap(ctx, pool, []string{live, restored}); err != nil {
 		return "", err
 	}
 	settings, err := p.settings(ctx, pool, live, restored)
@@ -85,11 +95,24 @@ func (p *postgres) swap(ctx context.Context, restored string) (kept string, err 
 	return kept, p.whileEnding(ctx, pool, []string{live, restored}, func(ctx context.Context) error { return transaction(ctx, pool, statements) })
 }
 
-// beside connects to a database of the server that is neither of the two.
-func (p *postgres) beside(ctx context.Context, live, restored string) (*sql.DB, error) {
+func (p *postgres) mayBeSwapped(ctx context.Context) (err error) {
+	var live string
+	if err := dialect.QueryRow(ctx, p.DB, "SELECT current_database()", p.Dialect.QueryArgs(), &live); err != nil {
+		return err
+	}
+	pool, err := p.beside(ctx, live)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, pool.Close()) }()
+	return p.maySwap(ctx, pool, []string{live})
+}
+
+// beside connects to a database of the server that is none of these.
+func (p *postgres) beside(ctx context.Context, these ...string) (*sql.DB, error) {
 	var failed error
 	for _, name := range maintenance {
-		if name == live || name == restored {
+		if slices.Contains(these, name) {
 			continue
 		}
 		pool, _, _, _, err := p.dial(ctx, name)
@@ -106,25 +129,25 @@ func (p *postgres) beside(ctx context.Context, live, restored string) (*sql.DB, 
 
 // maySwap looks whether the account has the rights, so that nobody's session is
 // ended for nothing.
-func (p *postgres) maySwap(ctx context.Context, pool *sql.DB, live, restored string) error {
+func (p *postgres) maySwap(ctx context.Context, pool *sql.DB, databases []string) error {
 	var account string
 	var create, owner, ends bool
 	var found int
 	err := dialect.QueryRow(ctx, pool, `SELECT current_user, r.rolcreatedb OR r.rolsuper, coalesce(bool_and(pg_has_role(d.datdba, 'USAGE')), false), count(d.oid),
-			r.rolsuper OR pg_has_role('pg_signal_backend', 'USAGE') OR NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.datname IN ($1, $2) AND a.backend_type = 'client backend' AND NOT pg_has_role(a.usesysid, 'USAGE'))
-		FROM pg_roles r LEFT JOIN pg_database d ON d.datname IN ($1, $2) WHERE r.rolname = current_user GROUP BY r.rolname, r.rolcreatedb, r.rolsuper`,
-		[]any{live, restored}, &account, &create, &owner, &found, &ends)
+			r.rolsuper OR pg_has_role('pg_signal_backend', 'USAGE') OR NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.datname = ANY($1) AND a.backend_type = 'client backend' AND NOT pg_has_role(a.usesysid, 'USAGE'))
+		FROM pg_roles r LEFT JOIN pg_database d ON d.datname = ANY($1) WHERE r.rolname = current_user GROUP BY r.rolname, r.rolcreatedb, r.rolsuper`,
+		[]any{databases}, &account, &create, &owner, &found, &ends)
 	if err != nil {
 		return err
 	}
 	const other = "; or restore into a new database and let the URL name that"
 	switch {
-	case found != 2:
-		return fmt.Errorf("the databases %s and %s are not both there", live, restored)
+	case found != len(databases):
+		return fmt.Errorf("of the databases %s only %d are there", strings.Join(databases, " and "), found)
 	case !create:
 		return refuse("ALTER ROLE "+p.Dialect.Identifier(account)+" CREATEDB"+other, "%s may not rename databases: that takes the right to create them", account)
 	case !owner:
-		return refuse("restore by the owner of the database, or by a member of that role"+other, "%s does not own both databases", account)
+		return refuse("restore by the owner of the database, or by a member of that role"+other, "%s does not own %s", account, strings.Join(databases, " and "))
 	case !ends:
 		return refuse("GRANT pg_signal_backend TO "+p.Dialect.Identifier(account)+", or stop the services"+other, "other accounts have sessions in the database, which %s may not end", account)
 	}
@@ -233,15 +256,41 @@ func (p *postgres) whileEnding(ctx context.Context, pool *sql.DB, databases []st
 // renameWait is how long the tables' users may keep a RENAME waiting.
 const renameWait = 15 * time.Second
 
-func (m *mysql) swap(ctx context.Context, restored string, asleep Asleep) (kept string, err error) {
-	live := m.URL.Database
-	const instead = "restore into a new database, and let the URL name that"
+// instead is what to do where tables cannot change places.
+const instead = "restore into a new database, and let the URL name that"
+
+// renames refuses a server whose RENAME TABLE is no single step.
+func (m *mysql) renames(ctx context.Context) error {
 	s, err := m.server(ctx)
 	if err != nil {
-		return "", err
+		return err
 	}
 	if oldest := (release{10, 6}); s.mariaDB && s.release.compare(oldest) < 0 || !s.mariaDB && s.release.major < 8 {
-		return "", refuse(instead, "a crash of this server (%s) in the middle of a RENAME TABLE would leave some tables in one database and some in the other: MariaDB 10.6 and MySQL 8.0 are the first that do not", s.version)
+		return refuse(instead, "a crash of this server (%s) in the middle of a RENAME TABLE would leave some tables in one database and some in the other: MariaDB 10.6 and MySQL 8.0 are the first that do not", s.version)
+	}
+	return nil
+}
+
+func (m *mysql) mayBeSwapped(ctx context.Context) error {
+	if err := m.renames(ctx); err != nil {
+		return err
+	}
+	triggers, err := texts(ctx, m.DB, "SELECT CONCAT(event_object_table, ' has a trigger, ', trigger_name) FROM information_schema.triggers WHERE trigger_schema = ? ORDER BY 1 LIMIT 1", m.URL.Database)
+	if err != nil || len(triggers) == 0 {
+		return err
+	}
+	return inTheWay(triggers[0])
+}
+
+// inTheWay refuses a table that has a trigger.
+func inTheWay(table string) error {
+	return refuse(instead, "table %s: MySQL does not let it change its database", table)
+}
+
+func (m *mysql) swap(ctx context.Context, restored string, asleep Asleep) (kept string, err error) {
+	live := m.URL.Database
+	if err := m.renames(ctx); err != nil {
+		return "", err
 	}
 	// Not a connection of the pool: it gets another database and a limit.
 	pool, _, _, _, err := m.dial(ctx, "")
@@ -266,7 +315,7 @@ func (m *mysql) swap(ctx context.Context, restored string, asleep Asleep) (kept 
 		return "", err
 	}
 	asleep.Awake(after.catalog)
-	if err := sameRest(before.catalog, after.catalog, instead); err != nil {
+	if err := sameRest(before.catalog, after.catalog); err != nil {
 		return "", err
 	}
 	kept = keptName(live, time.Now(), longestMySQL)
@@ -345,7 +394,7 @@ func (m *mysql) describe(ctx context.Context, conn *sql.Conn, database, live str
 var moved = []string{"table", "sequence"}
 
 // sameRest refuses databases that differ in what does not move.
-func sameRest(live, restored catalog.Catalog, instead string) error {
+func sameRest(live, restored catalog.Catalog) error {
 	rest := func(c catalog.Catalog) catalog.Catalog {
 		return slices.DeleteFunc(slices.Clone(c), func(o catalog.Object) bool {
 			return slices.Contains(moved, o.Kind) || o.Of != "" && o.Kind != "trigger"
@@ -354,7 +403,7 @@ func sameRest(live, restored catalog.Catalog, instead string) error {
 	for _, side := range []catalog.Catalog{live, restored} {
 		for _, o := range side {
 			if o.Kind == "trigger" {
-				return refuse(instead, "table %s has a trigger, %s: MySQL does not let it change its database", o.Of, o.Name)
+				return inTheWay(o.Of + " has a trigger, " + o.Name)
 			}
 		}
 	}

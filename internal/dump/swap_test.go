@@ -189,3 +189,28 @@ func TestSwapMySQLRefuses(t *testing.T) {
 		}
 	}
 }
+
+// TestMaySwap: what no restored database would change is known before one is there.
+func TestMaySwap(t *testing.T) {
+	t.Parallel()
+	for _, e := range []testdb.Engine{testdb.Postgres, testdb.MariaDB, testdb.MySQL} {
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			db := testdb.New(t, e)
+			fill(t, db, nil, "CREATE TABLE t (id int)", "CREATE VIEW v AS SELECT id FROM t")
+			err := MaySwap(t.Context(), target(t, db))
+			skipOld(t, err)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if e == testdb.Postgres {
+				return
+			}
+			run(t, db.AdminDB(t), "CREATE TRIGGER g BEFORE INSERT ON t FOR EACH ROW SET NEW.id = 1")
+			err = MaySwap(t.Context(), target(t, db))
+			if refusal, ok := errors.AsType[*Refusal](err); !ok || !strings.Contains(err.Error(), "table t has a trigger, g") || refusal.Hint == "" {
+				t.Errorf("with a trigger: %v", err)
+			}
+		})
+	}
+}
