@@ -582,7 +582,7 @@ tldwdb backup kept --drop --older-than 168h --dry-run`,
 	})
 	f := cmd.Flags()
 	f.BoolVar(&drop, "drop", false, "drop them")
-	f.StringVar(&older, "older-than", "", "drop those that were replaced that `time` ago, such as 168h")
+	f.StringVar(&older, "older-than", "", "drop those replaced that `time` ago, such as 168h")
 	f.BoolVar(&o.DryRun, "dry-run", false, "drop nothing, and say what would be dropped")
 }
 

@@ -128,8 +128,8 @@ tldwdb copy --from sqlite:///tldw.db --to sqlite:///other.db --dry-run --check`,
 	f.StringVar(&to, "to", "", "`URL` to copy into (default: the configured one)")
 	f.BoolVar(&options.DryRun, "dry-run", false, "show how it would be copied, and write nothing")
 	f.BoolVar(&options.Check, "check", false, "with --dry-run: read every row, for values that do not fit")
-	f.BoolVar(&options.Replace, "replace", false, "throw away the rows that the target has in tables of the source")
-	f.BoolVar(&options.RoundTimes, "round-times", false, "round times to the digits of a second that the target's columns keep")
+	f.BoolVar(&options.Replace, "replace", false, "first empty the target's tables that the source has")
+	f.BoolVar(&options.RoundTimes, "round-times", false, "round times to the digits that the columns keep")
 	f.StringSliceVar(&options.Skip, "skip", nil, "`tables` not to copy: names, or patterns (cache_*)")
 }
 
