@@ -148,7 +148,7 @@ func (c *Column) Wanted() bool { return c.NotNull && !c.hasDefault && !c.Auto &&
 func (c *Column) Cell(room []byte, in Input) (Cell, []byte, error) {
 	v := value{null: in.Null}
 	if in.Null {
-		return Cell{v}, room, c.check(v)
+		return Cell{v}, room, c.holds(v)
 	}
 	data, from := in.Text, in.Kind
 	if in.Raw != nil && (c.Kind.isText() || c.Kind == KindOther || from == KindBytes && c.Kind != KindBytes && c.Kind != KindAny) {
@@ -181,7 +181,16 @@ func (c *Column) Cell(room []byte, in Input) (Cell, []byte, error) {
 		}
 	}
 	v.data = room[start:len(room):len(room)]
-	return Cell{v}, room, c.check(v)
+	return Cell{v}, room, c.holds(v)
+}
+
+// holds is check without a target: that is what a copy has.
+func (c *Column) holds(v value) error {
+	err := c.check(v)
+	if err == nil {
+		return nil
+	}
+	return refusal(strings.NewReplacer("the target's "+c.Type, c.Type, "the target's column", "the column", "the target", "the database").Replace(err.Error()))
 }
 
 // plainInt reports whether text is a whole number in its one form.
@@ -203,8 +212,12 @@ func (c *Column) Same(a, b Cell) bool {
 	if a.v.null || b.v.null {
 		return a.v.null && b.v.null
 	}
-	return string(a.v.data) == string(b.v.data) && a.v.kind(c.Kind) == b.v.kind(c.Kind) ||
-		string(canonical(nil, a.v.kind(c.Kind), a.v.data)) == string(canonical(nil, b.v.kind(c.Kind), b.v.data))
+	kind := c.Kind
+	if c.json {
+		kind = KindJSON
+	}
+	return string(a.v.data) == string(b.v.data) && a.v.kind(kind) == b.v.kind(kind) ||
+		string(canonical(nil, a.v.kind(kind), a.v.data)) == string(canonical(nil, b.v.kind(kind), b.v.data))
 }
 
 // AppendKey writes values so that those of two rows are equal when they mean the
@@ -627,6 +640,9 @@ func (r *Rows) readKeys(ctx context.Context) error {
 		unique, foreign, full = pgUniqueKeys, pgForeignKeys, e.full
 	case *mysql:
 		unique, foreign = mysqlUniqueKeys, mysqlForeignKeys
+		if err := r.findJSON(ctx, e); err != nil {
+			return err
+		}
 	}
 	var schema, table, index, column, toSchema, to, target, last string
 	usable := map[*Table][]bool{}
@@ -679,6 +695,28 @@ func (r *Rows) readKeys(ctx context.Context) error {
 		return nil
 	})
 	return err
+}
+
+const mariaJSON = "SELECT table_name, check_clause FROM information_schema.check_constraints WHERE constraint_schema = DATABASE() AND check_clause LIKE 'json\\_valid(%'"
+
+// findJSON marks the columns that MariaDB made of JSON: text to it, whose blanks it keeps
+// as they were written.
+func (r *Rows) findJSON(ctx context.Context, m *mysql) error {
+	text := func(c Column) bool { return c.Type == "longtext" }
+	if !m.mariaDB || !slices.ContainsFunc(r.tables, func(t *Table) bool { return slices.ContainsFunc(t.Columns, text) }) {
+		return nil
+	}
+	var table, clause string
+	return each(ctx, r.s.c, mariaJSON, nil, []any{&table, &clause}, func() error {
+		if t := find(r.tables, table); t != nil {
+			for i := range t.Columns {
+				if c := &t.Columns[i]; clause == "json_valid("+m.d.Identifier(c.Name)+")" {
+					c.json = true
+				}
+			}
+		}
+		return nil
+	})
 }
 
 // ReadAll calls row with every row of a table, in the order of its primary key.

@@ -19,6 +19,7 @@ type Column struct {
 	hasDefault bool
 	sequence   string // PostgreSQL: quoted name of what gives an Auto column its numbers
 	array      bool   // MySQL: bytes of a type that is none of bytes
+	json       bool   // MariaDB: text that a constraint keeps JSON. Known of [Rows] only
 	limits     limits
 }
 

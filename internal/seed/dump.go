@@ -156,7 +156,7 @@ func (d *dumping) refers(t *portable.Table, c *portable.Column) *portable.Table 
 func (d *dumping) table(ctx context.Context, t *portable.Table) error {
 	key := d.keyOf(t)
 	if key == nil {
-		return fmt.Errorf("it has no key by which its rows could be known when they are loaded: leave it out")
+		return fmt.Errorf("it has no unique key by which its rows could be known when they are loaded: leave it out, or give it a primary key in a migration")
 	}
 	named := d.named(t)
 	begun := false
