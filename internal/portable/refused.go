@@ -14,7 +14,8 @@ type badRow struct {
 	reason string
 }
 
-func (b *badRow) Error() string { return fmt.Sprintf("row %d: %s", b.row, b.reason) }
+// Error is the reason alone: whoever has written the row knows what to call it.
+func (b *badRow) Error() string { return b.reason }
 
 // keysKept is how many rows are still known by their keys when the target refuses one.
 const keysKept = 1 << 16
