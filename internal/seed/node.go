@@ -53,6 +53,27 @@ func (n *node) get(name string) *node {
 // isNull reports whether there is nothing in it.
 func (n *node) isNull() bool { return n.kind == scalar && n.input.Null }
 
+// names are those of a mapping in the making.
+type names struct{ seen map[string]struct{} }
+
+// add reports whether the name is a new one. Most mappings are rows, and small: an index
+// is made for the others alone.
+func (k *names) add(n *node, name string) bool {
+	const small = 32
+	if len(n.pairs) < small {
+		return n.get(name) == nil
+	}
+	if k.seen == nil {
+		k.seen = make(map[string]struct{}, 2*small)
+		for _, p := range n.pairs {
+			k.seen[p.name] = struct{}{}
+		}
+	}
+	_, there := k.seen[name]
+	k.seen[name] = struct{}{}
+	return !there
+}
+
 // text is the value of a scalar that is to be a word, such as a name.
 func (n *node) text() (string, bool) {
 	if n.kind != scalar || n.input.Null {
@@ -134,6 +155,7 @@ func fromYAML(y *yaml.Node, depth int) (*node, error) {
 	case yaml.MappingNode:
 		n.kind = mapping
 		var merged []pair
+		var taken names
 		for i := 0; i+1 < len(y.Content); i += 2 {
 			key := y.Content[i]
 			child, err := fromYAML(y.Content[i+1], depth+1)
@@ -156,13 +178,13 @@ func fromYAML(y *yaml.Node, depth int) (*node, error) {
 			if key.Kind != yaml.ScalarNode {
 				return nil, faultf(key.Line, "a key is to be a word")
 			}
-			if n.get(key.Value) != nil {
+			if !taken.add(n, key.Value) {
 				return nil, faultf(key.Line, "%s is there twice", key.Value)
 			}
 			n.pairs = append(n.pairs, pair{key.Value, key.Line, child})
 		}
 		for _, p := range merged { // what is said here goes before
-			if n.get(p.name) == nil {
+			if taken.add(n, p.name) {
 				n.pairs = append(n.pairs, p)
 			}
 		}
@@ -304,6 +326,7 @@ func (j *jsonReader) value(depth int) (*node, error) {
 		if t == '{' {
 			n.kind = mapping
 		}
+		var taken names
 		for j.decoder.More() {
 			var p pair
 			if n.kind == mapping {
@@ -312,7 +335,7 @@ func (j *jsonReader) value(depth int) (*node, error) {
 					return nil, err
 				}
 				p.name, p.line = key.(string), line // the decoder takes nothing else there
-				if n.get(p.name) != nil {
+				if !taken.add(n, p.name) {
 					return nil, faultf(line, "%s is there twice", p.name)
 				}
 			}

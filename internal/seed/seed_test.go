@@ -148,6 +148,27 @@ func TestNodes(t *testing.T) {
 	}
 }
 
+// TestManyNames: of a large mapping too every name is seen.
+func TestManyNames(t *testing.T) {
+	t.Parallel()
+	for _, twice := range []int{0, 31, 32, 33, 99} {
+		var yaml, json strings.Builder
+		for i := range 100 {
+			fmt.Fprintf(&yaml, "r%d: 1\n", i)
+			fmt.Fprintf(&json, "\"r%d\": 1,\n", i)
+		}
+		fmt.Fprintf(&yaml, "r%d: 1\n", twice)
+		fmt.Fprintf(&json, "\"r%d\": 1", twice)
+		want := fmt.Sprintf("r%d is there twice", twice)
+		if _, err := parseYAML([]byte(yaml.String())); err == nil || err.Error() != want {
+			t.Errorf("YAML: %v, want %s", err, want)
+		}
+		if _, err := parseJSON([]byte("{" + json.String() + "}")); err == nil || err.Error() != want {
+			t.Errorf("JSON: %v, want %s", err, want)
+		}
+	}
+}
+
 func check(t *testing.T, text, want string, parse func([]byte) (*node, error)) {
 	t.Helper()
 	n, err := parse([]byte(text))
