@@ -188,10 +188,15 @@ func (db *DB) readSeeds(names []string) (*seeding, error) {
 		}
 	}
 	var problems []seed.Problem
-	for _, g := range db.cfg.GoSeeds {
+	for i, g := range db.cfg.GoSeeds {
 		if g.Set == "" || g.Name == "" || g.Run == nil {
 			problems = append(problems, seed.Problem{File: "Config.GoSeeds", Msg: fmt.Sprintf("a seed wants a set, a name and a function: %q of %q", g.Name, g.Set)})
-		} else if !slices.Contains(there, g.Set) {
+			continue
+		}
+		if slices.ContainsFunc(db.cfg.GoSeeds[:i], func(o GoSeed) bool { return o.Set == g.Set && o.Name == g.Name }) { // one could not be told from the other in the history
+			problems = append(problems, seed.Problem{File: "Config.GoSeeds", Msg: fmt.Sprintf("the name is there twice: %q of %q", g.Name, g.Set)})
+		}
+		if !slices.Contains(there, g.Set) {
 			there = append(there, g.Set)
 		}
 	}

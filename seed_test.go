@@ -379,6 +379,20 @@ func TestSeedEmptyTables(t *testing.T) {
 	wantSeed(t, seeded(t, tdb, files{"common/a.yaml": "plain:\nperson: []\nbook: {key: title, rows: {}}\ncounted: [{what: a, n: 1}]", "common/b.yaml": "once: true\nplain: []"}), "common: counted +1")
 }
 
+// TestGoSeedsHaveNames: what runs once is known by its name.
+func TestGoSeedsHaveNames(t *testing.T) {
+	t.Parallel()
+	nothing := func(context.Context, tldwdb.Conn) error { return nil }
+	tdb := testdb.New(t, testdb.SQLite)
+	db := seeded(t, tdb, nil, func(cfg *tldwdb.Config) {
+		cfg.GoSeeds = []tldwdb.GoSeed{{Set: "common", Name: "a", Run: nothing, Once: true}, {Set: "test", Name: "a", Run: nothing}, {Set: "common", Name: "a", Run: nothing, Once: true}, {Set: "common", Name: "b"}}
+	})
+	const want = "Config.GoSeeds: the name is there twice: \"a\" of \"common\"\nConfig.GoSeeds: a seed wants a set, a name and a function: \"b\" of \"common\""
+	if _, err := db.Seed(t.Context()); err == nil || err.Error() != want {
+		t.Errorf("got\n%v\nwant\n%s", err, want)
+	}
+}
+
 // TestSeedNamesFaults: everything that is wrong is told at once, with its place, before
 // anything is written.
 func TestSeedNamesFaults(t *testing.T) {
