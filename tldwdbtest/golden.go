@@ -1,6 +1,7 @@
 package tldwdbtest
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/hex"
@@ -152,14 +153,27 @@ func valueText(v any, kind string) string {
 	case string:
 		return bytesText([]byte(v), kind)
 	case float64:
+		if isDecimal(kind) { // as SQLite has it
+			return strconv.FormatFloat(v, 'f', -1, 64)
+		}
 		return strconv.FormatFloat(v, 'g', -1, 64)
 	}
 	return fmt.Sprint(v)
 }
 
+// isDecimal reports whether a column's type is one of numbers with decimal places.
+func isDecimal(kind string) bool {
+	kind = strings.ToUpper(kind)
+	return strings.HasPrefix(kind, "DECIMAL") || strings.HasPrefix(kind, "NUMERIC")
+}
+
+// bytesText writes what came as bytes or text. The zeros at the end of a decimal number are
+// its column's, and SQLite does not keep them.
 func bytesText(v []byte, kind string) string {
 	switch kind = strings.ToUpper(kind); {
-	case strings.HasPrefix(kind, "DECIMAL"), strings.HasPrefix(kind, "NUMERIC"):
+	case isDecimal(kind) && bytes.ContainsRune(v, '.'):
+		return strings.TrimRight(strings.TrimRight(string(v), "0"), ".")
+	case isDecimal(kind):
 		return string(v)
 	case strings.HasSuffix(kind, "BLOB"), strings.HasSuffix(kind, "BINARY"), kind == "BYTEA", !utf8.Valid(v):
 		return "x'" + hex.EncodeToString(v) + "'"

@@ -123,14 +123,14 @@ func TestLoad(t *testing.T) {
 func TestGolden(t *testing.T) {
 	t.Parallel()
 	fsys := fstest.MapFS{
-		"sqlite/1_k.up.sql":   {Data: []byte("CREATE TABLE k (id integer PRIMARY KEY, b boolean, d decimal(8, 2), f double, at timestamp, s text, x blob, n int);")},
-		"postgres/1_k.up.sql": {Data: []byte("CREATE TABLE k (id bigint PRIMARY KEY, b boolean, d decimal(8, 2), f double precision, at timestamp, s text, x bytea, n int);")},
-		"mysql/1_k.up.sql":    {Data: []byte("CREATE TABLE k (id bigint PRIMARY KEY, b boolean, d decimal(8, 2), f double, at datetime, s text, x blob, n int);")},
+		"sqlite/1_k.up.sql":   {Data: []byte("CREATE TABLE k (id integer PRIMARY KEY, b boolean, d decimal(12, 2), f double, at timestamp, s text, x blob, n int);")},
+		"postgres/1_k.up.sql": {Data: []byte("CREATE TABLE k (id bigint PRIMARY KEY, b boolean, d decimal(12, 2), f double precision, at timestamp, s text, x bytea, n int);")},
+		"mysql/1_k.up.sql":    {Data: []byte("CREATE TABLE k (id bigint PRIMARY KEY, b boolean, d decimal(12, 2), f double, at datetime, s text, x blob, n int);")},
 	}
 	ForEach(t, Config{Migrations: fsys}, func(t *testing.T, db *tldwdb.DB) {
 		insert := db.Pool().Rebind("INSERT INTO k (id, b, d, f, at, s, x, n) VALUES (?, ?, ?, ?, '2026-01-02 03:04:05', ?, ?, ?)")
 		for _, id := range []int{10, 9} {
-			if _, err := db.Pool().ExecContext(t.Context(), insert, id, id == 9, "1.25", 0.5, "a \"b\"\n", []byte{0, 255}, nil); err != nil {
+			if _, err := db.Pool().ExecContext(t.Context(), insert, id, id == 9, map[int]string{9: "1.25", 10: "12345678.50"}[id], 0.5, "a \"b\"\n", []byte{0, 255}, nil); err != nil {
 				t.Fatal(err)
 			}
 		}
