@@ -978,11 +978,24 @@ const (
 	settingRole     = "ROLE"
 )
 
+// noLimit is the value of sql_select_limit where there is none.
+const noLimit = "18446744073709551615"
+
 func (d *mysqlDialect) Snapshot(ctx context.Context, c *sql.Conn) (settings map[string]string, err error) {
 	settings = map[string]string{}
 	var database, role sql.NullString
-	if err := QueryRow(ctx, c, "SELECT DATABASE(), CURRENT_ROLE()", nil, &database, &role); err != nil {
+	var limit string
+	if err := QueryRow(ctx, c, "SELECT DATABASE(), CURRENT_ROLE(), @@SESSION.sql_select_limit LIMIT 1", nil, &database, &role, &limit); err != nil {
 		return nil, err
+	}
+	if limit != noLimit { // it would cut the list of variables too
+		if _, err := c.ExecContext(ctx, "SET SESSION sql_select_limit = "+noLimit); err != nil {
+			return nil, err
+		}
+		defer func() {
+			_, setErr := c.ExecContext(ctx, "SET SESSION sql_select_limit = "+limit)
+			err = errors.Join(err, setErr)
+		}()
 	}
 	settings[settingDatabase], settings[settingRole] = database.String, "NONE"
 	if role.String != "" && d.mariaDB.Load() {
@@ -1009,6 +1022,7 @@ func (d *mysqlDialect) Snapshot(ctx context.Context, c *sql.Conn) (settings map[
 			settings[key] = value.String
 		}
 	}
+	settings["sql_select_limit"] = limit
 	return settings, rows.Err()
 }
 

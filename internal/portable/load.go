@@ -64,7 +64,10 @@ func newLoader(ctx context.Context, d dialect.Dialect, c *sql.Conn, o *Options, 
 		}
 	}
 	l.journal = d.Identifier(o.journal())
-	if d.Name() == dialect.NamePostgres {
+	switch d.Name() {
+	case dialect.NameSQLite:
+		l.journal = d.Qualify("main", o.journal())
+	case dialect.NamePostgres:
 		schema := o.Schema
 		if schema == "" {
 			if err := dialect.QueryRow(ctx, c, "SELECT coalesce(current_schema(), 'public')", nil, &schema); err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -26,6 +27,8 @@ var pgSettings = []string{
 	"SET LOCAL bytea_output = 'hex'", "SET LOCAL xmloption = 'content'", "SET LOCAL row_security = off", "SET LOCAL search_path = ''",
 	"SET LOCAL synchronize_seqscans = off", "SET LOCAL statement_timeout = 0", "SET LOCAL idle_in_transaction_session_timeout = 0", "SET LOCAL client_encoding = 'UTF8'",
 	"SET LOCAL standard_conforming_strings = on",
+	// Servers before 17 do not know it, and would refuse a SET.
+	"SELECT pg_catalog.set_config(name, '0', true) FROM pg_catalog.pg_settings WHERE name = 'transaction_timeout'",
 }
 
 // pgUser is the condition that a relation is a user's, and not an extension's.
@@ -328,6 +331,16 @@ const pgTriggers = `SELECT n.nspname::text, c.relname::text, t.tgname::text, t.t
 	FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace ` + pgOfRoot + `
 	WHERE NOT t.tgisinternal AND t.tgenabled <> 'D' AND c.relkind IN ('r', 'p') AND ` + pgUser + ` ORDER BY 1, 2, 3`
 
+// pgOwnWays are triggers of partitions that are not enabled as those of the table above
+// are: to enable or disable that one does the same to all below it.
+const pgOwnWays = `SELECT n.nspname::text, c.relname::text, t.tgname::text, t.tgenabled::text, ` + pgRoot + `
+	FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace ` + pgOfRoot + `
+	JOIN pg_catalog.pg_inherits i ON i.inhrelid = c.oid JOIN pg_catalog.pg_trigger a ON a.tgrelid = i.inhparent AND a.tgname = t.tgname AND a.tgfoid = t.tgfoid
+	WHERE c.relispartition AND NOT a.tgisinternal AND a.tgenabled <> t.tgenabled AND ` + pgUser + ` ORDER BY t.oid`
+
+// pgEnable are the words for how a trigger is enabled.
+var pgEnable = map[string]string{"O": "ENABLE", "R": "ENABLE REPLICA", "A": "ENABLE ALWAYS", "D": "DISABLE"}
+
 func (p *postgres) suspend(ctx context.Context, tables []*Table) (list []obstacle, err error) {
 	var schema, table, name, what, comment, rootSchema, root, toSchema, to string
 	loaded := func(schema, table string) bool { return find(tables, p.full(schema, table)) != nil }
@@ -346,17 +359,23 @@ func (p *postgres) suspend(ctx context.Context, tables []*Table) (list []obstacl
 	if err != nil {
 		return nil, err
 	}
-	err = each(ctx, p.c, pgTriggers, nil, []any{&schema, &table, &name, &what, &rootSchema, &root}, func() error {
-		if !loaded(rootSchema, root) {
+	// What a partition has for itself comes back behind what it would have from above.
+	for _, query := range []string{pgTriggers, pgOwnWays} {
+		err = each(ctx, p.c, query, nil, []any{&schema, &table, &name, &what, &rootSchema, &root}, func() error {
+			if !loaded(rootSchema, root) {
+				return nil
+			}
+			of := "ALTER TABLE " + p.d.Qualify(schema, table)
+			o := obstacle{Table: p.full(schema, table), Name: name, Away: of + " DISABLE TRIGGER " + p.d.Identifier(name), Back: []string{of + " " + pgEnable[what] + " TRIGGER " + p.d.Identifier(name)}}
+			list = slices.DeleteFunc(list, func(other obstacle) bool { return other.Table == o.Table && other.Name == o.Name })
+			list = append(list, o)
 			return nil
+		})
+		if err != nil {
+			return nil, err
 		}
-		enable := map[string]string{"O": "ENABLE", "R": "ENABLE REPLICA", "A": "ENABLE ALWAYS"}[what]
-		of := "ALTER TABLE " + p.d.Qualify(schema, table)
-		list = append(list, obstacle{Table: p.full(schema, table), Name: name,
-			Away: of + " DISABLE TRIGGER " + p.d.Identifier(name), Back: []string{of + " " + enable + " TRIGGER " + p.d.Identifier(name)}})
-		return nil
-	})
-	return list, err
+	}
+	return list, nil
 }
 
 func (p *postgres) isThere(context.Context, obstacle) (bool, error) { return false, nil }

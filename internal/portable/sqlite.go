@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,7 +23,7 @@ type sqlite struct {
 }
 
 const sqliteColumns = `SELECT l.name, l.type, c.name, upper(c.type), c."notnull", c.hidden, c.dflt_value IS NOT NULL, c.pk, l.wr, l.strict
-	FROM pragma_table_list l JOIN pragma_table_xinfo(l.name) c WHERE l.schema = 'main' AND l.type IN ('table', 'shadow')
+	FROM pragma_table_list l JOIN pragma_table_xinfo(l.name, l.schema) c WHERE l.schema = 'main' AND l.type IN ('table', 'shadow')
 	AND l.name NOT LIKE 'sqlite\_%' ESCAPE '\' ORDER BY l.name, c.cid`
 
 func (s *sqlite) tables(ctx context.Context) (list []*Table, err error) {
@@ -35,7 +36,7 @@ func (s *sqlite) tables(ctx context.Context) (list []*Table, err error) {
 	noRowid := map[string]bool{}
 	err = each(ctx, s.c, sqliteColumns, nil, []any{&table, &class, &c.Name, &c.Type, &c.NotNull, &hidden, &c.hasDefault, &key, &withoutRowid, &strict}, func() error {
 		if n := len(list); n == 0 || list[n-1].name != table {
-			list = append(list, &Table{Name: table, name: table, of: s.d.Identifier(table), shadow: class == "shadow"})
+			list = append(list, &Table{Name: table, name: table, of: s.d.Qualify("main", table), shadow: class == "shadow"})
 			keys[table] = map[int]string{}
 		}
 		t := list[len(list)-1]
@@ -72,7 +73,7 @@ func (s *sqlite) tables(ctx context.Context) (list []*Table, err error) {
 		if !keyed && !noRowid[t.name] {
 			t.addRowid()
 		}
-		err := each(ctx, s.c, "SELECT \"table\" FROM pragma_foreign_key_list("+s.d.Literal(t.name)+")", nil, []any{&to}, func() error {
+		err := each(ctx, s.c, "SELECT \"table\" FROM pragma_foreign_key_list("+s.d.Literal(t.name)+", 'main')", nil, []any{&to}, func() error {
 			ref := to
 			if parent := find(list, to); parent != nil {
 				ref = parent.Name
@@ -277,11 +278,19 @@ func (s *sqlite) chunk() int64 { return 64 << 20 }
 
 func (s *sqlite) begin() []string { return []string{"BEGIN IMMEDIATE"} }
 
+// sqliteOfMain finds a name with the schema before it.
+var sqliteOfMain = regexp.MustCompile(`(?i)^(main|"main"|\[main\]|` + "`main`" + `)\s*\.`)
+
 func (s *sqlite) suspend(ctx context.Context, tables []*Table) (list []obstacle, err error) {
 	var name, table, text string
 	err = each(ctx, s.c, "SELECT name, tbl_name, sql FROM main.sqlite_schema WHERE type = 'trigger' ORDER BY rowid", nil, []any{&name, &table, &text}, func() error {
 		if find(tables, table) != nil {
-			list = append(list, obstacle{Table: table, Name: name, Away: "DROP TRIGGER " + s.d.Identifier(name), Back: []string{text}})
+			// SQLite keeps the text from the name on; without a schema it would be a trigger
+			// of a temporary table of that name.
+			if rest, plain := strings.CutPrefix(text, "CREATE TRIGGER "); plain && !sqliteOfMain.MatchString(rest) {
+				text = "CREATE TRIGGER main." + rest
+			}
+			list = append(list, obstacle{Table: table, Name: name, Away: "DROP TRIGGER " + s.d.Qualify("main", name), Back: []string{text}})
 		}
 		return nil
 	})
@@ -513,7 +522,7 @@ func (s *sqlite) setNumbers(ctx context.Context, next map[*Table]int64) error {
 func (s *sqlite) settle(ctx context.Context, tables []*Table) (orphans []string, err error) {
 	var table, parent string
 	var count int64
-	err = each(ctx, s.c, `SELECT "table", "parent", COUNT(*) FROM pragma_foreign_key_check GROUP BY 1, 2`, nil, []any{&table, &parent, &count}, func() error {
+	err = each(ctx, s.c, `SELECT "table", "parent", COUNT(*) FROM pragma_foreign_key_check(NULL, 'main') GROUP BY 1, 2`, nil, []any{&table, &parent, &count}, func() error {
 		if find(tables, table) == nil && find(tables, parent) == nil {
 			return nil
 		}
