@@ -1,6 +1,7 @@
 package portable_test
 
 import (
+	"io"
 	"testing"
 
 	"github.com/tldw/tldwdb/internal/portable"
@@ -55,8 +56,8 @@ func TestLengthOfTransaction(t *testing.T) {
 			}
 		}
 	}
-	if dump(t, from); got != "0" {
-		t.Errorf("the limit is %q", got)
+	if _, err := portable.Dump(t.Context(), from.Dialect, from.Conn, io.Discard, from.Options); err != nil || got != "0" {
+		t.Errorf("the limit is %q (%v), want none", got, err)
 	}
 }
 
