@@ -348,3 +348,26 @@ func TestInventory(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestLabelsBeyondTheDump: a value whose label the server does not show is no backup, and
+// an honest question mark is one.
+func TestLabelsBeyondTheDump(t *testing.T) {
+	t.Parallel()
+	for _, e := range []testdb.Engine{testdb.MariaDB, testdb.MySQL} {
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			db := testdb.New(t, e)
+			fill(t, db, nil, "CREATE TABLE `t?` (id int PRIMARY KEY, `mood ?` enum('a?', 'müde', '🎉') CHARACTER SET utf8mb4, s set('?', '🦊') CHARACTER SET utf8mb4)",
+				"INSERT INTO `t?` VALUES (1, 'a?', '?'), (2, 'müde', ''), (3, NULL, NULL)")
+			m := &mysql{target(t, db)}
+			if err := m.labels(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			run(t, db.AdminDB(t), "UPDATE `t?` SET s = '?,🦊' WHERE id = 1")
+			_, err := m.Dump(t.Context(), io.Discard, Options{})
+			if refusal, ok := errors.AsType[*Refusal](err); !ok || !strings.Contains(err.Error(), "the column s of the table t?") || !strings.Contains(refusal.Hint, "portable") {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}

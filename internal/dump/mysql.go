@@ -292,6 +292,39 @@ func (m *mysql) large(ctx context.Context) (large bool, err error) {
 	return large, err
 }
 
+// labels refuses values that no dump brings back. The servers keep the labels of ENUM
+// and SET for SHOW CREATE TABLE in characters of up to three bytes, with a question mark
+// for each of the others; the program writes that, and its INSERT turns a value that is
+// none of the labels into an empty one without an error.
+func (m *mysql) labels(ctx context.Context) error {
+	conn, err := m.DB.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	// Two columns in one text: an identifier has no NUL in it.
+	columns, err := texts(ctx, conn, `SELECT CONCAT(c.table_name, CHAR(0 USING utf8mb4), c.column_name) FROM information_schema.columns c
+		JOIN information_schema.tables t ON t.table_schema = c.table_schema AND t.table_name = c.table_name AND t.table_type <> 'VIEW'
+		WHERE c.table_schema = DATABASE() AND c.data_type IN ('enum', 'set') AND LOCATE('?', c.column_type) > 0 ORDER BY 1`)
+	if err != nil {
+		return err
+	}
+	for _, both := range columns {
+		table, column, _ := strings.Cut(both, "\x00")
+		value := "CONVERT(" + m.Dialect.Identifier(column) + " USING utf8mb4)"
+		var lost bool
+		err := dialect.QueryRow(ctx, conn, "SELECT EXISTS (SELECT 1 FROM "+m.Dialect.Identifier(table)+" WHERE CAST("+value+" AS BINARY) <> CAST(CONVERT(CONVERT("+value+" USING utf8mb3) USING utf8mb4) AS BINARY))", nil, &lost)
+		if err != nil {
+			return fmt.Errorf("table %s: %w", table, err)
+		}
+		if lost {
+			return refuse("make a portable backup, for which the migrations make the table",
+				"the dump would lose values of the column %s of the table %s: the server shows a label with a character of four bytes as a question mark", column, table)
+		}
+	}
+	return nil
+}
+
 // write runs the program, with the scanner beside w.
 func (m *mysql) write(ctx context.Context, w io.Writer, digests bool) (d Dumped, err error) {
 	s, dump, err := m.tools(ctx)
@@ -304,6 +337,9 @@ func (m *mysql) write(ctx context.Context, w io.Writer, digests bool) (d Dumped,
 	}
 	list, position, err := m.look(ctx, s)
 	if err != nil {
+		return d, err
+	}
+	if err := m.labels(ctx); err != nil {
 		return d, err
 	}
 	a, err := m.open(ctx, m.URL, s)
