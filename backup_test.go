@@ -331,6 +331,9 @@ func TestBackupNeedsItsKey(t *testing.T) {
 			}
 		}
 		wantKept(t, dir, b)
+		if _, err := db.Restore(t.Context(), tldwdb.RestoreOptions{Name: b.Name, Over: label(tdb)}); err == nil || !strings.Contains(tldwdb.Hint(err), "--passphrase-file") {
+			t.Errorf("%v, %s", err, tldwdb.Hint(err))
+		}
 
 		// What is replaced is not written down for everybody either.
 		key := filepath.Join(t.TempDir(), "key")

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -89,7 +90,11 @@ func (db *DB) Restore(ctx context.Context, o RestoreOptions) (done Restored, err
 		return done, err
 	}
 	if o.Over != "" && !o.WithoutBackup && len(done.Backup.Recipients) > 0 && !p.encrypts() {
-		return done, withHint(errors.New("it is encrypted, and the backup of what it replaces would not be: nobody is named for whom"),
+		err := errors.New("it is encrypted, and the backup of what it replaces would not be: nobody is named for whom")
+		if slices.Equal(done.Backup.Recipients, []string{"passphrase"}) {
+			return done, withHint(err, "give the passphrase (--passphrase-file, TLDWDB_BACKUP_PASSPHRASE_FILE); or set WithoutBackup (--no-backup)")
+		}
+		return done, withHint(err,
 			"name them in BackupOptions.Recipients (--recipient, TLDWDB_BACKUP_RECIPIENTS): this one is for %s; or set WithoutBackup (--no-backup)", strings.Join(done.Backup.Recipients, ", "))
 	}
 	p.meter.enter(phaseLock)
