@@ -1,13 +1,18 @@
 package tldwdb
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
+	"strings"
 
+	"github.com/tldw/tldwdb/internal/dialect"
+	"github.com/tldw/tldwdb/internal/foreign"
 	"github.com/tldw/tldwdb/internal/portable"
 )
 
@@ -47,12 +52,82 @@ func (portableWay) dump(ctx context.Context, r *run, p *backupPlan, parts *partS
 		o.Migrations = append(o.Migrations, portable.Migration{Set: m.Set, Version: m.Version, Name: m.Name, Checksum: m.Checksum, State: string(m.State)})
 	}
 	err = r.besideLock(ctx, func(ctx context.Context, conn *sql.Conn) error {
+		skip, notes, err := r.leaveOthers(ctx, conn, in.migrations, o)
+		if err != nil {
+			return err
+		}
+		o.Skip = append(o.Skip, skip...)
 		sum, err := portable.Dump(ctx, r.d, conn, target, o)
-		in.content, in.position, in.tables, in.notes = portableContent, sum.Header.Position, portableTables(sum), sum.Notes
+		in.content, in.position, in.tables, in.notes = portableContent, sum.Header.Position, portableTables(sum), append(notes, sum.Notes...)
 		return err
 	})
 	return in, err
 }
+
+// leaveOthers finds the tables and sequences that no migration makes: a backup that has
+// them could not be restored. Those of schemas of which no migration speaks are another
+// service's, and left out; others are refused, because they may be this one's. Where
+// migrations build their statements, are written in Go, or have no file here, nobody
+// knows what they make.
+func (r *run) leaveOthers(ctx context.Context, conn *sql.Conn, applied []BackupMigration, o portable.Options) (skip, notes []string, err error) {
+	text, known, err := r.migrationText(applied)
+	if err != nil || !known {
+		return nil, nil, err
+	}
+	names, err := portable.Names(ctx, r.d, conn, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	var strange []string
+	for _, name := range names {
+		schema, table, far := strings.Cut(strings.ToLower(name), ".")
+		switch {
+		case far && r.d.Name() == dialect.NamePostgres && !strings.Contains(text, schema):
+			skip = append(skip, literally.Replace(name))
+			notes = append(notes, fmt.Sprintf("%s is left out: no migration speaks of its schema", name))
+		case slices.Contains(foreign.Tables(), name):
+			skip = append(skip, name)
+			notes = append(notes, fmt.Sprintf("table %s is left out: it is that of another migration tool", name))
+		case far && !strings.Contains(text, table), !far && !strings.Contains(text, schema):
+			strange = append(strange, name)
+		}
+	}
+	if len(strange) > 0 {
+		return nil, nil, withHint(fmt.Errorf("no migration makes %s, and a portable backup holds rows, for which the migrations make the tables", someOf(strange)),
+			"make a native backup, which has everything that is in the database; or make them in a migration, or drop them")
+	}
+	return skip, notes, nil
+}
+
+// literally makes a pattern of a name that matches that name alone.
+var literally = strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`)
+
+// migrationText is all that the applied migrations say, in lower case. known says that
+// they make nothing which is not named there.
+func (r *run) migrationText(applied []BackupMigration) (text string, known bool, err error) {
+	for _, a := range applied {
+		if r.src.find(ID{Version: a.Version, Repeatable: a.Version == 0, Name: a.Name}) == nil {
+			return "", false, nil
+		}
+	}
+	var all strings.Builder
+	for _, m := range r.src.migrations {
+		if m.up == nil {
+			return "", false, nil
+		}
+		script, err := r.src.read(m.up)
+		if err != nil {
+			return "", false, err
+		}
+		all.Write(bytes.ToLower(script))
+	}
+	text = all.String()
+	built := triggerCall.ReplaceAllString(text, "")
+	return text, !strings.Contains(built, "execute") && !strings.Contains(built, "prepare"), nil
+}
+
+// triggerCall is where EXECUTE runs no statement that was built.
+var triggerCall = regexp.MustCompile(`execute\s+(function|procedure)`)
 
 // portableOptions leave this package's own tables out.
 func (db *DB) portableOptions(p *backupPlan, schema string) portable.Options {

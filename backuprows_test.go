@@ -130,3 +130,35 @@ func TestSeedsGoWithTheirRows(t *testing.T) {
 		wantSeed(t, target, "common: ran common/20_b.sql")
 	})
 }
+
+// TestPortableIsOfTheMigrations: what no migration makes is not in a portable backup,
+// which could not be restored with it.
+func TestPortableIsOfTheMigrations(t *testing.T) {
+	t.Parallel()
+	testdb.ForEach(t, func(t *testing.T, tdb *testdb.Database) {
+		_, kept := keeping(t, tdb)
+		db := open(t, tdb, backupFiles, kept, func(cfg *tldwdb.Config) { cfg.Backup.Method = tldwdb.BackupPortable })
+		people(t, db)
+		execIn(t, tdb.AdminDB(t), "CREATE TABLE goose_db_version (id INTEGER)")
+		if tdb.Engine == testdb.Postgres {
+			execIn(t, tdb.AdminDB(t), "CREATE SCHEMA crm")
+			execIn(t, tdb.AdminDB(t), "CREATE TABLE crm.people (id INTEGER PRIMARY KEY)")
+			execIn(t, tdb.AdminDB(t), "CREATE SEQUENCE crm.number")
+		}
+		b, err := db.Backup(t.Context(), tldwdb.BackupOptions{})
+		if err != nil || len(b.Tables) != 2 {
+			t.Fatalf("%+v, %v", b.Tables, err)
+		}
+		notes := strings.Join(b.Notes, "\n")
+		if !strings.Contains(notes, "goose_db_version is left out") || strings.Contains(notes, "crm.people is left out") != (tdb.Engine == testdb.Postgres) {
+			t.Errorf("notes: %q", notes)
+		}
+		if _, err := db.VerifyBackup(t.Context(), b.Name, tldwdb.VerifyOptions{}); err != nil {
+			t.Error(err)
+		}
+		execIn(t, tdb.AdminDB(t), "CREATE TABLE by_hand (id INTEGER PRIMARY KEY)")
+		if _, err := db.Backup(t.Context(), tldwdb.BackupOptions{}); err == nil || !strings.Contains(err.Error(), "no migration makes by_hand") {
+			t.Errorf("with a table that nobody can make again: %v", err)
+		}
+	})
+}

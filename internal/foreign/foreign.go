@@ -317,3 +317,14 @@ func isTrue(text string) bool {
 	yes, err := strconv.ParseBool(text)
 	return err == nil && yes
 }
+
+// Tables are the names of the tables that tools keep their history and their lock in.
+func Tables() (names []string) {
+	for _, t := range tools {
+		names = append(names, t.tables...)
+		if t.lock != "" {
+			names = append(names, t.lock)
+		}
+	}
+	return names
+}

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -125,6 +126,26 @@ func tablesOf(ctx context.Context, e engine, o *Options) ([]*Table, error) {
 	return inOrder(list), nil
 }
 
+// Names are those of all tables and sequences that would be in an archive, without what
+// is part of another table.
+func Names(ctx context.Context, d dialect.Dialect, c *sql.Conn, o Options) (names []string, err error) {
+	e := newEngine(d, c, &o)
+	tables, err := tablesOf(ctx, e, &o)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range tables {
+		if !t.shadow {
+			names = append(names, t.Name)
+		}
+	}
+	sequences, err := e.sequences(ctx)
+	for _, s := range sequences {
+		names = append(names, s.Name)
+	}
+	return names, err
+}
+
 // ErrIncomplete means that a database has content that an archive of rows has not.
 var ErrIncomplete = errors.New("the database has what is in no table, and only a native backup holds")
 
@@ -199,6 +220,7 @@ func Dump(ctx context.Context, d dialect.Dialect, c *sql.Conn, w io.Writer, o Op
 	if end.Sequences, err = e.sequences(ctx); err != nil {
 		return s, fmt.Errorf("reading the sequences: %w", err)
 	}
+	end.Sequences = slices.DeleteFunc(end.Sequences, func(s Sequence) bool { return o.leftOut(s.Name) })
 	end.Lines = out.sums()
 	if err := out.json(end); err != nil {
 		return s, err
