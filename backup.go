@@ -45,7 +45,7 @@ type Backup struct {
 	Identity      string       `json:"identity,omitempty"` // what tells it from others of that name: the run that made its history table, which a restore keeps; empty where it had none
 	Tool          string       `json:"tool,omitempty"`     // program that wrote it, with its version
 	Writer        string       `json:"writer"`             // tldwdb and its version
-	Position      string       `json:"position,omitempty"` // of the snapshot in the server's log: LSN, GTID
+	Position      string       `json:"position,omitempty"` // in the server's log, LSN or GTID: of the snapshot, or of a portable one at most a moment behind it
 
 	Started  time.Time `json:"started"`
 	Finished time.Time `json:"finished"`

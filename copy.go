@@ -65,7 +65,7 @@ type Copied struct {
 	From     string        `json:"from"`               // without its password
 	To       string        `json:"to"`                 // likewise
 	Version  int64         `json:"version"`            // of the migrations, in both databases
-	Position string        `json:"position,omitempty"` // of the snapshot in the source's log
+	Position string        `json:"position,omitempty"` // in the source's log: that of the snapshot, or a moment behind it
 	Tables   []CopiedTable `json:"tables"`
 	Rows     int64         `json:"rows"`
 	Bytes    int64         `json:"bytes"` // of rows, as text

@@ -16,8 +16,8 @@ type engine interface {
 	tables(ctx context.Context) ([]*Table, error)
 
 	// beginRead opens the snapshot in which everything is read from then on, and
-	// says where in the server's log it is. endRead closes it, also when ctx has
-	// ended.
+	// says where the server's log is then: at the snapshot or behind it, because servers
+	// tell it apart from that. endRead closes it, also when ctx has ended.
 	beginRead(ctx context.Context) (position string, err error)
 	endRead(ctx context.Context) error
 	// read calls row with every row of the columns of t. line is the row as a line
