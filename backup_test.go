@@ -766,6 +766,9 @@ func TestRestoreRowsIsOneRun(t *testing.T) {
 		fresh := open(t, target, backupFiles, kept, rows, func(cfg *tldwdb.Config) {
 			cfg.Progress = func(tldwdb.Progress) { // under the lock
 				begins.Do(func() {
+					if err := worker.Check(t.Context()); !errors.Is(err, tldwdb.ErrHalfLoaded) { // what a killed process would leave
+						t.Errorf("while the tables are made: %v", err)
+					}
 					go func() {
 						_, err := worker.Up(t.Context())
 						upped <- err

@@ -265,13 +265,16 @@ func (r *run) restoreRows(ctx context.Context, p *backupPlan, keys backupKeys, d
 	defer r.db.settled()
 	hist, err := r.store.read(ctx, r.conn)
 	if err == nil {
+		err = r.ensureTable(ctx, hist)
+	}
+	if err == nil { // before there is a table: a process that is killed behind the migrations leaves nothing that looks whole
+		err = r.beginLoading(ctx, "restoring "+done.Backup.Name)
+	}
+	if err == nil {
 		err = r.apply(ctx, r.requestFor(done.Backup), hist, "")
 	}
 	if err != nil {
-		return fmt.Errorf("migrating the empty database: %w", err)
-	}
-	if err := r.beginLoading(ctx, "restoring "+done.Backup.Name); err != nil {
-		return err
+		return hinted(fmt.Errorf("migrating the empty database: %w", err), "empty it before the next try")
 	}
 	r.rollback(ctx) // it would hold up the rows
 	err = r.besideLock(ctx, func(ctx context.Context, conn *sql.Conn) (err error) {

@@ -228,7 +228,7 @@ func (s *store) readColumns(ctx context.Context, q dialect.Queryer, withDetails 
 	if h.format > historyFormat {
 		return nil, fmt.Errorf("the history table has layout %d, and this version of tldwdb knows layouts up to %d: use a newer tldwdb", h.format, historyFormat)
 	}
-	if h.loading != "" {
+	if h.loading == loadingCopy { // of a restore the mark is enough: it goes when all has been compared
 		if there, err := s.isLoading(ctx, q); err != nil || !there {
 			h.loading = ""
 			return h, err
