@@ -300,6 +300,9 @@ func (in *contents) describe(ctx context.Context, db *DB, history *store, conn *
 // comes and goes with how the lock is taken and is no content of the database.
 func (db *DB) leaseTable() string { return db.cfg.Table + "_lease" }
 
+// ownTables are this package's, whose rows are no content of the database.
+func (db *DB) ownTables() []string { return []string{db.cfg.Table, db.leaseTable()} }
+
 // content leaves out of a catalogue what is in no backup.
 func (db *DB) content() catalog.Options { return catalog.Options{Ignore: []string{db.leaseTable()}} }
 

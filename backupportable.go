@@ -131,7 +131,7 @@ var triggerCall = regexp.MustCompile(`execute\s+(function|procedure)`)
 
 // portableOptions leave this package's own tables out.
 func (db *DB) portableOptions(p *backupPlan, schema string) portable.Options {
-	return portable.Options{Skip: []string{db.cfg.Table, db.leaseTable()}, Schema: schema,
+	return portable.Options{Skip: db.ownTables(), Schema: schema,
 		Progress: func(told portable.Progress) { p.meter.table(told.Table, told.Bytes, max(told.BytesAll, told.Bytes)) }}
 }
 

@@ -304,10 +304,7 @@ func (c *copyRun) withSide(ctx context.Context, r *run, fn func(context.Context,
 
 // side is a database as package portable has it.
 func (c *copyRun) side(r *run, conn *sqlx.Conn) portable.Side {
-	skip := slices.Clone(c.o.Skip)
-	for _, db := range []*DB{c.from, c.to} {
-		skip = append(skip, db.cfg.Table, db.leaseTable())
-	}
+	skip := slices.Concat(c.o.Skip, c.from.ownTables(), c.to.ownTables())
 	return portable.Side{Dialect: r.d, Conn: conn.Conn, Options: portable.Options{Skip: skip, Schema: r.facts.Schema, RoundTimes: c.o.RoundTimes, Progress: c.progress}}
 }
 

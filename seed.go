@@ -300,7 +300,7 @@ func (db *DB) seedSecret(name string) (string, error) {
 
 // rowOptions leave this package's own tables out.
 func (s *seeding) rowOptions(r *run) portable.Options {
-	return portable.Options{Skip: []string{s.db.cfg.Table, s.db.leaseTable()}, Schema: r.facts.Schema}
+	return portable.Options{Skip: s.db.ownTables(), Schema: r.facts.Schema}
 }
 
 // allowed refuses what does not belong into a production database.
