@@ -68,13 +68,22 @@ type sink interface {
 	abort()
 }
 
-// obstacle is a trigger, or a foreign key, that must not see the rows.
+// obstacle is a trigger or a foreign key that must not see the rows, or an event, which
+// belongs to no table and must not write between them.
 type obstacle struct {
 	Table string   `json:"table"`
 	Name  string   `json:"name"`
 	Away  string   `json:"away"`
 	Back  []string `json:"back"`
 	Order int      `json:"order"` // in which they come back
+}
+
+// label is what a message calls it.
+func (o obstacle) label() string {
+	if o.Table == "" {
+		return "event " + o.Name
+	}
+	return o.Name + " of table " + o.Table
 }
 
 func newEngine(d dialect.Dialect, c *sql.Conn, o *Options) engine {

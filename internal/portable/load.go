@@ -492,7 +492,7 @@ func (l *loader) finish(ctx context.Context, sequences []Sequence) error {
 				err = l.base.exec(ctx, o.Back...)
 			}
 			if err != nil {
-				return fmt.Errorf("bringing back %s of table %s: %w", o.Name, o.Table, err)
+				return fmt.Errorf("bringing back %s: %w", o.label(), err)
 			}
 		}
 		for _, s := range sequences {

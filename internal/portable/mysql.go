@@ -333,27 +333,42 @@ func (m *mysql) chunk() int64 { return 8 << 20 }
 
 func (m *mysql) begin() []string { return []string{"START TRANSACTION"} }
 
-// suspend lists the triggers in the order in which they run. The statement that
-// makes one again needs the settings that it was made with, but for the client's
-// character set: its text is in utf8mb4 now.
+// suspend lists the triggers in the order in which they run, and the events that are on.
+// The statement that makes one again needs the settings that it was made with, but for
+// the client's character set: its text is in utf8mb4 now.
 func (m *mysql) suspend(ctx context.Context, tables []*Table) (list []obstacle, err error) {
-	var name, table, mode, collation string
-	var modes [][2]string
+	var name, table, mode, collation, zone string
+	var settings []string
 	err = each(ctx, m.c, `SELECT trigger_name, event_object_table, sql_mode, collation_connection FROM information_schema.triggers
 		WHERE trigger_schema = DATABASE() ORDER BY event_object_table, action_timing, event_manipulation, action_order`, nil, []any{&name, &table, &mode, &collation}, func() error {
 		if find(tables, table) != nil {
 			list = append(list, obstacle{Table: table, Name: name, Away: "DROP TRIGGER IF EXISTS " + m.d.Identifier(name)})
-			modes = append(modes, [2]string{mode, collation})
+			settings = append(settings, fmt.Sprintf("SET SESSION sql_mode = %s, SESSION collation_connection = %s", m.d.Literal(mode), collation))
 		}
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
+	triggers := len(list)
+	// Made anew and not altered: that would change more of one than its status.
+	err = each(ctx, m.c, "SELECT event_name, sql_mode, collation_connection, time_zone FROM information_schema.events WHERE event_schema = DATABASE() AND status = 'ENABLED' ORDER BY event_name", nil,
+		[]any{&name, &mode, &collation, &zone}, func() error {
+			list = append(list, obstacle{Name: name, Away: "DROP EVENT IF EXISTS " + m.d.Identifier(name)})
+			settings = append(settings, fmt.Sprintf("SET SESSION sql_mode = %s, SESSION collation_connection = %s, SESSION time_zone = %s", m.d.Literal(mode), collation, m.d.Literal(zone)))
+			return nil
+		})
+	if err != nil {
+		return nil, err
+	}
 	for i := range list {
+		what, column := "TRIGGER", 2
+		if i >= triggers {
+			what, column = "EVENT", 3
+		}
 		var text string
-		err := dialect.StreamRows(ctx, m.c, "SHOW CREATE TRIGGER "+m.d.Identifier(list[i].Name), func(got []driver.Value) error {
-			if b, ok := got[2].([]byte); ok {
+		err := dialect.StreamRows(ctx, m.c, "SHOW CREATE "+what+" "+m.d.Identifier(list[i].Name), func(got []driver.Value) error {
+			if b, ok := got[column].([]byte); ok {
 				text = string(b)
 			}
 			return nil
@@ -362,18 +377,19 @@ func (m *mysql) suspend(ctx context.Context, tables []*Table) (list []obstacle, 
 			return nil, err
 		}
 		if text == "" {
-			return nil, fmt.Errorf("trigger %s: the account may not see its definition, and it must not see the rows", list[i].Name)
+			return nil, fmt.Errorf("%s %s: the account may not see its definition, and it must not see the rows", strings.ToLower(what), list[i].Name)
 		}
-		list[i].Back = []string{
-			fmt.Sprintf("SET SESSION sql_mode = %s, SESSION collation_connection = %s", m.d.Literal(modes[i][0]), modes[i][1]),
-			text, mysqlStrict, "SET NAMES utf8mb4",
-		}
+		list[i].Back = []string{settings[i], text, mysqlStrict + ", SESSION time_zone = '+00:00'", "SET NAMES utf8mb4"}
 	}
 	return list, nil
 }
 
 func (m *mysql) isThere(ctx context.Context, o obstacle) (there bool, err error) {
-	err = dialect.QueryRow(ctx, m.c, "SELECT COUNT(*) > 0 FROM information_schema.triggers WHERE trigger_schema = DATABASE() AND trigger_name = "+m.d.Literal(o.Name), nil, &there)
+	of := "triggers WHERE trigger_schema = DATABASE() AND trigger_name = "
+	if o.Table == "" {
+		of = "events WHERE event_schema = DATABASE() AND event_name = "
+	}
+	err = dialect.QueryRow(ctx, m.c, "SELECT COUNT(*) > 0 FROM information_schema."+of+m.d.Literal(o.Name), nil, &there)
 	return there, err
 }
 

@@ -242,6 +242,44 @@ func TestTriggersThatAreBack(t *testing.T) {
 	}
 }
 
+// An event of MySQL's that is on does not write between the rows, and is what it was
+// behind them.
+func TestEventsOfTheTarget(t *testing.T) {
+	t.Parallel()
+	for _, e := range []testdb.Engine{testdb.MariaDB, testdb.MySQL} {
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			a, b := testdb.New(t, e), testdb.New(t, e)
+			for _, db := range []*testdb.Database{a, b} {
+				fill(t, db, "CREATE TABLE one (id integer PRIMARY KEY)")
+			}
+			fill(t, a, "INSERT INTO one VALUES (1)")
+			fill(t, b, "SET time_zone = '+05:00', sql_mode = 'ANSI_QUOTES'; CREATE EVENT `it's` ON SCHEDULE EVERY 1 YEAR STARTS '2037-01-01 00:00:00' ON COMPLETION PRESERVE COMMENT 'é' DO INSERT INTO \"one\" VALUES (7)",
+				"CREATE EVENT off ON SCHEDULE EVERY 1 SECOND DISABLE DO INSERT INTO one VALUES (8)")
+			events := func() string {
+				return textOf(t, b, "SELECT GROUP_CONCAT(CONCAT_WS('|', event_name, status, time_zone, sql_mode, starts, on_completion, definer, event_comment, event_definition) ORDER BY event_name SEPARATOR '; ') FROM information_schema.events WHERE event_schema = DATABASE()")
+			}
+			before := events()
+			source, target := side(t, a), side(t, b)
+			looked := false
+			target.Options.Progress = func(p portable.Progress) {
+				if p.Phase == "load" && !looked {
+					looked = true
+					if got := events(); !strings.HasPrefix(got, "off|DISABLED|") {
+						t.Errorf("during the load there are %s", got)
+					}
+				}
+			}
+			if _, err := portable.Copy(t.Context(), source, target); err != nil {
+				t.Fatal(err)
+			}
+			if got := events(); got != before || !looked {
+				t.Errorf("events: got\n%s\nwant\n%s", got, before)
+			}
+		})
+	}
+}
+
 // Without a word about it, the default schema is the session's, when rows are read
 // and when they are loaded.
 func TestDefaultSchema(t *testing.T) {
