@@ -49,11 +49,11 @@ func (s seedAnswer) text(p *printer) {
 	p.linef("")
 	switch n := s.Changes(); {
 	case s.DryRun:
-		p.linef("%d rows would be written", n)
+		p.linef("%s would be written", plural(int(n), "row"))
 	case n == 0:
 		p.linef("all rows are there")
 	default:
-		p.linef("%d rows written in %s", n, took(s.Duration))
+		p.linef("%s written in %s", plural(int(n), "row"), took(s.Duration))
 	}
 }
 

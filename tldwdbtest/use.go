@@ -137,7 +137,9 @@ func inTransaction(ctx context.Context, db *tldwdb.DB, f func(*sql.Conn) error) 
 		return err
 	}
 	if err := f(conn.Conn); err != nil {
-		_, rollbackErr := conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
+		behind, cancel := context.WithTimeout(context.WithoutCancel(ctx), housekeeping)
+		defer cancel()
+		_, rollbackErr := conn.ExecContext(behind, "ROLLBACK")
 		return errors.Join(err, rollbackErr)
 	}
 	_, err = conn.ExecContext(ctx, "COMMIT")

@@ -559,7 +559,9 @@ func (r *Rows) Unwatched(ctx context.Context, tables []*Table, work func() error
 		return err
 	}
 	err := work()
-	if backErr := r.s.exec(context.WithoutCancel(ctx), "SET SESSION foreign_key_checks = 1"); err == nil {
+	behind, cancel := detached(ctx)
+	defer cancel()
+	if backErr := r.s.exec(behind, "SET SESSION foreign_key_checks = 1"); err == nil {
 		err = backErr
 	}
 	for _, t := range circles {
