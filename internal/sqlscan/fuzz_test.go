@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -50,6 +51,7 @@ func checkProperties(t *testing.T, text string, o sqlscan.Options) {
 	if err == nil && !contextual.MatchString(text) && (len(list) == 0 || !list[len(list)-1].CopyIn) && o.Dialect != sqlscan.Postgres {
 		leftOut(t, text[end:], o)
 	}
+	checkSplitter(t, text, o, list, err)
 	for window := 4; window < 16; window += 5 {
 		var slow []sqlscan.Statement
 		s := sqlscan.NewSmall(strings.NewReader(text), o, window)
@@ -71,6 +73,38 @@ func checkProperties(t *testing.T, text string, o sqlscan.Options) {
 		}
 		offset = token.Offset + len(token.Text)
 		_ = token.Name(o.Dialect)
+	}
+}
+
+// checkSplitter fails the test if a Splitter cuts text otherwise than Split and Tokens do.
+func checkSplitter(t *testing.T, text string, o sqlscan.Options, list []sqlscan.Statement, want error) {
+	t.Helper()
+	for _, most := range []int{-1, 3} {
+		p := sqlscan.NewSplitter(o, func(string) int { return most })
+		for _, first := range []string{"SELECT 1; '", text} { // it is used again, whatever became of it
+			if _, err := p.Split(first); (err != nil) != (first != text || want != nil) {
+				t.Fatalf("of %q a Splitter says %v", first, err)
+			}
+		}
+		again, err := p.Split(text)
+		if fmt.Sprint(again, err) != fmt.Sprint(list, want) {
+			t.Fatalf("a Splitter cuts it as\n%+v %v\nand Split as\n%+v %v", again, err, list, want)
+		}
+		for i := range again {
+			if contextual.MatchString(text) || strings.HasPrefix(list[i].Text, "\uFEFF") {
+				break
+			}
+			var tokens []sqlscan.Token
+			for token := range sqlscan.Tokens(text[list[i].Offset:], o) { // what follows decides what a -- at the end is
+				if token.Offset >= len(list[i].Text) || len(tokens) == most {
+					break
+				}
+				tokens = append(tokens, token)
+			}
+			if got := p.Tokens(i); !slices.Equal(got, tokens) {
+				t.Fatalf("the tokens of %q are\n%+v\nand of a Splitter\n%+v", list[i].Text, tokens, got)
+			}
+		}
 	}
 }
 

@@ -93,6 +93,7 @@ type Scanner struct {
 	command byte // a byte c with c|0x20 == command may begin a client's command
 	body    body // how a statement's inner semicolons are known, per dialect
 	watch   bool // body wants to see this statement's tokens
+	wanted  int  // tokens of this statement that are still to be collected; negative for all
 	parens  int  // PostgreSQL: open parentheses, in which a semicolon ends nothing
 	paren   int  // where the outermost stands
 	code    int  // MySQL: where the open /*! stands
@@ -101,6 +102,10 @@ type Scanner struct {
 	keyword [16]byte
 	verb    string // of the statement before: often this one has the same
 	simple  bool   // body was done with that one as soon as it saw the verb
+
+	collect func(verb string) int // of a Splitter
+	tokens  []Token               // what it has collected
+	asked   bool                  // collect was, about this statement
 }
 
 type span struct{ begin, end int }
@@ -119,19 +124,39 @@ type body interface {
 
 // New returns a Scanner that reads from r.
 func New(r io.Reader, opts Options) *Scanner {
-	s := &Scanner{r: r, size: firstWindow, lex: newLexer(opts), line: 1, column: 1}
+	s := newScanner(opts, nil)
+	s.r = r
+	return &s
+}
+
+// newScanner uses body, of the same dialect, if there is one.
+func newScanner(opts Options, body body) Scanner {
+	s := Scanner{size: firstWindow, lex: newLexer(opts), line: 1, column: 1}
 	switch s.lex.opts.Dialect {
 	case Postgres:
-		s.body, s.command = &postgresBody{}, '\\'|0x20
+		s.command = '\\' | 0x20
 	case MySQL:
-		s.body, s.command = &mysqlBody{}, 'd'
+		s.command = 'd'
 	default:
-		s.body, s.command = &sqliteBody{}, '.'
+		s.command = '.'
+	}
+	if s.body = body; body == nil {
+		s.body = newBody(s.lex.opts.Dialect)
 	}
 	if opts.Dialect != s.lex.opts.Dialect {
 		s.err = fmt.Errorf("sqlscan: unknown dialect %d", opts.Dialect)
 	}
 	return s
+}
+
+func newBody(d Dialect) body {
+	switch d {
+	case Postgres:
+		return &postgresBody{}
+	case MySQL:
+		return &mysqlBody{}
+	}
+	return &sqliteBody{}
 }
 
 // All yields the statements of r, and last the error that ended it, if any.
@@ -144,9 +169,7 @@ func All(r io.Reader, o Options) iter.Seq2[Statement, error] {
 // Split returns the statements of text. On an error, which is an *Error, it also returns those before the fault.
 func Split(text string, o Options) ([]Statement, error) {
 	s := New(nil, o)
-	s.source = text
-	s.lex.window, s.lex.eof = []byte(text), true
-	s.skipBOM()
+	s.whole(text, []byte(text))
 	var list []Statement
 	var err error
 	yieldAll(s, func(st Statement, e error) bool {
@@ -156,6 +179,12 @@ func Split(text string, o Options) ([]Statement, error) {
 		return true
 	})
 	return list, err
+}
+
+// whole makes the Scanner read one text, of which window is a copy.
+func (s *Scanner) whole(text string, window []byte) {
+	s.source, s.lex.window, s.lex.eof = text, window, true
+	s.skipBOM()
 }
 
 func yieldAll(s *Scanner, yield func(Statement, error) bool) {
@@ -255,6 +284,9 @@ func (s *Scanner) scan(st *Statement) error {
 		}
 		text := s.lex.window[p:e]
 		if s.lex.delim != nil && kind == Op && text[0] == ';' {
+			if s.wanted != 0 && code {
+				s.token(st, Op, next)
+			}
 			s.pos = next // before the delimiter it ends nothing, and at the end of the text it is not needed
 			continue
 		}
@@ -297,10 +329,17 @@ func (s *Scanner) scan(st *Statement) error {
 				}
 			}
 		}
+		if s.wanted != 0 {
+			s.token(st, kind, next)
+		}
 		end = next
 		s.pos = next
 		if s.lex.delim == nil {
-			s.pos, end = s.skipInert(next, end)
+			if s.wanted == 0 {
+				s.pos, end = s.skipInert(next, end)
+			} else if !s.watch {
+				end = s.collectPlain(st, end)
+			}
 		}
 	}
 }
