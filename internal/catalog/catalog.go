@@ -73,6 +73,15 @@ type Object struct {
 	Name string // with its schema on PostgreSQL, with its arguments for a routine there
 	Of   string // name of the table that it belongs to, empty for none
 	Text string // what it is, in lines
+
+	Columns []Column // the first lines of Text, where it is a table
+}
+
+// Column is a column of a table.
+type Column struct {
+	// Name is set where Text does not say where it ends: SQLite's has no quotes.
+	Name string
+	Text string // the line, with the name first
 }
 
 // Catalog is what is in a database, sorted by kind and name.
@@ -88,7 +97,7 @@ func Read(ctx context.Context, d dialect.Dialect, c *sql.Conn, o Options) (Catal
 	if err := o.Check(); err != nil {
 		return nil, err
 	}
-	b := &builder{options: o, drafts: map[Object]*draft{}}
+	b := &builder{options: o, drafts: map[identity]*draft{}}
 	var err error
 	switch d.Name() {
 	case dialect.NameSQLite:
@@ -107,8 +116,11 @@ func Read(ctx context.Context, d dialect.Dialect, c *sql.Conn, o Options) (Catal
 // builder collects the lines of each object.
 type builder struct {
 	options Options
-	drafts  map[Object]*draft // by kind and name
+	drafts  map[identity]*draft
 }
+
+// identity is what no two objects have in common.
+type identity struct{ kind, name string }
 
 // draft is an object in the making.
 type draft struct {
@@ -121,6 +133,7 @@ type draft struct {
 type line struct {
 	order int
 	text  string
+	name  string // of a column; see [Column]
 }
 
 // unordered is greater than the number of columns of any table.
@@ -129,22 +142,26 @@ const unordered = 1 << 20
 // add adds a line to an object, which is made by its first one. An empty text
 // adds no line.
 func (b *builder) add(kind, name, of string, order int, text string) {
+	b.addLine(kind, name, of, line{order: order, text: text})
+}
+
+func (b *builder) addLine(kind, name, of string, l line) {
 	if b.options.ignored(name) || of != "" && b.options.ignored(of) {
 		return
 	}
-	key := Object{Kind: kind, Name: name}
+	key := identity{kind, name}
 	d := b.drafts[key]
 	if d == nil {
 		d = &draft{of: of}
 		b.drafts[key] = d
 	}
-	if text == "" {
+	if l.text == "" {
 		return
 	}
-	if order < unordered && b.options.AnyColumnOrder {
-		order = 0
+	if l.order < unordered && b.options.AnyColumnOrder {
+		l.order = 0
 	}
-	d.lines = append(d.lines, line{order, text})
+	d.lines = append(d.lines, l)
 }
 
 func (b *builder) catalog() Catalog {
@@ -154,10 +171,14 @@ func (b *builder) catalog() Catalog {
 			return cmp.Or(cmp.Compare(a.order, b.order), cmp.Compare(a.text, b.text))
 		})
 		texts := make([]string, len(d.lines))
+		var columns []Column
 		for i, l := range d.lines {
 			texts[i] = l.text
+			if l.order < unordered {
+				columns = append(columns, Column{l.name, l.text})
+			}
 		}
-		list = append(list, Object{Kind: key.Kind, Name: key.Name, Of: d.of, Text: strings.Join(texts, "\n")})
+		list = append(list, Object{Kind: key.kind, Name: key.name, Of: d.of, Text: strings.Join(texts, "\n"), Columns: columns})
 	}
 	slices.SortFunc(list, compareObjects)
 	return list
@@ -169,8 +190,24 @@ func compareObjects(a, b Object) int {
 
 // Empty reports whether nothing was made in the database yet. Schemas and
 // extensions may be there before.
-func (c Catalog) Empty() bool {
-	return !slices.ContainsFunc(c, func(o Object) bool { return o.Kind != "schema" && o.Kind != "extension" && o.Kind != "database" })
+func (c Catalog) Empty() bool { return !slices.ContainsFunc(c, Object.Made) }
+
+// Made reports whether the object is more than the ground on which others are made,
+// or a comment on that.
+func (o Object) Made() bool {
+	return !slices.Contains([]string{"schema", "extension", "database", "comment"}, o.Kind)
+}
+
+// Schema is the schema that an object is in; empty where it is in none, as on MySQL and
+// SQLite, or where it belongs to the database as a whole.
+func (c Catalog) Schema(o Object) string {
+	longest := ""
+	for _, s := range c {
+		if s.Kind == "schema" && len(s.Name) > len(longest) && strings.HasPrefix(cmp.Or(o.Of, o.Name), s.Name+".") {
+			longest = s.Name
+		}
+	}
+	return longest
 }
 
 // find returns the object with the kind and name of o.

@@ -85,8 +85,11 @@ var roads = map[testdb.Engine][][2]string{
 		  CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'; CREATE TRIGGER t BEFORE INSERT ON a FOR EACH ROW EXECUTE FUNCTION f();
 		  CREATE AGGREGATE total(int) (SFUNC = int4pl, STYPE = int); CREATE DOMAIN positive AS int CHECK (VALUE > 0);
 		  CREATE TABLE p (k int, s serial) PARTITION BY RANGE (k); CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (9);
-		  COMMENT ON COLUMN a.b IS 'said'; ALTER TABLE a ENABLE ROW LEVEL SECURITY; CREATE POLICY own ON a USING (c = 1); CREATE STATISTICS s ON b, c FROM a;`,
-			`CREATE TYPE mood AS ENUM ('y'); ALTER TYPE mood ADD VALUE 'x' BEFORE 'y'; CREATE TABLE tldwdb_history (v int PRIMARY KEY); COMMENT ON TABLE tldwdb_history IS 'ours';
+		  COMMENT ON COLUMN a.b IS 'said'; ALTER TABLE a ENABLE ROW LEVEL SECURITY; CREATE POLICY own ON a USING (c = 1); CREATE STATISTICS s ON b, c FROM a;
+		  CREATE TABLE w (k varchar(9) CHECK (k IN ('x', 'y'))); CREATE VIEW wv AS SELECT k FROM w WHERE k NOT IN ('x', 'y');`,
+			`CREATE TABLE w (k varchar(9), CONSTRAINT w_k_check CHECK (k::text = ANY (ARRAY['x'::varchar::text, 'y'::varchar::text])));
+		  CREATE VIEW wv AS SELECT k FROM w WHERE k::text <> ALL (ARRAY['x'::varchar::text, 'y'::varchar::text]);
+		  CREATE TYPE mood AS ENUM ('y'); ALTER TYPE mood ADD VALUE 'x' BEFORE 'y'; CREATE TABLE tldwdb_history (v int PRIMARY KEY); COMMENT ON TABLE tldwdb_history IS 'ours';
 		  CREATE DOMAIN positive AS int CHECK (VALUE > 0); CREATE AGGREGATE total(int) (SFUNC = int4pl, STYPE = int);
 		  CREATE TABLE old (gone int, id int, b text COLLATE "C", c int DEFAULT 1, d bigint GENERATED ALWAYS AS IDENTITY (SEQUENCE NAME other)); ALTER TABLE old RENAME TO a; ALTER TABLE a DROP COLUMN gone, ADD PRIMARY KEY (id); ALTER TABLE a ADD FOREIGN KEY (c) REFERENCES a;
 		  CREATE STATISTICS s ON b, c FROM a; CREATE POLICY own ON a USING (c = 1); ALTER TABLE a ENABLE ROW LEVEL SECURITY; COMMENT ON COLUMN a.b IS 'said';
@@ -102,8 +105,10 @@ var mysqlRoads = [2]string{
 	"CREATE TABLE a (id int PRIMARY KEY AUTO_INCREMENT, b varchar(9), c int, d int, KEY k (b), KEY l (c), CONSTRAINT own FOREIGN KEY (d) REFERENCES a (id)) COMMENT 'x';" +
 		"CREATE TABLE p (k int) PARTITION BY RANGE (k) (PARTITION p0 VALUES LESS THAN (5), PARTITION p1 VALUES LESS THAN (9));" +
 		"CREATE VIEW v AS SELECT * FROM a; CREATE PROCEDURE p() SELECT 1; CREATE TRIGGER t BEFORE INSERT ON a FOR EACH ROW SET NEW.c = 1;" +
-		"CREATE FUNCTION f() RETURNS int DETERMINISTIC RETURN 1; CREATE EVENT e ON SCHEDULE EVERY 1 DAY DISABLE DO SELECT 1",
-	"CREATE TABLE tldwdb_history (v int); CREATE EVENT e ON SCHEDULE EVERY 1 DAY DISABLE DO SELECT 1; CREATE FUNCTION f() RETURNS int DETERMINISTIC RETURN 1;" +
+		"CREATE FUNCTION f() RETURNS int DETERMINISTIC RETURN 1; CREATE EVENT e ON SCHEDULE EVERY 1 DAY DISABLE DO SELECT 1;" +
+		"CREATE EVENT once ON SCHEDULE AT CURRENT_TIMESTAMP + INTERVAL 5 YEAR DISABLE DO SELECT 1; CREATE EVENT until ON SCHEDULE EVERY '1:30' HOUR_MINUTE ENDS CURRENT_TIMESTAMP + INTERVAL 5 YEAR DISABLE DO SELECT 1",
+	"CREATE EVENT once ON SCHEDULE AT CURRENT_TIMESTAMP + INTERVAL 6 YEAR DISABLE DO SELECT 1; CREATE EVENT until ON SCHEDULE EVERY '1:30' HOUR_MINUTE ENDS CURRENT_TIMESTAMP + INTERVAL 6 YEAR DISABLE DO SELECT 1;" +
+		"CREATE TABLE tldwdb_history (v int); CREATE EVENT e ON SCHEDULE EVERY 1 DAY DISABLE DO SELECT 1; CREATE FUNCTION f() RETURNS int DETERMINISTIC RETURN 1;" +
 		"CREATE TABLE p (k int) PARTITION BY RANGE (k) (PARTITION p0 VALUES LESS THAN (5)); ALTER TABLE p ADD PARTITION (PARTITION p1 VALUES LESS THAN (9));" +
 		"CREATE PROCEDURE p() SELECT 1; CREATE TABLE a (id int PRIMARY KEY AUTO_INCREMENT, c int, KEY l (c)) COMMENT 'x';" +
 		"ALTER TABLE a ADD COLUMN b varchar(9) AFTER id, ADD KEY k (b); INSERT INTO a (b) VALUES ('x'); ALTER TABLE a ADD COLUMN d int, ADD CONSTRAINT own FOREIGN KEY (d) REFERENCES a (id);" +
@@ -136,6 +141,9 @@ var changes = map[testdb.Engine][]change{
 		{"ALTER TABLE a ADD COLUMN z", "table a different"},
 		{"ALTER TABLE a DROP COLUMN z", "table a different"},
 		{"ALTER TABLE a RENAME COLUMN d TO e", "table a different, trigger t different"},
+		{`CREATE TABLE "ä" (x)`, "table ä unexpected"},
+		{`ALTER TABLE "ä" RENAME TO "Ä"`, "table Ä unexpected, table ä missing"},
+		{`DROP TABLE "Ä"`, "table Ä missing"},
 		{"CREATE TABLE w (x int PRIMARY KEY); CREATE INDEX wi ON w (x)", "table w unexpected"},
 		{"DROP TABLE w; CREATE TABLE w (x int PRIMARY KEY) WITHOUT ROWID", "index wi missing, table w different"},
 		{"DROP TABLE w; CREATE TABLE w (x int PRIMARY KEY) STRICT", "table w different"},
@@ -399,4 +407,56 @@ func BenchmarkRead(b *testing.B) {
 			}
 		})
 	}
+}
+
+// Whatever is made in a PostgreSQL database, it is not untouched any more.
+func TestUntouched(t *testing.T) {
+	t.Parallel()
+	testdb.ForEach(t, func(t *testing.T, db *testdb.Database) {
+		d, err := dialect.New(dialects[db.Engine], true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pool := db.AdminDB(t)
+		conn, err := pool.Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		if untouched, err := catalog.Untouched(t.Context(), d, conn); err != nil || untouched != (db.Engine == testdb.Postgres) {
+			t.Fatalf("a new database: %v, %v", untouched, err)
+		}
+		if db.Engine != testdb.Postgres {
+			return
+		}
+		list := map[string]bool{
+			"CREATE SCHEMA s": true, "CREATE TABLE t (id int)": false, "CREATE SEQUENCE s": false, "CREATE TYPE mood AS ENUM ()": false, "CREATE DOMAIN d AS int": false,
+			"CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'": false, "CREATE OPERATOR ### (LEFTARG = int, RIGHTARG = int, PROCEDURE = int4pl)": false,
+			"CREATE COLLATION c (locale = 'C')": false, "CREATE CONVERSION c FOR 'LATIN1' TO 'UTF8' FROM iso8859_1_to_utf8": false,
+			"CREATE TEXT SEARCH CONFIGURATION c (COPY = simple)": false, "CREATE TEXT SEARCH DICTIONARY d (TEMPLATE = simple)": false, "CREATE PUBLICATION p": false,
+		}
+		var super bool
+		if err := conn.QueryRowContext(t.Context(), "SELECT rolsuper FROM pg_roles WHERE rolname = current_user").Scan(&super); err != nil {
+			t.Fatal(err)
+		}
+		if super {
+			list["CREATE FOREIGN DATA WRAPPER w"] = false
+			list["CREATE TRANSFORM FOR int LANGUAGE sql (FROM SQL WITH FUNCTION prsd_lextype(internal))"] = false
+			list["CREATE CAST (int AS point) WITH INOUT"] = false
+		}
+		for statement, want := range list {
+			tx, err := conn.BeginTx(t.Context(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := tx.ExecContext(t.Context(), statement); err != nil {
+				t.Errorf("%s: %v", statement, err)
+			} else if untouched, err := catalog.Untouched(t.Context(), d, tx); err != nil || untouched != want {
+				t.Errorf("%s: untouched is %v, %v", statement, untouched, err)
+			}
+			if err := tx.Rollback(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
 }

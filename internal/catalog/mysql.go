@@ -17,18 +17,21 @@ import (
 // mysqlList names every object, with the word that SHOW CREATE wants. The texts
 // of information_schema have several collations, which UNION does not take.
 const mysqlList = `SELECT CASE table_type WHEN 'VIEW' THEN 'VIEW' WHEN 'SEQUENCE' THEN 'SEQUENCE' ELSE 'TABLE' END AS kind,
-	CONVERT(table_name USING utf8mb4) COLLATE utf8mb4_bin AS name, CONVERT('' USING utf8mb4) COLLATE utf8mb4_bin AS of_table, 0 AS place
+	CONVERT(table_name USING utf8mb4) COLLATE utf8mb4_bin AS name, CONVERT('' USING utf8mb4) COLLATE utf8mb4_bin AS of_table, 0 AS place, 0 AS reckoned
 	FROM information_schema.tables WHERE table_schema = DATABASE() AND table_type IN ('BASE TABLE', 'SYSTEM VERSIONED', 'VIEW', 'SEQUENCE')
-UNION ALL SELECT CONVERT(routine_type USING utf8mb4) COLLATE utf8mb4_bin, CONVERT(routine_name USING utf8mb4) COLLATE utf8mb4_bin, '', 0
+UNION ALL SELECT CONVERT(routine_type USING utf8mb4) COLLATE utf8mb4_bin, CONVERT(routine_name USING utf8mb4) COLLATE utf8mb4_bin, '', 0, 0
 	FROM information_schema.routines WHERE routine_schema = DATABASE()
-UNION ALL SELECT 'TRIGGER', CONVERT(trigger_name USING utf8mb4) COLLATE utf8mb4_bin, CONVERT(event_object_table USING utf8mb4) COLLATE utf8mb4_bin, action_order
+UNION ALL SELECT 'TRIGGER', CONVERT(trigger_name USING utf8mb4) COLLATE utf8mb4_bin, CONVERT(event_object_table USING utf8mb4) COLLATE utf8mb4_bin, action_order, 0
 	FROM information_schema.triggers WHERE trigger_schema = DATABASE()
-UNION ALL SELECT 'EVENT', CONVERT(event_name USING utf8mb4) COLLATE utf8mb4_bin, '', 0
+UNION ALL SELECT 'EVENT', CONVERT(event_name USING utf8mb4) COLLATE utf8mb4_bin, '', 0, COALESCE(ABS(TIMESTAMPDIFF(SECOND, created, starts)) < 2, 0)
 	FROM information_schema.events WHERE event_schema = DATABASE()`
 
-type mysqlObject struct {
-	kind, name, of string
-	place          int // of a trigger, among those of one table and event
+// MySQLObject is an object as SHOW CREATE names it.
+type MySQLObject struct {
+	Kind, Name string
+	Of         string // the table of a trigger
+	Place      int    // of a trigger, among those of one table and event
+	Reckoned   bool   // of an event: it starts when it was made, because it was not said when
 }
 
 // restoreTime bounds the statement that puts the session back, which is sent when
@@ -56,39 +59,41 @@ func readMySQL(ctx context.Context, d dialect.Dialect, c *sql.Conn, b *builder) 
 		}
 	}()
 	b.add("database", "", "", unordered, "character set "+charset+" collate "+collation)
-	objects, err := listMySQL(ctx, c)
+	objects, err := MySQLObjects(ctx, c)
 	if err != nil {
 		return err
 	}
+	databases, rules := []string{name, b.options.Database}, sqlscan.Options{Dialect: sqlscan.MySQL, MariaDB: d.ScanOptions().MariaDB}
 	for _, o := range objects {
-		if b.options.ignored(o.name) || o.of != "" && b.options.ignored(o.of) {
+		if b.options.ignored(o.Name) || o.Of != "" && b.options.ignored(o.Of) {
 			continue
 		}
-		text, mode, err := showCreate(ctx, c, o)
+		text, mode, err := ShowCreate(ctx, c, o)
 		if err != nil {
-			return fmt.Errorf("SHOW CREATE %s %s: %w", o.kind, o.name, err)
+			return fmt.Errorf("SHOW CREATE %s %s: %w", o.Kind, o.Name, err)
 		}
-		kind := strings.ToLower(o.kind)
-		switch o.kind {
-		case "TABLE":
-			mysqlTable(b, o.name, text)
+		kind := strings.ToLower(o.Kind)
+		switch o.Kind {
+		case "TABLE": // MariaDB names the database of a sequence that a default is taken from
+			mysqlTable(b, o.Name, MySQLWithout(text, databases, rules))
 			continue
 		case "SEQUENCE":
 		default:
-			text = mysqlBody(text, []string{name, b.options.Database}, sqlscan.Options{Dialect: sqlscan.MySQL, MariaDB: d.ScanOptions().MariaDB})
+			text = mysqlTime.ReplaceAllString(mysqlStarts.ReplaceAllString(MySQLBody(text, databases, rules), "$1"), "$1")
 		}
-		b.add(kind, o.name, o.of, unordered, text)
+		b.add(kind, o.Name, o.Of, unordered, text)
 		if mode != "" {
-			b.add(kind, o.name, o.of, unordered, "sql_mode "+mode)
+			b.add(kind, o.Name, o.Of, unordered, "sql_mode "+mode)
 		}
-		if o.place > 1 {
-			b.add(kind, o.name, o.of, unordered, fmt.Sprintf("trigger %d of its event", o.place))
+		if o.Place > 1 {
+			b.add(kind, o.Name, o.Of, unordered, fmt.Sprintf("trigger %d of its event", o.Place))
 		}
 	}
 	return nil
 }
 
-func listMySQL(ctx context.Context, c *sql.Conn) (list []mysqlObject, err error) {
+// MySQLObjects lists the objects of the database that c is connected to.
+func MySQLObjects(ctx context.Context, c *sql.Conn) (list []MySQLObject, err error) {
 	rows, err := c.QueryContext(ctx, mysqlList)
 	if err != nil {
 		return nil, err
@@ -99,8 +104,8 @@ func listMySQL(ctx context.Context, c *sql.Conn) (list []mysqlObject, err error)
 		}
 	}()
 	for rows.Next() {
-		var o mysqlObject
-		if err := rows.Scan(&o.kind, &o.name, &o.of, &o.place); err != nil {
+		var o MySQLObject
+		if err := rows.Scan(&o.Kind, &o.Name, &o.Of, &o.Place, &o.Reckoned); err != nil {
 			return nil, err
 		}
 		list = append(list, o)
@@ -108,10 +113,11 @@ func listMySQL(ctx context.Context, c *sql.Conn) (list []mysqlObject, err error)
 	return list, rows.Err()
 }
 
-// showCreate finds the statement by its column's name: the place differs from
-// kind to kind.
-func showCreate(ctx context.Context, c *sql.Conn, o mysqlObject) (text, mode string, err error) {
-	rows, err := c.QueryContext(ctx, "SHOW CREATE "+o.kind+" `"+strings.ReplaceAll(o.name, "`", "``")+"`")
+// ShowCreate is the statement that makes an object, and the sql_mode that it keeps. It
+// finds the statement by its column's name: the place differs from
+// kind to kind. The time at which an event starts is in it when somebody has said it.
+func ShowCreate(ctx context.Context, c *sql.Conn, o MySQLObject) (text, mode string, err error) {
+	rows, err := c.QueryContext(ctx, "SHOW CREATE "+o.Kind+" `"+strings.ReplaceAll(o.Name, "`", "``")+"`")
 	if err != nil {
 		return "", "", err
 	}
@@ -148,6 +154,9 @@ func showCreate(ctx context.Context, c *sql.Conn, o mysqlObject) (text, mode str
 	if !statement.Valid {
 		return "", "", errors.New("the account may not see its definition")
 	}
+	if o.Reckoned {
+		return mysqlStarts.ReplaceAllString(statement.String, "$1"), mode, nil
+	}
 	return statement.String, mode, nil
 }
 
@@ -170,8 +179,12 @@ var (
 	// MariaDB keeps the blanks before the body of a trigger as they were written, and
 	// those that stand where a dump had the name of the database.
 	mysqlHead = lazyregexp.New(`(?is)^CREATE\s+TRIGGER\s.*?\sFOR\s+EACH\s+ROW\s`)
-	// An event without STARTS has the time of its making.
-	mysqlStarts = lazyregexp.New(` STARTS '[^']*'`)
+	// An event without STARTS has the time of its making, and behind a dump nobody sees that
+	// any more.
+	mysqlStarts = lazyregexp.New("^(CREATE (?:DEFINER=(?:`(?:[^`]|``)*`(?:@`(?:[^`]|``)*`)?|\\S+) )?EVENT `(?:[^`]|``)*` ON SCHEDULE EVERY (?:'[^']*'|\\S+) \\S+) STARTS '[^']*'")
+	// Nor that the time of one that is to come, or to end, so long after its making was
+	// reckoned.
+	mysqlTime = lazyregexp.New("^(CREATE EVENT `(?:[^`]|``)*` ON SCHEDULE (?:AT|EVERY (?:'[^']*'|\\S+) \\S+ ENDS)) '[^']*'")
 )
 
 // mysqlTable takes the lines of CREATE TABLE apart. Keys and constraints are
@@ -197,17 +210,20 @@ func mysqlTable(b *builder, name, statement string) {
 	}
 }
 
-// mysqlBody takes out of a view or routine who made it, and the names of the
+// MySQLBody takes out of a view or routine who made it, and the names of the
 // database where they stand before another: the server writes its own there.
-func mysqlBody(statement string, databases []string, o sqlscan.Options) string {
+func MySQLBody(statement string, databases []string, o sqlscan.Options) string {
 	if at := mysqlDefiner.FindStringIndex(statement); at != nil {
 		statement = statement[:at[0]] + statement[at[1]:]
 	}
-	if strings.HasPrefix(statement, "CREATE EVENT") {
-		if at := mysqlStarts.FindStringIndex(statement); at != nil {
-			statement = statement[:at[0]] + statement[at[1]:]
-		}
-	}
+	// Oracle's server keeps the semicolon behind a body.
+	return strings.TrimRight(mysqlHead.ReplaceAllStringFunc(MySQLWithout(statement, databases, o), func(head string) string {
+		return strings.Join(strings.Fields(head), " ") + " "
+	}), "; \n")
+}
+
+// MySQLWithout takes out the names of databases where they stand before another name.
+func MySQLWithout(statement string, databases []string, o sqlscan.Options) string {
 	var text strings.Builder
 	done := 0
 	var previous sqlscan.Token
@@ -219,8 +235,5 @@ func mysqlBody(statement string, databases []string, o sqlscan.Options) string {
 		previous = t
 	}
 	text.WriteString(statement[done:])
-	// Oracle's server keeps the semicolon behind a body.
-	return strings.TrimRight(mysqlHead.ReplaceAllStringFunc(text.String(), func(head string) string {
-		return strings.Join(strings.Fields(head), " ")
-	}), "; \n")
+	return text.String()
 }

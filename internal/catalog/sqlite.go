@@ -19,29 +19,46 @@ import (
 // sqliteQuery leaves out what has no text (the indexes of constraints) and the
 // tables that a virtual table makes for itself.
 const sqliteQuery = `SELECT type, name, tbl_name, sql FROM main.sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\_%' ESCAPE '\'` +
-	` AND name NOT IN (SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'shadow')`
+	` AND name NOT IN (SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'shadow') ORDER BY rowid`
 
-func readSQLite(ctx context.Context, c *sql.Conn, b *builder) (err error) {
+// SQLiteObject is an object of a SQLite database.
+type SQLiteObject struct {
+	Kind string // table, index, view or trigger
+	Name string
+	Of   string // the table that it belongs to; a table's own name
+	Text string // the statement, as SQLite keeps it
+}
+
+// SQLiteObjects lists the objects that have a statement, in the order in which they
+// were made.
+func SQLiteObjects(ctx context.Context, c *sql.Conn) (list []SQLiteObject, err error) {
 	rows, err := c.QueryContext(ctx, sqliteQuery)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() {
 		if closeErr := rows.Close(); err == nil {
 			err = closeErr
 		}
 	}()
-	s := &sqliteSchema{names: map[string]bool{}, tables: map[string]*sqliteTable{}}
 	for rows.Next() {
-		var o sqliteObject
-		if err := rows.Scan(&o.kind, &o.name, &o.table, &o.statement); err != nil {
-			return err
+		var o SQLiteObject
+		if err := rows.Scan(&o.Kind, &o.Name, &o.Of, &o.Text); err != nil {
+			return nil, err
 		}
-		o.name, o.table = strings.ToLower(o.name), strings.ToLower(o.table)
-		s.objects = append(s.objects, o)
+		list = append(list, o)
 	}
-	if err := rows.Err(); err != nil {
+	return list, rows.Err()
+}
+
+func readSQLite(ctx context.Context, c *sql.Conn, b *builder) error {
+	list, err := SQLiteObjects(ctx, c)
+	if err != nil {
 		return err
+	}
+	s := &sqliteSchema{names: map[string]bool{}, tables: map[string]*sqliteTable{}}
+	for _, o := range list {
+		s.objects = append(s.objects, sqliteObject{o.Kind, lower(o.Name), lower(o.Of), o.Text})
 	}
 	s.describe(b)
 	return nil
@@ -106,12 +123,23 @@ func behindName(tokens []sqlscan.Token) []sqlscan.Token {
 	return tokens[min(i+1, len(tokens)):]
 }
 
+// lower folds names as SQLite does, which knows the letters of ASCII alone: "Ä" and "ä"
+// are two tables.
+func lower(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'A' && r <= 'Z' {
+			return r + 'a' - 'A'
+		}
+		return r
+	}, text)
+}
+
 // name is the name that a token stands for. SQLite takes 'a' and [a] for names too.
 func name(t sqlscan.Token) string {
 	if t.Kind == sqlscan.String {
-		return strings.ToLower(unquote(t.Text))
+		return lower(unquote(t.Text))
 	}
-	return strings.ToLower(t.Name(sqlscan.SQLite))
+	return lower(t.Name(sqlscan.SQLite))
 }
 
 func unquote(text string) string {
@@ -124,11 +152,11 @@ func unquote(text string) string {
 func (s *sqliteSchema) token(t sqlscan.Token) string {
 	switch t.Kind {
 	case sqlscan.Word:
-		return strings.ToLower(t.Text)
+		return lower(t.Text)
 	case sqlscan.QuotedIdent:
 		n := t.Name(sqlscan.SQLite)
-		if lower := strings.ToLower(n); s.names[lower] {
-			return lower
+		if folded := lower(n); s.names[folded] {
+			return folded
 		}
 		return `"` + strings.ReplaceAll(n, `"`, `""`) + `"`
 	}
@@ -235,7 +263,7 @@ func (s *sqliteSchema) table(b *builder, tableName string, t *sqliteTable) {
 			}
 			text = append(text, "generated as "+s.text(c.generated)+" "+kind)
 		}
-		b.add("table", tableName, "", i, strings.Join(text, " "))
+		b.addLine("table", tableName, "", line{order: i, text: strings.Join(text, " "), name: c.name})
 	}
 	var constraints []string
 	if t.primary != nil {
@@ -516,7 +544,7 @@ func (p *sqliteParser) column() {
 	c.kind = strings.Join(kind, " ")
 	if c.kind != "" && p.is("(") {
 		for _, t := range p.brackets() {
-			c.kind += strings.ToLower(t.Text)
+			c.kind += lower(t.Text)
 		}
 	}
 	for !p.failed && !p.is(",") && !p.is(")") {

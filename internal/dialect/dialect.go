@@ -9,6 +9,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/tldw/tldwdb/internal/sqlscan"
@@ -92,6 +93,9 @@ type Dialect interface {
 	// TransactionalDDL reports whether DDL can be rolled back. Where it cannot,
 	// every file runs through the journal, and DDL commits what is open.
 	TransactionalDDL() bool
+	// RowsAsTable reports whether WITH list (a, b) AS (VALUES (1, 2), (3, 4)) is a
+	// table: many rows can then be written without what they have in common.
+	RowsAsTable() bool
 	// Begin are the statements that open a migration's transaction.
 	Begin(s Session) []string
 	// Timeouts are the statements that set a session's limits, outside a
@@ -170,6 +174,22 @@ type Facts struct {
 	// IdleLimit is how long the server waits for the next word of this session
 	// before it ends it, as the session came; 0 on other engines than MySQL.
 	IdleLimit time.Duration
+}
+
+// Release is the version of the server in digits, as rules are told it: 15.4 or 10.11.6;
+// empty where it is not known.
+func (f Facts) Release() string {
+	if f.Version > 0 {
+		return fmt.Sprintf("%d.%d", f.Version/10000, f.Version%100)
+	}
+	for word := range strings.FieldsSeq(f.Server) {
+		number, _, _ := strings.Cut(word, "-")
+		parts := strings.Split(number, ".")
+		if len(parts) > 1 && len(parts) < 5 && strings.Trim(number, "0123456789.") == "" {
+			return strings.Join(parts[:min(len(parts), 3)], ".")
+		}
+	}
+	return ""
 }
 
 // Session is how a migration connection is set up.

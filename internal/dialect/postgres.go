@@ -33,6 +33,7 @@ func (*postgres) Name() string                  { return NamePostgres }
 func (*postgres) ScanOptions() sqlscan.Options  { return sqlscan.Options{Dialect: sqlscan.Postgres} }
 func (*postgres) Concat(parts ...string) string { return "(" + strings.Join(parts, " || ") + ")" }
 func (*postgres) TransactionalDDL() bool        { return true }
+func (*postgres) RowsAsTable() bool             { return true }
 func (*postgres) Now() string                   { return "clock_timestamp()" }
 func (*postgres) IsNoTable(err error) bool      { return pgCode(err) == "42P01" || pgCode(err) == "3F000" }
 

@@ -129,18 +129,39 @@ func (p *postgres) Scratches(ctx context.Context, pool *sql.DB, prefix string) (
 	return names, now, err
 }
 
-// ScratchSession gives the search path, which a role or a database may have of
-// its own, and the schemas in it, which somebody made before the migrations.
+// pgReading are the settings, beside the search path, that decide how a statement is read
+// or what it makes without further words. Others are left alone: a limit of time or
+// "read only" would stop the migrations there, and a setting of the program's own may be
+// a secret.
+const pgReading = `'TimeZone', 'DateStyle', 'IntervalStyle', 'standard_conforming_strings', 'backslash_quote', 'array_nulls', 'transform_null_equals', 'xmloption', 'default_text_search_config', ` +
+	`'default_table_access_method', 'default_toast_compression', 'lc_monetary', 'lc_numeric', 'lc_time'`
+
+// ScratchSession gives what the role has of its own for this database, or the database
+// for all, where it decides what statements make: the search path, or the time zone in
+// which a default is read. A pooler would not take every setting, so that none is named
+// without need.
 func (p *postgres) ScratchSession(ctx context.Context, pool *sql.DB) (map[string]string, []string, error) {
+	settings := map[string]string{}
 	var searchPath string
 	if err := QueryRow(ctx, pool, "SELECT current_setting('search_path')", p.QueryArgs(), &searchPath); err != nil {
 		return nil, nil, err
 	}
-	setup, err := queryTexts(ctx, pool, "SELECT 'CREATE SCHEMA IF NOT EXISTS ' || quote_ident(s) FROM unnest(current_schemas(false)) s WHERE s <> 'public'", p.QueryArgs())
-	if searchPath == `"$user", public` {
-		return nil, setup, err // the server's own, and a pooler would not take the setting
+	if searchPath != `"$user", public` {
+		settings["search_path"] = searchPath
 	}
-	return map[string]string{"search_path": searchPath}, setup, err
+	setup, err := queryTexts(ctx, pool, "SELECT 'CREATE SCHEMA IF NOT EXISTS ' || quote_ident(s) FROM unnest(current_schemas(false)) s WHERE s <> 'public'", p.QueryArgs())
+	if err != nil {
+		return nil, nil, err
+	}
+	own, err := queryTexts(ctx, pool, "SELECT name || '=' || current_setting(name) FROM pg_settings WHERE source IN ('database', 'database user') AND name IN ("+pgReading+")", p.QueryArgs())
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, setting := range own {
+		name, value, _ := strings.Cut(setting, "=")
+		settings[name] = value
+	}
+	return settings, setup, nil
 }
 
 func (p *postgres) Databases(context.Context, *sql.DB) ([]string, error) {

@@ -24,6 +24,7 @@ func (*sqlite) Name() string                           { return NameSQLite }
 func (*sqlite) ScanOptions() sqlscan.Options           { return sqlscan.Options{Dialect: sqlscan.SQLite} }
 func (*sqlite) Concat(parts ...string) string          { return "(" + strings.Join(parts, " || ") + ")" }
 func (*sqlite) TransactionalDDL() bool                 { return true }
+func (*sqlite) RowsAsTable() bool                      { return true }
 func (*sqlite) QueryArgs() []any                       { return nil }
 func (*sqlite) Now() string                            { return "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')" }
 func (*sqlite) TimeText(column string) string          { return column }
