@@ -1,0 +1,1 @@
+ALTER TABLE users MODIFY email varchar(64) NOT NULL; -- expect: MY104 warning

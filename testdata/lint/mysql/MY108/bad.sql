@@ -1,0 +1,1 @@
+ALTER TABLE tags ADD COLUMN id bigint NOT NULL AUTO_INCREMENT UNIQUE; -- expect: MY108 warning

@@ -1,0 +1,1 @@
+ALTER TABLE items MODIFY stock int COMMENT 'pieces'; -- expect: MY114 error

@@ -1,0 +1,1 @@
+ALTER TABLE items MODIFY stock int NOT NULL DEFAULT 5 COMMENT 'pieces';

@@ -1,0 +1,1 @@
+ALTER TABLE events MODIFY at date; -- expect: MY115 error -- expect: MY103 warning

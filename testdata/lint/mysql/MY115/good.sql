@@ -1,0 +1,2 @@
+ALTER TABLE events ADD COLUMN day date, ALGORITHM=INSTANT;
+UPDATE events SET day = date(at) WHERE id BETWEEN 1 AND 10000;

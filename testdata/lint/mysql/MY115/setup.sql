@@ -1,0 +1,1 @@
+CREATE TABLE events (id bigint NOT NULL AUTO_INCREMENT PRIMARY KEY, at datetime(6), price decimal(10, 2));

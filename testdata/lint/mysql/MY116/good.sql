@@ -1,0 +1,2 @@
+-- on: mariadb
+ALTER TABLE orders ADD COLUMN weight int CHECK (weight > 0);

@@ -1,0 +1,1 @@
+CREATE FULLTEXT INDEX users_name ON users (name); -- expect: MY131 warning

@@ -1,0 +1,1 @@
+ALTER TABLE links DROP PRIMARY KEY; -- expect: MY132 warning

@@ -1,0 +1,1 @@
+ALTER TABLE links ADD UNIQUE KEY links_ab (a, b);

@@ -1,0 +1,1 @@
+CREATE TABLE links (a bigint NOT NULL, b bigint NOT NULL, PRIMARY KEY (a));

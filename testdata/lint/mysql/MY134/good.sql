@@ -1,0 +1,2 @@
+-- ask: MY134=notice
+ALTER TABLE orders ADD COLUMN note varchar(20), ALGORITHM=INSTANT;

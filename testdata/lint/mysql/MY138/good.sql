@@ -1,0 +1,3 @@
+-- ask: MY138=notice
+-- on: mysql
+ALTER TABLE orders ALTER INDEX orders_state INVISIBLE;

@@ -1,0 +1,2 @@
+CREATE TABLE logs_p0 (id bigint NOT NULL PRIMARY KEY, line varchar(200));
+ALTER TABLE logs EXCHANGE PARTITION p0 WITH TABLE logs_p0;

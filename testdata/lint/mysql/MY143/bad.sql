@@ -1,0 +1,3 @@
+-- on: mariadb
+-- tldwdb: assured MY139 nobody has read them for a year
+DROP TABLE old_a, old_b; -- expect: MY143 warning

@@ -1,0 +1,2 @@
+CREATE TABLE old_a (id bigint NOT NULL PRIMARY KEY);
+CREATE TABLE old_b (id bigint NOT NULL PRIMARY KEY);

@@ -1,0 +1,2 @@
+CREATE TABLE users_copy LIKE users;
+INSERT INTO users_copy SELECT * FROM users WHERE id BETWEEN 1 AND 10000;

@@ -1,0 +1,2 @@
+LOCK TABLES users WRITE; -- expect: MY149 error
+UNLOCK TABLES;

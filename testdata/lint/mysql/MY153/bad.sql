@@ -1,0 +1,1 @@
+CREATE TABLE visits (id int NOT NULL AUTO_INCREMENT PRIMARY KEY); -- expect: MY153 notice

@@ -1,0 +1,2 @@
+-- ask: MY154=notice
+CREATE TABLE visits (id bigint NOT NULL PRIMARY KEY, until datetime NULL);

@@ -1,0 +1,1 @@
+ALTER TABLE users ORDER BY email; -- expect: MY162 warning

@@ -1,0 +1,2 @@
+ANALYZE TABLE users;
+ALTER TABLE users COMMENT='who may sign in';

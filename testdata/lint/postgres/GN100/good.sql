@@ -1,0 +1,1 @@
+UPDATE users SET name = 'O''Neil' WHERE id = 1;

@@ -1,0 +1,2 @@
+-- tldwdb: no-transaction
+CREATE INDEX CONCURRENTLY orders_user_id ON orders (user_id);

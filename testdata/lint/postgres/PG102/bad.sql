@@ -1,0 +1,1 @@
+DROP INDEX orders_state; -- expect: PG102 warning

@@ -1,0 +1,2 @@
+-- tldwdb: no-transaction
+DROP INDEX CONCURRENTLY orders_state;

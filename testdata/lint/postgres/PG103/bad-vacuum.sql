@@ -1,0 +1,3 @@
+-- server: error cannot run inside a transaction block
+UPDATE orders SET state = 'new' WHERE state IS NULL;
+VACUUM orders; -- expect: PG103 error

@@ -1,0 +1,3 @@
+ALTER TABLE orders ADD COLUMN note text;
+-- next file
+CREATE INDEX CONCURRENTLY orders_note ON orders (note);

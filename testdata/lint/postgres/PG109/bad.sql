@@ -1,0 +1,1 @@
+CREATE INDEX events_at ON events (at); -- expect: PG109 warning

@@ -1,0 +1,1 @@
+ALTER TABLE users ADD COLUMN login text UNIQUE; -- expect: PG205 warning

@@ -1,0 +1,1 @@
+ALTER TABLE visits ADD PRIMARY KEY (id); -- expect: PG206 warning

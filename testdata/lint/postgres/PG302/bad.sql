@@ -1,0 +1,1 @@
+ALTER TABLE visits ADD COLUMN id bigint GENERATED ALWAYS AS IDENTITY; -- expect: PG302 warning

@@ -1,0 +1,1 @@
+ALTER TABLE visits ALTER COLUMN at TYPE timestamptz; -- expect: PG305 notice

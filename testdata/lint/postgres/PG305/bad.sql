@@ -1,0 +1,1 @@
+ALTER TABLE visits ALTER COLUMN id TYPE bigint; -- expect: PG305 warning

@@ -1,0 +1,3 @@
+CREATE INDEX CONCURRENTLY visits_page ON visits (page);
+-- next file
+ALTER TABLE visits ALTER COLUMN page TYPE text;

@@ -1,0 +1,1 @@
+ALTER TABLE users ALTER COLUMN email TYPE text; -- expect: PG306 warning

@@ -1,0 +1,3 @@
+DROP VIEW addresses;
+ALTER TABLE users ALTER COLUMN email TYPE text;
+CREATE VIEW addresses AS SELECT id, email FROM users;

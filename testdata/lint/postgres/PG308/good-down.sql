@@ -1,0 +1,2 @@
+-- down
+ALTER TABLE orders DROP COLUMN state;

@@ -1,0 +1,2 @@
+CREATE SCHEMA shop;
+ALTER TABLE orders SET SCHEMA shop; -- expect: PG309 warning

@@ -1,0 +1,1 @@
+ALTER TABLE orders ADD COLUMN tip money; -- expect: PG317 notice

@@ -1,0 +1,2 @@
+-- ask: PG318=notice
+ALTER TABLE orders ADD COLUMN note text;

@@ -1,0 +1,2 @@
+-- ask: PG319=notice
+CREATE TABLE tags (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY);

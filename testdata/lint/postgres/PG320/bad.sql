@@ -1,0 +1,2 @@
+-- ask: PG320=notice
+ALTER TYPE order_state ADD VALUE 'paid'; -- expect: PG320 notice

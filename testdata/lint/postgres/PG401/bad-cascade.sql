@@ -1,0 +1,1 @@
+DROP VIEW names CASCADE; -- expect: PG401 warning

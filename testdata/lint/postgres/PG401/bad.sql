@@ -1,0 +1,1 @@
+DROP TABLE orders; -- expect: PG401 warning

@@ -1,0 +1,1 @@
+TRUNCATE TABLE orders; -- expect: PG402 warning

@@ -1,0 +1,1 @@
+TRUNCATE users CASCADE; -- expect: PG402 warning

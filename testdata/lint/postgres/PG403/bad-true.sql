@@ -1,0 +1,1 @@
+UPDATE orders SET state = 'new' WHERE true; -- expect: PG403 warning

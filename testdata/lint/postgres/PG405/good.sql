@@ -1,0 +1,1 @@
+CREATE UNLOGGED TABLE sessions (id text PRIMARY KEY, seen_at timestamptz);

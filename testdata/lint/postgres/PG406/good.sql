@@ -1,0 +1,5 @@
+ALTER TABLE events_2027 ADD CONSTRAINT events_2027_bounds CHECK (at >= '2027-01-01' AND at < '2028-01-01') NOT VALID;
+-- next file
+ALTER TABLE events_2027 VALIDATE CONSTRAINT events_2027_bounds;
+-- next file
+ALTER TABLE events ATTACH PARTITION events_2027 FOR VALUES FROM ('2027-01-01') TO ('2028-01-01');

@@ -1,0 +1,2 @@
+-- target: 14
+ALTER TABLE events DETACH PARTITION events_2026 CONCURRENTLY;

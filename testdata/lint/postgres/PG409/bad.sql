@@ -1,0 +1,2 @@
+ALTER TABLE users ADD COLUMN changed_at timestamptz;
+CREATE TRIGGER orders_touch BEFORE UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger(); -- expect: PG409 notice

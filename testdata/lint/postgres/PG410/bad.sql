@@ -1,0 +1,1 @@
+ALTER TABLE orders ENABLE ROW LEVEL SECURITY; -- expect: PG410 warning

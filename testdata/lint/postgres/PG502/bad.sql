@@ -1,0 +1,2 @@
+SET lock_timeout = 0; -- expect: PG502 warning
+ALTER TABLE orders ADD COLUMN note text;

@@ -1,0 +1,2 @@
+-- tldwdb: lock-timeout=5s
+ALTER TABLE orders ADD COLUMN note text;

@@ -1,0 +1,3 @@
+ALTER TABLE orders ADD COLUMN note text;
+-- next file
+ALTER TABLE orders ADD COLUMN more text;

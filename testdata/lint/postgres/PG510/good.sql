@@ -1,0 +1,1 @@
+UPDATE orders SET state = 'new', amount = 0 WHERE id = 1;

@@ -1,0 +1,3 @@
+-- tldwdb: foreign-keys=on
+-- tldwdb: assured LT124 nobody signs in any more
+DROP TABLE users; -- expect: LT102 error

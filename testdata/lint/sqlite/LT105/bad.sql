@@ -1,0 +1,6 @@
+DROP VIEW names;
+CREATE TABLE new_users (id INTEGER PRIMARY KEY, email TEXT NOT NULL UNIQUE, name TEXT);
+INSERT INTO new_users (id, email, name) SELECT id, email, name FROM users;
+DROP TABLE users; -- expect: LT105 error
+ALTER TABLE new_users RENAME TO users;
+CREATE VIEW names AS SELECT name FROM users;

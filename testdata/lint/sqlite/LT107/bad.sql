@@ -1,0 +1,2 @@
+ALTER TABLE users ADD COLUMN points INTEGER NOT NULL; -- expect: LT107 error
+ALTER TABLE users ADD COLUMN created_at TEXT DEFAULT CURRENT_TIMESTAMP; -- expect: LT107 error

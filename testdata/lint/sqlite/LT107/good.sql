@@ -1,0 +1,7 @@
+ALTER TABLE users ADD COLUMN points INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE users ADD COLUMN created_at TEXT;
+UPDATE users SET created_at = CURRENT_TIMESTAMP WHERE created_at IS NULL;
+ALTER TABLE users ADD COLUMN nickname TEXT;
+CREATE UNIQUE INDEX users_nickname ON users (nickname);
+ALTER TABLE users ADD COLUMN lower_email TEXT AS (lower(email)) VIRTUAL;
+ALTER TABLE users ADD COLUMN level INTEGER DEFAULT (-1);

@@ -1,0 +1,6 @@
+CREATE TABLE codes (
+    id INTEGER PRIMARY KEY,
+    code TEXT NOT NULL,
+    at DATETIME NOT NULL,
+    open BOOLEAN NOT NULL
+);

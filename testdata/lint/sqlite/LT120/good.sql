@@ -1,0 +1,3 @@
+CREATE UNIQUE INDEX users_email ON users (email);
+ALTER TABLE users ADD COLUMN a TEXT;
+ALTER TABLE users ADD COLUMN b TEXT;

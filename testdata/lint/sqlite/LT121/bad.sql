@@ -1,0 +1,3 @@
+-- tldwdb: no-transaction
+ATTACH ':memory:' AS other; -- expect: LT121 warning
+DETACH other;
