@@ -12,7 +12,7 @@ TOOL     := $(GO) tool -modfile=internal/tools/go.mod
 WITH     := $(GO) run ./internal/testdb/with --
 
 .DEFAULT_GOAL := help
-.PHONY: help fmt format vet lint quick engines peers test race torture load fuzz model bench cover cross deploy tidy check clean
+.PHONY: help fmt format vet lint quick engines peers test race torture load pairs fuzz model bench cover cross deploy tidy check clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ torture: engines ## every kind of fault at every place of a run, and a table (an
 # Without -short and without the name of a package, as torture.
 load: engines ## a service's load on each engine, disturbed, every write counted, and a table (LOAD=10s for each scenario)
 	TLDWDB_LOAD=$(LOAD) $(WITH) $(GO) test -C internal/loadtest -count=1 -timeout 1h
+
+pairs: engines ## tldwdb diff between 200 random pairs of schemas on each engine (TLDWDB_TEST_DIFF_SEED=n)
+	TLDWDB_TEST_DIFF_PAIRS=200 $(WITH) $(GO) test ./cmd/tldwdb -count=1 -run '^TestDiffOfRandomSchemas$$' -timeout 2h
 
 fuzz: ## each fuzz target for FUZZTIME (30s)
 	@set -e; $(GO) list ./... | while read -r pkg; do \

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tldw/tldwdb/internal/dialect"
+	"github.com/tldw/tldwdb/internal/rebuild"
 	"github.com/tldw/tldwdb/internal/sqlscan"
 )
 
@@ -226,6 +227,9 @@ func (r *run) withoutForeignKeys(ctx context.Context, j *job, work func() error)
 // claim are the statements that claim the migration, before the file runs. A
 // second process that got past the lock fails here.
 func (r *run) claim(j *job) []string {
+	if j.snapshot != nil { // of an empty history
+		return r.store.insertSnapshot(j.held)
+	}
 	e := entry{id: j.id, checksum: j.checksum, state: stateApplied, direction: j.direction, steps: len(j.statements), down: j.down}
 	switch {
 	case j.row == nil:
@@ -238,7 +242,10 @@ func (r *run) claim(j *job) []string {
 
 // settle is the statement that closes the migration's account.
 func (r *run) settle(j *job) string {
-	if j.direction == DirectionDown {
+	switch {
+	case j.snapshot != nil:
+		return r.store.finishSnapshot(j.held[len(j.held)-1])
+	case j.direction == DirectionDown:
 		return r.store.remove(j.id)
 	}
 	return r.store.finish(j.id, j.checksum, len(j.statements))
@@ -346,13 +353,34 @@ func (r *run) body(ctx context.Context, j *job) error {
 	for k := range j.statements {
 		r.announce(j, k)
 		inner, end := r.startStep(ctx, j, k)
-		_, err := r.d.ExecScript(inner, r.conn.Conn, j.statements[k:k+1], r.sessionFor(j).StatementTimeout)
+		err := r.statement(inner, j, k)
 		end(err)
 		if err != nil {
 			return r.explain(j, k, 0, err)
 		}
 	}
 	return nil
+}
+
+// statement runs one statement of a file by itself.
+func (r *run) statement(ctx context.Context, j *job, k int) error {
+	limit := r.sessionFor(j).StatementTimeout
+	table := j.rebuilds[j.statements[k].Offset]
+	if table == nil {
+		_, err := r.d.ExecScript(ctx, r.conn.Conn, j.statements[k:k+1], limit)
+		return err
+	}
+	limited := ctx
+	if limit > 0 {
+		var cancel context.CancelFunc
+		limited, cancel = context.WithTimeout(ctx, limit)
+		defer cancel()
+	}
+	err := rebuild.Run(limited, r.conn, table)
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		return fmt.Errorf("the rebuild ran longer than its limit of %s: %w", limit, err)
+	}
+	return err
 }
 
 // announce tells Config.Progress that statement k of a migration is next; -1 is
@@ -415,7 +443,7 @@ func (r *run) advise(err error) error {
 // mayBreakForeignKeys spares the check, which reads whole tables, to files that
 // only make new things.
 func (r *run) mayBreakForeignKeys(j *job) bool {
-	if j.code != nil {
+	if j.code != nil || len(j.rebuilds) > 0 {
 		return true
 	}
 	return slices.ContainsFunc(j.statements, func(st sqlscan.Statement) bool {

@@ -33,7 +33,7 @@ const (
 // restored. It is the manifest, which lies beside the backup as JSON, is written
 // last, and without which there is no backup. It holds no credential and no row.
 type Backup struct {
-	Format int    `json:"format"` // of the manifest: 1
+	Format int    `json:"format"` // of the manifest: 1, or 2 where older versions of tldwdb cannot read the rows of a portable one, or a part has a PieceSize
 	Name   string `json:"name"`   // tldw_backup_20261123_104600_k3x9: when it was begun, in UTC, and four random characters
 	Reason string `json:"reason"` // one of [ReasonManual] and its like
 
@@ -50,11 +50,12 @@ type Backup struct {
 	Started  time.Time `json:"started"`
 	Finished time.Time `json:"finished"`
 
-	Migrations []BackupMigration `json:"migrations"`      // applied ones, in the order of set and version
-	Seeds      map[string]string `json:"seeds,omitempty"` // of a portable one: seeds that had run once, with their checksums
-	Tables     []BackupTable     `json:"tables"`          // by name
-	Objects    map[string]int    `json:"objects"`         // how many there are of each kind that the catalogue lists: table, view, trigger …
-	Schema     string            `json:"schema"`          // SHA-256 of the description of all objects
+	Migrations []BackupMigration `json:"migrations"`        // applied ones, in the order of set and version
+	Seeds      map[string]string `json:"seeds,omitempty"`   // of a portable one: seeds that had run once, with their checksums
+	Tables     []BackupTable     `json:"tables"`            // by name
+	Skipped    []string          `json:"skipped,omitempty"` // tables and sequences that a portable one does not have: BackupOptions.Skip, or no migration makes them
+	Objects    map[string]int    `json:"objects"`           // how many there are of each kind that the catalogue lists: table, view, trigger …
+	Schema     string            `json:"schema"`            // SHA-256 of the description of all objects
 
 	Parts       []BackupPart `json:"parts"`
 	Compression string       `json:"compression"`          // zstd or none
@@ -101,6 +102,10 @@ type BackupPart struct {
 	SHA256      string `json:"sha256"` // of the stored bytes, in hexadecimal digits
 	PlainSize   int64  `json:"plain_size"`
 	PlainSHA256 string `json:"plain_sha256"` // before compression and encryption
+	// PieceSize is not 0 where SHA256 is that of the SHA-256 (of 32 bytes each) of pieces
+	// of so many bytes, one behind the other; the last piece may be smaller. So it is for
+	// a plain copy of a large SQLite database, which several processors digest at once.
+	PieceSize int64 `json:"piece_size,omitempty"`
 }
 
 // BackupVerification is what a restore on trial has shown.
@@ -180,6 +185,15 @@ type BackupOptions struct {
 	// Digests takes a digest of every table's content with a backup in the engine's own
 	// form of a server, at the price of reading it twice. Portable ones always have them.
 	Digests bool
+	// Skip lists tables that a portable backup leaves out: names, or patterns as
+	// [path.Match] has them. Behind a restore they are as the migrations make them. A
+	// backup in the engine's own form has everything.
+	//
+	// A table of which no migration speaks, such as one that somebody has made by hand, is
+	// refused in a portable backup, because no restore could make it, unless it is named
+	// here. A scheduled backup leaves it out: nobody is there to name it, and none at all
+	// would be worse. What was left out is in Backup.Skipped.
+	Skip []string
 	// Reason is written down. Default: [ReasonManual].
 	Reason string
 	// Progress is told how far it is, now and then, by the goroutine that does the

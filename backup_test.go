@@ -577,6 +577,72 @@ func TestWaitingForARestore(t *testing.T) {
 	})
 }
 
+// TestSecondRestoreWaits: a restore that waits for the lock while another one replaces
+// the database has its turn in the one that is there then.
+func TestSecondRestoreWaits(t *testing.T) {
+	t.Parallel()
+	forEachBackup(t, func(t *testing.T, tdb *testdb.Database) {
+		for _, lock := range []tldwdb.LockKind{tldwdb.LockAuto, tldwdb.LockLease} {
+			if tdb.Engine != testdb.Postgres && lock == tldwdb.LockLease {
+				continue // the session of who waits lives on
+			}
+			t.Run("lock "+string(lock), func(t *testing.T) {
+				tdb := testdb.New(t, tdb.Engine)
+				_, kept := keeping(t, tdb)
+				locked := func(cfg *tldwdb.Config) { cfg.Lock = lock }
+				db := open(t, tdb, backupFiles, kept, locked)
+				people(t, db)
+				b, err := db.Backup(t.Context(), tldwdb.BackupOptions{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				o := tldwdb.RestoreOptions{Name: b.Name, Over: label(tdb), WithoutBackup: true}
+				waiting := make(chan struct{})
+				var waits, begins sync.Once
+				log := &logbook{watched: func(line string) {
+					if strings.Contains(line, "waiting for the migration lock") {
+						waits.Do(func() { close(waiting) })
+					}
+				}}
+				second := open(t, tdb, backupFiles, kept, locked, func(cfg *tldwdb.Config) { cfg.Logger = log.logger() })
+				type outcome struct {
+					done tldwdb.Restored
+					err  error
+				}
+				came := make(chan outcome, 1)
+				first := o
+				first.Progress = func(p tldwdb.BackupProgress) {
+					if p.Phase == "switch" {
+						begins.Do(func() {
+							go func() {
+								done, err := second.Restore(t.Context(), o)
+								came <- outcome{done, err}
+							}()
+							<-waiting
+						})
+					}
+				}
+				if _, err := restore(t, tdb, db, first); err != nil {
+					t.Error(err)
+				}
+				other := <-came
+				if other.err != nil || other.done.Backup.Name != b.Name {
+					t.Errorf("the second: %+v, %v", other.done, other.err)
+				}
+				if other.done.Kept != "" {
+					withoutDead(t, tdb.AdminDB(t))
+					execIn(t, tdb.AdminDB(t), "DROP DATABASE "+other.done.Kept)
+				}
+				withoutDead(t, second.Pool().DB)
+				withoutDead(t, db.Pool().DB)
+				if status, err := db.Status(t.Context()); err != nil || status.Current != 2 {
+					t.Errorf("%+v, %v", status, err)
+				}
+			})
+		}
+	})
+}
+
 // TestKeptDatabases: what a restore has replaced is listed, and dropped when it is told
 // so; nothing else ever is, and on a production database it has to be named.
 func TestKeptDatabases(t *testing.T) {
@@ -834,6 +900,60 @@ func TestPortableBackup(t *testing.T) {
 					t.Errorf("%+v, and it was %+v: %v", again.Tables, b.Tables, err)
 				}
 			})
+		}
+	})
+}
+
+// TestRestoreKeepsTheEnvironment: a production database stays one, whatever it is restored
+// from, and the migrations that a portable backup is restored with stamp nothing else.
+func TestRestoreKeepsTheEnvironment(t *testing.T) {
+	t.Parallel()
+	forEachBackup(t, func(t *testing.T, tdb *testdb.Database) {
+		_, kept := keeping(t, tdb)
+		development := open(t, tdb, backupFiles, kept, func(cfg *tldwdb.Config) { cfg.Environment = tldwdb.Development })
+		people(t, development)
+		stamped := func(want tldwdb.Environment) {
+			t.Helper()
+			if s, err := development.Status(t.Context()); err != nil || s.Environment != string(want) {
+				t.Errorf("it is stamped as %+v, want %s: %v", s, want, err)
+			}
+		}
+		backup := func(method tldwdb.BackupMethod) string {
+			t.Helper()
+			b, err := development.Backup(t.Context(), tldwdb.BackupOptions{Method: method})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return b.Name
+		}
+		native, rows := backup(tldwdb.BackupNative), backup(tldwdb.BackupPortable)
+		back := func(name string) {
+			t.Helper()
+			named := func(cfg *tldwdb.Config) { cfg.Environment, cfg.Confirm = tldwdb.Development, label(tdb) }
+			if _, err := restore(t, tdb, open(t, tdb, backupFiles, kept, named), tldwdb.RestoreOptions{Name: name, Over: label(tdb), WithoutBackup: true}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		back(rows)
+		stamped(tldwdb.Development)
+		more := files{"0099_more.up.sql": "CREATE TABLE more (id integer);", "0099_more.down.sql": "DROP TABLE more;"}
+		maps.Copy(more, backupFiles)
+		if _, err := open(t, tdb, more, func(cfg *tldwdb.Config) { cfg.Environment = tldwdb.Production }).Up(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		stamped(tldwdb.Production)
+		back(rows)
+		stamped(tldwdb.Production)
+		back(native)
+		stamped(tldwdb.Production)
+
+		empty := testdb.New(t, tdb.Engine)
+		first := open(t, empty, backupFiles, kept, func(cfg *tldwdb.Config) { cfg.Environment = tldwdb.Production })
+		if _, err := restore(t, empty, first, tldwdb.RestoreOptions{Name: native}); err != nil {
+			t.Fatal(err)
+		}
+		if s, err := first.Status(t.Context()); err != nil || s.Environment != string(tldwdb.Production) {
+			t.Errorf("the first database of production is stamped as %+v: %v", s, err)
 		}
 	})
 }

@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path"
+	"slices"
 	"time"
 
 	"filippo.io/age"
@@ -109,6 +111,9 @@ func (db *DB) backupOptions(o BackupOptions) (*backupPlan, error) {
 		o.IdentityFiles = c.IdentityFiles
 	}
 	o.Digests = o.Digests || c.Digests
+	if len(o.Skip) == 0 {
+		o.Skip = c.Skip
+	}
 	o.Reason = cmp.Or(o.Reason, c.Reason, ReasonManual)
 	if o.Progress == nil {
 		o.Progress = c.Progress
@@ -133,6 +138,8 @@ func (o BackupOptions) check() error {
 		return fmt.Errorf("BackupOptions.Compression (TLDWDB_BACKUP_COMPRESSION) is %.40q: accepted are zstd and none", o.Compression)
 	case o.Jobs < 0:
 		return fmt.Errorf("BackupOptions.Jobs (TLDWDB_BACKUP_JOBS) is %d: accepted is a number from 1", o.Jobs)
+	case slices.ContainsFunc(o.Skip, func(pattern string) bool { _, err := path.Match(pattern, ""); return err != nil }):
+		return fmt.Errorf("BackupOptions.Skip (TLDWDB_BACKUP_SKIP) is %.200q: accepted are names of tables, and patterns as path.Match has them", o.Skip)
 	case o.PassphraseFile != "" && (len(o.Recipients) > 0 || o.RecipientsFile != ""):
 		return errors.New("BackupOptions.PassphraseFile (TLDWDB_BACKUP_PASSPHRASE_FILE) is set beside recipients: a backup is for the one or for the others")
 	}
@@ -203,7 +210,7 @@ func (r *run) backup(ctx context.Context, p *backupPlan) (_ Backup, err error) {
 	log := r.log.With(slog.String("backup", b.Name), slog.String("store", p.store.String()), slog.String("reason", b.Reason))
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("backup of %s: %w", b.Database, err)
+			err = fmt.Errorf("backup of %s: %w", b.Database, r.db.roomInDatabase(err))
 			log.LogAttrs(ctx, slog.LevelError, "the backup failed", slog.String("error", err.Error()))
 		}
 	}()
@@ -226,8 +233,8 @@ func (r *run) backup(ctx context.Context, p *backupPlan) (_ Backup, err error) {
 	if err != nil {
 		return Backup{}, err
 	}
-	b.Content, b.Tool, b.Position, b.Notes = in.content, in.tool, in.position, in.notes
-	b.Seeds, b.Migrations, b.Tables, b.Objects, b.Schema = in.seeds, in.migrations, in.tables, in.objects, in.schema
+	b.Format, b.Content, b.Tool, b.Position, b.Notes = in.format, in.content, in.tool, in.position, in.notes
+	b.Seeds, b.Migrations, b.Tables, b.Skipped, b.Objects, b.Schema = in.seeds, in.migrations, in.tables, in.skipped, in.objects, in.schema
 	if b.Parts, err = parts.commit(ctx); err != nil {
 		return Backup{}, err
 	}
@@ -270,9 +277,11 @@ func (b Backup) PlainSize() (bytes int64) {
 // contents are what is in a database.
 type contents struct {
 	content, tool, position string
+	format                  int // of the manifest; 0: the first
 	migrations              []BackupMigration
 	seeds                   map[string]string
 	tables                  []BackupTable
+	skipped                 []string
 	objects                 map[string]int
 	schema                  string
 	notes                   []string // what a person should know, and no error is

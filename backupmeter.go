@@ -1,6 +1,10 @@
 package tldwdb
 
-import "time"
+import (
+	"time"
+
+	"github.com/tldw/tldwdb/internal/portable"
+)
 
 // The phases of a [BackupProgress].
 const (
@@ -56,15 +60,37 @@ func (m *meter) table(table string, done, all int64) {
 	if m == nil {
 		return
 	}
+	tables := m.now.Tables
+	if table != m.now.Table && m.now.Table != "" {
+		tables++
+	}
+	m.report(table, tables, done, all)
+}
+
+// rows hands on what package portable says, whose phases are ours.
+func (m *meter) rows(p portable.Progress) {
+	if m == nil {
+		return
+	}
+	if p.Phase != m.now.Phase {
+		m.enter(p.Phase)
+	}
+	m.now.TablesAll = p.TablesAll
+	all := p.BytesAll
+	if all > 0 { // it was about so much
+		all = max(all, p.Bytes)
+	}
+	m.report(p.Table, p.Tables, p.Bytes, all)
+}
+
+// report tells it, with the time that is left if it goes on so.
+func (m *meter) report(table string, tables int, done, all int64) {
 	now := time.Now()
-	if now.Sub(m.last) < meterEvery && (done < all || all == 0) && table == m.now.Table {
+	if now.Sub(m.last) < meterEvery && (done < all || all == 0) && table == m.now.Table && tables == m.now.Tables {
 		return
 	}
 	m.last = now
-	if table != m.now.Table && m.now.Table != "" {
-		m.now.Tables++
-	}
-	m.now.Table, m.now.Bytes, m.now.BytesAll, m.now.Elapsed = table, done, all, now.Sub(m.begun)
+	m.now.Table, m.now.Tables, m.now.Bytes, m.now.BytesAll, m.now.Elapsed = table, tables, done, all, now.Sub(m.begun)
 	if m.now.Left = 0; done > 0 && all > done {
 		m.now.Left = time.Duration(float64(m.now.Elapsed) / float64(done) * float64(all-done))
 	}

@@ -28,7 +28,7 @@ type partSet struct {
 type part struct {
 	name string
 	w    BackupWriter
-	z    *archive.Writer
+	z    *archive.Writer // nil where file was digested as a whole
 
 	file   string // of a part that was made where the store keeps it
 	stored archive.Stored
@@ -70,6 +70,28 @@ func (s *partSet) keepsFiles() bool {
 	return ok && s.plain()
 }
 
+// own begins a part in a file that something else writes; [partSet.keepsFiles] has to be so. What is written to the part is
+// what the file has, and goes into its digest alone.
+// The caller brings the file to the disk and closes it.
+func (s *partSet) own(ctx context.Context, content string) (*part, *os.File, error) {
+	path, err := s.file(ctx, content)
+	if err != nil {
+		return nil, nil, err
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // our own file
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := s.beginFile(ctx, path, content)
+	if err != nil {
+		return nil, nil, errors.Join(err, f.Close())
+	}
+	if p.z, err = archive.NewWriter(io.Discard, s.form); err != nil {
+		return nil, nil, errors.Join(err, f.Close())
+	}
+	return p, f, nil
+}
+
 // file is a path for a file with the content: in the folder of the store, because that
 // has room for it, or where temporary files are.
 func (s *partSet) file(ctx context.Context, content string) (string, error) {
@@ -83,39 +105,39 @@ func (s *partSet) file(ctx context.Context, content string) (string, error) {
 	}
 	dir, remove, err := atomicfile.TempDir("tldwdb-backup-")
 	if err != nil {
-		return "", err
+		return "", roomInTemp(err)
 	}
 	s.files = append(s.files, remove)
 	return filepath.Join(dir, s.backup+"."+content), nil
 }
 
-// fill makes a part of a file. Where the file is what is to be stored, and where it
-// is to be stored, it is not written a second time.
-func (s *partSet) fill(ctx context.Context, path, content string, tell func(done int64)) error {
+// beginFile begins the part that is made of a file. Where the file is what is to be
+// stored, and where it is to be stored, it is not written a second time.
+func (s *partSet) beginFile(ctx context.Context, path, content string) (p *part, err error) {
+	if !s.keepsFiles() {
+		return s.begin(ctx, content)
+	}
+	p = &part{name: s.backup + archive.Extension(content, s.form), file: path}
+	s.list = append(s.list, p)
+	return p, nil
+}
+
+// fill reads the file that a part is made of. Its context may end before that of the
+// part, which lasts until the object has its name.
+func (p *part) fill(ctx context.Context, path string, tell func(done int64)) error {
 	f, err := os.Open(path) //nolint:gosec // our own file
 	if err != nil {
 		return err
 	}
 	defer func() { _ = f.Close() }() // it was only read
-	var p *part
-	if s.keepsFiles() {
-		p = &part{name: s.backup + archive.Extension(content, s.form), file: path}
-		s.list = append(s.list, p)
-		p.z, err = archive.NewWriter(io.Discard, s.form)
-	} else {
-		p, err = s.begin(ctx, content)
-	}
-	if err != nil {
-		return err
-	}
-	read := func(ctx context.Context) error {
+	if p.file == "" {
 		return copyAhead(p, &toldReader{ctx: ctx, r: f, tell: tell})
 	}
-	if p.file == "" {
-		return read(ctx)
-	}
-	// The disk is at work while the sum is taken.
-	return together(ctx, read, func(context.Context) error { return f.Sync() })
+	// The disk is at work while the file is digested.
+	return together(ctx, func(ctx context.Context) (err error) {
+		p.stored, err = archive.DigestFile(ctx, f, tell)
+		return err
+	}, func(context.Context) error { return f.Sync() })
 }
 
 // Write adds content.
@@ -125,6 +147,9 @@ func (p *part) Write(b []byte) (int, error) { return p.z.Write(b) }
 func (s *partSet) commit(ctx context.Context) ([]BackupPart, error) {
 	var list []BackupPart
 	for _, p := range s.list {
+		if p.z == nil {
+			continue // it was digested when it was there
+		}
 		if err := p.z.Close(); err != nil {
 			return nil, fmt.Errorf("%s: %w", p.name, err)
 		}
@@ -141,7 +166,7 @@ func (s *partSet) commit(ctx context.Context) ([]BackupPart, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", p.name, err)
 		}
-		list = append(list, BackupPart{Name: p.name, Size: p.stored.Size, SHA256: p.stored.SHA256, PlainSize: p.stored.PlainSize, PlainSHA256: p.stored.PlainSHA256})
+		list = append(list, BackupPart{Name: p.name, Size: p.stored.Size, SHA256: p.stored.SHA256, PlainSize: p.stored.PlainSize, PlainSHA256: p.stored.PlainSHA256, PieceSize: p.stored.PieceSize})
 	}
 	return list, nil
 }

@@ -46,61 +46,82 @@ func (portableWay) dump(ctx context.Context, r *run, p *backupPlan, parts *partS
 	if err != nil {
 		return in, err
 	}
-	o := r.db.portableOptions(p, r.facts.Schema)
+	o := portableOptions(r.facts.Schema, p.meter, r.db.ownTables())
 	o.Writer, o.Server = writer, r.facts.Server
 	for _, m := range in.migrations {
 		o.Migrations = append(o.Migrations, portable.Migration{Set: m.Set, Version: m.Version, Name: m.Name, Checksum: m.Checksum, State: string(m.State)})
 	}
 	err = r.besideLock(ctx, func(ctx context.Context, conn *sql.Conn) error {
-		skip, notes, err := r.leaveOthers(ctx, conn, in.migrations, o)
+		notes, err := r.leaveOthers(ctx, conn, p, &in, &o)
 		if err != nil {
 			return err
 		}
-		o.Skip = append(o.Skip, skip...)
 		sum, err := portable.Dump(ctx, r.d, conn, target, o)
 		in.content, in.position, in.tables, in.notes = portableContent, sum.Header.Position, portableTables(sum), append(notes, sum.Notes...)
+		if sum.Header.Version > 1 {
+			in.format = manifestSecond
+		}
 		return err
 	})
 	return in, err
 }
 
-// leaveOthers finds the tables and sequences that no migration makes: a backup that has
-// them could not be restored. Those of schemas of which no migration speaks are another
-// service's, and left out; others are refused, because they may be this one's. Where
+// leaveOthers leaves out what is to be, and finds the tables and sequences that no
+// migration makes: a backup that has them could not be restored. Those of schemas of
+// which no migration speaks are another service's, and left out; others are refused,
+// because they may be this one's, but by a schedule, which nobody watches. Where
 // migrations build their statements, are written in Go, or have no file here, nobody
 // knows what they make.
-func (r *run) leaveOthers(ctx context.Context, conn *sql.Conn, applied []BackupMigration, o portable.Options) (skip, notes []string, err error) {
-	text, known, err := r.migrationText(applied)
-	if err != nil || !known {
-		return nil, nil, err
-	}
-	names, err := portable.Names(ctx, r.d, conn, o)
+func (r *run) leaveOthers(ctx context.Context, conn *sql.Conn, p *backupPlan, in *contents, o *portable.Options) (notes []string, err error) {
+	all, err := portable.Names(ctx, r.d, conn, *o)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
+	}
+	o.Skip = append(o.Skip, p.options.Skip...)
+	names, err := portable.Names(ctx, r.d, conn, *o)
+	if err != nil {
+		return nil, err
+	}
+	in.skipped = slices.DeleteFunc(all, func(name string) bool { return slices.Contains(names, name) })
+	text, known, err := r.migrationText(in.migrations)
+	if err != nil || !known {
+		return nil, err
+	}
+	leave := func(name, why string) {
+		o.Skip = append(o.Skip, literally.Replace(name))
+		in.skipped = append(in.skipped, name)
+		notes = append(notes, fmt.Sprintf("%s is left out: %s", name, why))
+	}
+	says := func(name string) bool {
+		return strings.Contains(text, name) || strings.Contains(text, doubled.Replace(name))
 	}
 	var strange []string
 	for _, name := range names {
 		schema, table, far := strings.Cut(strings.ToLower(name), ".")
 		switch {
-		case far && r.d.Name() == dialect.NamePostgres && !strings.Contains(text, schema):
-			skip = append(skip, literally.Replace(name))
-			notes = append(notes, fmt.Sprintf("%s is left out: no migration speaks of its schema", name))
+		case far && r.d.Name() == dialect.NamePostgres && !says(schema):
+			leave(name, "no migration speaks of its schema")
 		case slices.Contains(foreign.Tables(), name):
-			skip = append(skip, name)
-			notes = append(notes, fmt.Sprintf("table %s is left out: it is that of another migration tool", name))
-		case far && !strings.Contains(text, table), !far && !strings.Contains(text, schema):
+			leave(name, "it is the table of another migration tool")
+		case far && says(table), !far && says(schema):
+		case p.options.Reason == ReasonScheduled:
+			leave(name, "no migration makes it, and a restore could not; a backup in the engine's own form has it")
+		default:
 			strange = append(strange, name)
 		}
 	}
 	if len(strange) > 0 {
-		return nil, nil, withHint(fmt.Errorf("no migration makes %s, and a portable backup holds rows, for which the migrations make the tables", someOf(strange)),
-			"make a native backup, which has everything that is in the database; or make them in a migration, or drop them")
+		return nil, withHint(fmt.Errorf("no migration makes %s, and a portable backup holds rows, for which the migrations make the tables", someOf(strange)),
+			"make a native backup, which has everything that is in the database; or name what is to be left out in BackupOptions.Skip (--skip, TLDWDB_BACKUP_SKIP); or make it in a migration, or drop it")
 	}
-	return skip, notes, nil
+	return notes, nil
 }
 
 // literally makes a pattern of a name that matches that name alone.
 var literally = strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`)
+
+// doubled writes a name's quotes as they stand within quotes.
+var doubled = strings.NewReplacer(`"`, `""`, "`", "``")
 
 // migrationText is all that the applied migrations say, in lower case. known says that
 // they make nothing which is not named there.
@@ -129,10 +150,10 @@ func (r *run) migrationText(applied []BackupMigration) (text string, known bool,
 // triggerCall is where EXECUTE runs no statement that was built.
 var triggerCall = regexp.MustCompile(`execute\s+(function|procedure)`)
 
-// portableOptions leave this package's own tables out.
-func (db *DB) portableOptions(p *backupPlan, schema string) portable.Options {
-	return portable.Options{Skip: db.ownTables(), Schema: schema,
-		Progress: func(told portable.Progress) { p.meter.table(told.Table, told.Bytes, max(told.BytesAll, told.Bytes)) }}
+// portableOptions say what is moved for a backup, or a copy. This package's own tables
+// are not: they belong to the migrations of where they are.
+func portableOptions(schema string, m *meter, skip ...[]string) portable.Options {
+	return portable.Options{Skip: slices.Concat(skip...), Schema: schema, Progress: m.rows}
 }
 
 func portableTables(sum portable.Summary) []BackupTable {
@@ -233,6 +254,9 @@ func (db *DB) loadPortable(ctx context.Context, p *backupPlan, b Backup, keys ba
 	}
 	defer func() { err = errors.Join(err, content.Close()) }()
 	rows, err := portable.Open(content)
+	if newer, ok := errors.AsType[*portable.NewerFormatError](err); ok {
+		return withHint(fmt.Errorf("%w: %w", ErrBackupNewer, newer), "it was written by %s: use that or a newer one", cmp.Or(newer.Writer, b.Writer))
+	}
 	if err != nil {
 		return err
 	}
@@ -240,7 +264,7 @@ func (db *DB) loadPortable(ctx context.Context, p *backupPlan, b Backup, keys ba
 	if err != nil {
 		return err
 	}
-	sum, err := rows.Load(ctx, db.dialect, conn, db.portableOptions(p, facts.Schema))
+	sum, err := rows.Load(ctx, db.dialect, conn, portableOptions(facts.Schema, p.meter, db.ownTables()))
 	p.loaded = loadedRows{portableTables(sum), sum.Notes}
 	if unfit, ok := errors.AsType[*portable.MappingError](err); ok {
 		return withHint(fmt.Errorf("the tables that this binary's migrations make do not take the rows: %w", unfit), "use a binary with the migrations that the backup was made with")
@@ -271,7 +295,7 @@ func (r *run) restoreRows(ctx context.Context, p *backupPlan, keys backupKeys, d
 		err = r.beginLoading(ctx, "restoring "+done.Backup.Name)
 	}
 	if err == nil {
-		err = r.apply(ctx, r.requestFor(done.Backup), hist, "")
+		err = r.apply(ctx, r.src.requestTo(versionOf(done.Backup.Migrations, r.cfg.Set)), hist, "")
 	}
 	if err != nil {
 		return hinted(fmt.Errorf("migrating the empty database: %w", err), "empty it before the next try")
@@ -297,11 +321,10 @@ func (r *run) restoreRows(ctx context.Context, p *backupPlan, keys backupKeys, d
 	return nil
 }
 
-// requestFor makes the tables for a portable backup, with what is repeatable where
-// nothing newer is known.
-func (r *run) requestFor(b Backup) Request {
-	version := versionOf(b.Migrations, r.cfg.Set)
-	if head, _ := r.src.head(); head == version {
+// requestTo makes the tables of a version for rows that come from elsewhere, with what
+// is repeatable where nothing newer is known.
+func (s *source) requestTo(version int64) Request {
+	if head, _ := s.head(); head == version {
 		return Request{Goal: GoalUp}
 	}
 	return Request{Goal: GoalVersion, Version: version}

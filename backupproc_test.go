@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -154,7 +155,45 @@ func TestKilledInARestore(t *testing.T) {
 		if got := dumped(t, tdb); got != backedUp {
 			t.Error("it was not restored in the end")
 		}
+		collected(t, tdb, db, b.Name)
 	})
+}
+
+// collected lets an hour pass for what killed restores have left on a server: the next
+// verification drops it.
+func collected(t *testing.T, tdb *testdb.Database, db *tldwdb.DB, backup string) {
+	t.Helper()
+	if tdb.Engine == testdb.SQLite {
+		return // it was in the folder for temporary files
+	}
+	admin := tdb.AdminDB(t)
+	withoutDead(t, admin)
+	left := scratches(t, tdb)
+	if len(left) == 0 {
+		t.Error("no killed restore has left anything")
+	}
+	for _, name := range left {
+		front, rest, _ := strings.Cut(name, "_tldwdb_scratch_")
+		at, random, _ := strings.Cut(rest, "_")
+		made, err := strconv.ParseInt(at, 10, 64)
+		if err != nil {
+			t.Errorf("%s is no scratch database: %v", name, err)
+			continue
+		}
+		older := fmt.Sprintf("%s_tldwdb_scratch_%d_%s", front, made-4000, random)
+		if tdb.Engine == testdb.Postgres {
+			execIn(t, admin, fmt.Sprintf("ALTER DATABASE %q RENAME TO %q", name, older))
+			continue
+		}
+		execIn(t, admin, "DROP DATABASE "+name) // which cannot be renamed
+		execIn(t, admin, "CREATE DATABASE "+older)
+	}
+	if _, err := db.VerifyBackup(t.Context(), backup, tldwdb.VerifyOptions{}); err != nil {
+		t.Error(err)
+	}
+	if left := scratches(t, tdb); len(left) > 0 {
+		t.Errorf("behind an hour there is still %q", left)
+	}
 }
 
 // TestBackupDiskFull: a folder without room is an error, and has nothing in it that
@@ -182,6 +221,9 @@ func TestBackupDiskFull(t *testing.T) {
 			if tldwdb.ClassOf(err) != "disk_full" {
 				t.Errorf("%s: %v is %q", compression, err, tldwdb.ClassOf(err))
 			}
+			if !strings.Contains(err.Error(), "there is no room in the folder of backups, "+dir+": ") || !strings.Contains(tldwdb.Hint(err), "prune") {
+				t.Errorf("%s: %v; %s", compression, err, tldwdb.Hint(err))
+			}
 			if entries, err := os.ReadDir(dir); err != nil && !errors.Is(err, os.ErrNotExist) || len(entries) > 0 {
 				t.Errorf("%s: %v, %v", compression, entries, err)
 			}
@@ -191,3 +233,61 @@ func TestBackupDiskFull(t *testing.T) {
 		}
 	})
 }
+
+// TestDiskFullIsNamed: of the other disks that a backup, a verification and a restore
+// write to, the one that is full is named, and the database is as it was.
+func TestDiskFullIsNamed(t *testing.T) { //nolint:paralleltest // it sets TMPDIR
+	if testing.Short() {
+		t.Skip("it fills disks")
+	}
+	own, temp := fullDisk(t, "6m"), fullDisk(t, "1m")
+	db, err := tldwdb.Open(t.Context(), tldwdb.Config{
+		URL:        "sqlite:///" + filepath.Join(own, "app.db"),
+		Migrations: files{"0001_blobs.up.sql": "CREATE TABLE blobs (id INTEGER PRIMARY KEY, body BLOB);"}.fs(),
+		Backup:     tldwdb.BackupOptions{Dir: t.TempDir()},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if _, err := db.Up(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	execIn(t, db.Pool().DB, "INSERT INTO blobs (body) VALUES (randomblob(2000000))")
+	b, err := db.Backup(t.Context(), tldwdb.BackupOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wants := func(err error, place string) {
+		t.Helper()
+		if tldwdb.ClassOf(err) != "disk_full" || !strings.Contains(err.Error(), "there is no room in "+place+": ") || strings.Count(err.Error(), "no room") != 1 || tldwdb.Hint(err) == "" {
+			t.Errorf("%v; %s", err, tldwdb.Hint(err))
+		}
+	}
+	usual := os.Getenv("TMPDIR")
+	t.Setenv("TMPDIR", temp)
+	_, err = db.VerifyBackup(t.Context(), b.Name, tldwdb.VerifyOptions{})
+	wants(err, "the folder for temporary files, "+temp)
+	_, err = db.Restore(t.Context(), tldwdb.RestoreOptions{Name: b.Name, Over: "app.db", WithoutBackup: true})
+	wants(err, "the folder for temporary files, "+temp)
+	_, err = db.Backup(t.Context(), tldwdb.BackupOptions{Store: elsewhere{tldwdb.DirStore(t.TempDir())}})
+	wants(err, "the folder for temporary files, "+temp)
+	t.Setenv("TMPDIR", usual)
+	execIn(t, db.Pool().DB, "DELETE FROM blobs; VACUUM; PRAGMA wal_checkpoint(TRUNCATE)")
+	if err := os.WriteFile(filepath.Join(own, "another"), make([]byte, 5<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = db.Restore(t.Context(), tldwdb.RestoreOptions{Name: b.Name, Over: "app.db", WithoutBackup: true})
+	wants(err, "the folder of the database, "+own)
+	var rows int
+	if err := db.Pool().QueryRowContext(t.Context(), "SELECT count(*) FROM blobs").Scan(&rows); err != nil || rows > 0 {
+		t.Errorf("%d rows, %v", rows, err)
+	}
+}
+
+// elsewhere is a store that is no folder of this machine.
+type elsewhere struct{ tldwdb.BackupStore }

@@ -1,7 +1,13 @@
 package tldwdb_test
 
 import (
+	"crypto/sha256"
 	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -136,8 +142,13 @@ func TestSeedsGoWithTheirRows(t *testing.T) {
 func TestPortableIsOfTheMigrations(t *testing.T) {
 	t.Parallel()
 	testdb.ForEach(t, func(t *testing.T, tdb *testdb.Database) {
-		_, kept := keeping(t, tdb)
-		db := open(t, tdb, backupFiles, kept, func(cfg *tldwdb.Config) { cfg.Backup.Method = tldwdb.BackupPortable })
+		dir, kept := keeping(t, tdb)
+		quoted := files{ // as they stand within quotes, quotes in a name are double
+			"0003_quoted.up.sql":       `CREATE TABLE "Odd ""Name""" (id INTEGER PRIMARY KEY);`,
+			"mysql/0003_quoted.up.sql": "CREATE TABLE `Odd ``Name``` (id INTEGER PRIMARY KEY);",
+		}
+		maps.Copy(quoted, backupFiles)
+		db := open(t, tdb, quoted, kept, func(cfg *tldwdb.Config) { cfg.Backup.Method = tldwdb.BackupPortable })
 		people(t, db)
 		execIn(t, tdb.AdminDB(t), "CREATE TABLE goose_db_version (id INTEGER)")
 		if tdb.Engine == testdb.Postgres {
@@ -146,7 +157,7 @@ func TestPortableIsOfTheMigrations(t *testing.T) {
 			execIn(t, tdb.AdminDB(t), "CREATE SEQUENCE crm.number")
 		}
 		b, err := db.Backup(t.Context(), tldwdb.BackupOptions{})
-		if err != nil || len(b.Tables) != 2 {
+		if err != nil || len(b.Tables) != 3 {
 			t.Fatalf("%+v, %v", b.Tables, err)
 		}
 		notes := strings.Join(b.Notes, "\n")
@@ -160,5 +171,90 @@ func TestPortableIsOfTheMigrations(t *testing.T) {
 		if _, err := db.Backup(t.Context(), tldwdb.BackupOptions{}); err == nil || !strings.Contains(err.Error(), "no migration makes by_hand") {
 			t.Errorf("with a table that nobody can make again: %v", err)
 		}
+		// Whoever names it has a backup without it, and so has a schedule, which cannot ask.
+		// A table of the migrations that is left out is empty behind a restore.
+		strangers := slices.Sorted(slices.Values(b.Skipped))
+		for _, o := range []struct {
+			tldwdb.BackupOptions
+			skips  []string
+			tables int
+		}{
+			{tldwdb.BackupOptions{Skip: []string{"BY_*"}}, []string{"by_hand"}, 3},
+			{tldwdb.BackupOptions{Reason: tldwdb.ReasonScheduled}, []string{"by_hand"}, 3},
+			{tldwdb.BackupOptions{Skip: []string{"by_hand", "notes"}}, []string{"by_hand", "notes"}, 2},
+		} {
+			b, err := db.Backup(t.Context(), o.BackupOptions)
+			if err != nil {
+				t.Errorf("%+v: %v", o, err)
+				continue
+			}
+			want := slices.Sorted(slices.Values(slices.Concat(strangers, o.skips)))
+			if got := slices.Sorted(slices.Values(b.Skipped)); !slices.Equal(got, want) || len(b.Tables) != o.tables {
+				t.Errorf("left out: %q, want %q; there are %+v", got, want, b.Tables)
+			}
+			if told := strings.Contains(strings.Join(b.Notes, "\n"), "by_hand is left out"); told != (o.Reason == tldwdb.ReasonScheduled) {
+				t.Errorf("notes: %q", b.Notes)
+			}
+			v, err := db.VerifyBackup(t.Context(), b.Name, tldwdb.VerifyOptions{})
+			if err != nil || !strings.Contains(strings.Join(v.Notes, "\n"), "left out when it was backed up: ") {
+				t.Errorf("%q, %v", v.Notes, err)
+			}
+			if kept, err := tldwdb.ReadManifest(t.Context(), tldwdb.DirStore(dir), b.Name); err != nil || !slices.Equal(kept.Skipped, b.Skipped) {
+				t.Errorf("%q, %v", kept.Skipped, err)
+			}
+		}
+		if _, err := db.Backup(t.Context(), tldwdb.BackupOptions{Skip: []string{"[x"}}); err == nil || !strings.Contains(err.Error(), "TLDWDB_BACKUP_SKIP") {
+			t.Error(err)
+		}
 	})
+}
+
+// TestRowsOfAnotherForm: what older binaries can read says so, what they cannot has a
+// number that they do not know, and rows of a form that this one does not know are newer
+// and not damaged.
+func TestRowsOfAnotherForm(t *testing.T) {
+	t.Parallel()
+	tdb := testdb.New(t, testdb.SQLite)
+	dir, kept := keeping(t, tdb)
+	f := files{"0001_keyed.up.sql": "CREATE TABLE keyed (id INTEGER PRIMARY KEY, name TEXT);\nINSERT INTO keyed VALUES (1, 'a');", "0001_keyed.down.sql": "DROP TABLE keyed;"}
+	rows := func(cfg *tldwdb.Config) { cfg.Backup.Method, cfg.Backup.Compression = tldwdb.BackupPortable, "none" }
+	back := func(form int) (tldwdb.Backup, *tldwdb.DB) {
+		t.Helper()
+		db := open(t, tdb, f, kept, rows)
+		if _, err := db.Up(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		b, err := db.Backup(t.Context(), tldwdb.BackupOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		content := getObject(t, tldwdb.DirStore(dir), b.Parts[0].Name)
+		if head, _, _ := strings.Cut(content, "\n"); b.Format != form || !strings.Contains(head, fmt.Sprintf(`"version":%d,`, form)) {
+			t.Errorf("the manifest has form %d and the rows begin with %s, want %d", b.Format, head, form)
+		}
+		if _, err := db.VerifyBackup(t.Context(), b.Name, tldwdb.VerifyOptions{}); err != nil {
+			t.Error(err)
+		}
+		return b, db
+	}
+	back(1)
+	f["0002_loose.up.sql"] = "CREATE TABLE loose (name TEXT);\nINSERT INTO loose VALUES ('a');"
+	b, db := back(2)
+	name := b.Parts[0].Name
+	content := strings.Replace(getObject(t, tldwdb.DirStore(dir), name), `"version":2,"writer":"`, `"version":3,"writer":"later `, 1)
+	if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	remanifest(t, b, dir, func(b *tldwdb.Backup) {
+		p := &b.Parts[0]
+		p.Size, p.SHA256 = int64(len(content)), fmt.Sprintf("%x", sha256.Sum256([]byte(content)))
+		p.PlainSize, p.PlainSHA256 = p.Size, p.SHA256
+	})
+	_, verified := db.VerifyBackup(t.Context(), b.Name, tldwdb.VerifyOptions{})
+	_, restored := db.Restore(t.Context(), tldwdb.RestoreOptions{Name: b.Name, Over: label(tdb), WithoutBackup: true})
+	for _, err := range []error{verified, restored} {
+		if !errors.Is(err, tldwdb.ErrBackupNewer) || errors.Is(err, tldwdb.ErrBackupDamaged) || !strings.Contains(tldwdb.Hint(err), "later tldwdb") {
+			t.Errorf("%v; %s", err, tldwdb.Hint(err))
+		}
+	}
 }

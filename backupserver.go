@@ -80,17 +80,30 @@ func (w serverWay) dump(ctx context.Context, r *run, p *backupPlan, parts *partS
 			extension = "tar"
 		}
 	}
-	target, err := parts.begin(ctx, extension)
+	options := dump.Options{Jobs: w.jobs, Digests: p.options.Digests}
+	var target *part
+	// pg_dump goes back in a file to write where the tables are in it.
+	if r.d.Name() != dialect.NamePostgres && parts.keepsFiles() {
+		target, options.File, err = parts.own(ctx, extension)
+	} else {
+		target, err = parts.begin(ctx, extension)
+	}
 	if err != nil {
 		return in, err
 	}
 	err = r.elsewhere(ctx, func(ctx context.Context) error {
 		return r.db.tooled(ctx, p.options, p.meter, func(e dump.Engine) error {
-			dumped, err := e.Dump(ctx, target, dump.Options{Jobs: w.jobs, Digests: p.options.Digests})
-			in.content, in.tool, in.position, in.tables = dumped.Content, dumped.Tool, dumped.Position, backupTables(dumped.Tables)
+			dumped, err := e.Dump(ctx, target, options)
+			in.content, in.tool, in.position, in.tables, in.notes = dumped.Content, dumped.Tool, dumped.Position, backupTables(dumped.Tables), dumped.Notes
 			return err
 		})
 	})
+	if options.File != nil {
+		if err == nil {
+			err = options.File.Sync()
+		}
+		err = parts.room(errors.Join(err, options.File.Close()))
+	}
 	if err != nil {
 		return in, err
 	}

@@ -63,13 +63,13 @@ func (d dirStore) Create(ctx context.Context, name string) (BackupWriter, error)
 		return nil, err
 	}
 	if err := atomicfile.MkdirAll(string(d)); err != nil {
-		return nil, err
+		return nil, d.room(err)
 	}
 	f, err := atomicfile.Create(path)
 	if err != nil {
-		return nil, err
+		return nil, d.room(err)
 	}
-	return f, nil
+	return roomyFile{f, d}, nil
 }
 
 // partial is a path in the folder, which is there, for what is to become an object.
@@ -79,9 +79,10 @@ func (d dirStore) partial(ctx context.Context, name string) (string, func() erro
 		err = atomicfile.MkdirAll(string(d))
 	}
 	if err != nil {
-		return "", nil, err
+		return "", nil, d.room(err)
 	}
-	return atomicfile.Beside(path)
+	temp, end, err := atomicfile.Beside(path)
+	return temp, end, d.room(err)
 }
 
 // tidy removes what killed writers have left, as far as that is certain whatever its
@@ -100,7 +101,7 @@ func (d dirStore) adopt(ctx context.Context, path, name string) error {
 	if err != nil {
 		return err
 	}
-	return atomicfile.Rename(path, to)
+	return d.room(atomicfile.Rename(path, to))
 }
 
 func (d dirStore) Open(ctx context.Context, name string) (io.ReadCloser, error) {

@@ -345,10 +345,32 @@ func TestManifestOfAnotherVersion(t *testing.T) {
 	dir := t.TempDir()
 	store := tldwdb.DirStore(dir)
 	b := keepBackup(t, store, time.Now(), "content", plainArchive)
-	foreignManifest(t, dir, b.Name, `{"format":2,"writer":"tldwdb v9.1.0","parts":"elsewhere"}`)
+	foreignManifest(t, dir, b.Name, `{"format":3,"writer":"tldwdb v9.1.0","parts":"elsewhere"}`)
 	_, err := tldwdb.ReadManifest(t.Context(), store, b.Name)
-	if !errors.Is(err, tldwdb.ErrBackupNewer) || !strings.Contains(err.Error(), "format 2") || !strings.Contains(tldwdb.Hint(err), "tldwdb v9.1.0") {
+	if !errors.Is(err, tldwdb.ErrBackupNewer) || !strings.Contains(err.Error(), "format 3") || !strings.Contains(tldwdb.Hint(err), "tldwdb v9.1.0") {
 		t.Errorf("%v; %s", err, tldwdb.Hint(err))
+	}
+	// What an older version cannot check says so, and nothing else does.
+	for _, tt := range []struct {
+		piece int64
+		want  int
+	}{{1 << 20, 2}, {0, 1}} {
+		b.Format, b.Parts[0].PieceSize = 0, tt.piece
+		if err := tldwdb.WriteManifest(t.Context(), store, &b); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := tldwdb.ReadManifest(t.Context(), store, b.Name); err != nil || got.Format != tt.want || got.Parts[0].PieceSize != tt.piece {
+			t.Errorf("pieces of %d: %v, format %d, %+v", tt.piece, err, got.Format, got.Parts)
+		}
+	}
+	b.Format, b.Parts[0].PieceSize = 0, 1 // more would be kept of it than it has
+	if err := tldwdb.WriteManifest(t.Context(), store, &b); !errors.Is(err, tldwdb.ErrBackupDamaged) {
+		t.Errorf("pieces of a byte: %v", err)
+	}
+	b.Parts[0].PieceSize = 0
+	foreignManifest(t, dir, b.Name, `{"format":0}`) // there never was one
+	if _, err := tldwdb.ReadManifest(t.Context(), store, b.Name); !errors.Is(err, tldwdb.ErrBackupDamaged) {
+		t.Error(err)
 	}
 	// A later version of this format says more.
 	p := b.Parts[0]

@@ -64,7 +64,7 @@ func (db *DB) VerifyBackup(ctx context.Context, name string, o VerifyOptions) (v
 	began := time.Now()
 	notes, err := db.tryOut(ctx, p, b, keys, o.ScratchURL)
 	if err != nil && (ctx.Err() != nil || !errors.Is(err, ErrBackupDamaged)) {
-		return v, fmt.Errorf("verifying %s: %w", b.Name, ended(ctx, err))
+		return v, fmt.Errorf("verifying %s: %w", b.Name, db.roomInDatabase(ended(ctx, err)))
 	}
 	v = BackupVerification{Backup: b.Name, Time: time.Now().UTC(), OK: err == nil, Duration: time.Since(began).Milliseconds(), Engine: b.Engine, Notes: notes}
 	log := db.log.With(slog.String("backup", b.Name), slog.String("store", p.store.String()), slog.Duration("took", time.Since(began).Round(time.Millisecond)))
@@ -145,6 +145,7 @@ func (db *DB) findBackup(ctx context.Context, store BackupStore, name string) (B
 type owner struct {
 	engine, label, set string
 	identity           string // empty: not known
+	environment        string // that it was stamped with; empty: not known, or never
 	loading            error  // [ErrHalfLoaded]: a backup would be of half of it
 	src                *source
 }
@@ -175,7 +176,7 @@ func (r *run) owner(ctx context.Context) (owner, error) {
 		return owner{}, err
 	}
 	o := r.db.ownerBy(r.src, hist.identity)
-	o.loading = hist.halfLoaded()
+	o.environment, o.loading = hist.environment, hist.halfLoaded()
 	return o, nil
 }
 
@@ -259,7 +260,10 @@ func (db *DB) tryOut(ctx context.Context, p *backupPlan, b Backup, keys backupKe
 
 // restoreBeside restores a backup into a scratch database. Nothing reaches it before
 // all stored bytes are known to be those that were written.
-func (db *DB) restoreBeside(ctx context.Context, p *backupPlan, b Backup, keys backupKeys, scratchURL string) (*scratch, error) {
+func (db *DB) restoreBeside(ctx context.Context, p *backupPlan, b Backup, keys backupKeys, scratchURL string) (_ *scratch, err error) {
+	if db.dialectName == dialect.NameSQLite {
+		defer func() { err = roomInTemp(err) }()
+	}
 	if err := db.canRead(b); err != nil {
 		return nil, err
 	}
@@ -298,7 +302,7 @@ func (u unmade) Unwrap() error { return u.error }
 // one of which nothing is known.
 func (s *scratch) load(ctx context.Context, p *backupPlan, b Backup, keys backupKeys) error {
 	err := s.fill(ctx, p, b, keys)
-	if err == nil || ctx.Err() != nil || errors.Is(err, ErrBackupDamaged) || errors.Is(err, ErrBackupKey) || errors.Is(err, ErrNoScratch) {
+	if err == nil || ctx.Err() != nil || errors.Is(err, ErrBackupDamaged) || errors.Is(err, ErrBackupKey) || errors.Is(err, ErrBackupNewer) || errors.Is(err, ErrNoScratch) {
 		return err
 	}
 	if _, refused := errors.AsType[*dump.Refusal](err); refused || ClassOf(err) != ErrorClass(dialect.FaultOther) {
@@ -382,6 +386,9 @@ func (db *DB) holds(ctx context.Context, p *backupPlan, b Backup) (notes []strin
 		return nil, err
 	}
 	notes = append(notes, p.loaded.notes...)
+	if len(b.Skipped) > 0 {
+		notes = append(notes, "left out when it was backed up: "+strings.Join(b.Skipped, ", "))
+	}
 	if err := in.describe(ctx, db, &store{d: db.dialect, table: db.dialect.Qualify(facts.Schema, db.cfg.Table)}, conn.Conn, b.Database, p.asleep); err != nil {
 		return nil, err
 	}

@@ -46,22 +46,26 @@ func (sqliteWay) dump(ctx context.Context, r *run, p *backupPlan, parts *partSet
 		return in, err
 	}
 	if err := dump.CopySQLite(ctx, r.conn.Conn, path, parts.keepsFiles(), p.meter.bytes); err != nil {
-		return in, fmt.Errorf("copying: %w", err)
+		return in, fmt.Errorf("copying: %w", parts.room(err))
 	}
 	info, err := os.Stat(path)
 	if err != nil {
 		return in, err
 	}
 	p.meter.enter(phaseCheck)
+	part, err := parts.beginFile(ctx, path, sqliteExtension)
+	if err != nil {
+		return in, err
+	}
 	// The copy is described while it is stored: it is in memory now. Its pages are those
 	// of the database, so that checking them would check the database: that is left to a
 	// verification, which reads what was stored.
 	err = together(ctx, func(ctx context.Context) error {
 		return in.describeSQLite(ctx, r, path)
 	}, func(ctx context.Context) error {
-		return parts.fill(ctx, path, sqliteExtension, func(done int64) { p.meter.bytes(done, info.Size()) })
+		return part.fill(ctx, path, func(done int64) { p.meter.bytes(done, info.Size()) })
 	})
-	return in, err
+	return in, parts.room(err)
 }
 
 // describeSQLite says what is in a copy.

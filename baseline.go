@@ -39,6 +39,17 @@ type Verification struct {
 	// would put values into the wrong columns.
 	AnyColumnOrder bool
 
+	// CacheDir is a folder in which [DB.Drift] and [DB.CompareSchema] keep what the
+	// migrations have made, for the next process that asks: a file for each set of
+	// checksums, server version and settings, readable by its owner alone. Where a Go
+	// migration is among them, or ScratchURL is set, nothing is kept. A file that was
+	// changed or cut is made again; one that nobody has asked for in 30 days goes. It is
+	// made if it is not there, and trusted: give it to nobody else. BaselineVerified does
+	// without.
+	//
+	// Default: none; the command line has tldwdb in the user's cache folder.
+	CacheDir string
+
 	// Force is for BaselineVerified alone. It writes the baseline although the
 	// database differs. The differences are kept in the history, as the Error of the
 	// version's [MigrationStatus], and returned in [Result.Accepted].

@@ -18,6 +18,8 @@ import (
 
 	"github.com/tldw/tldwdb/internal/dburl"
 	"github.com/tldw/tldwdb/internal/dialect"
+	"github.com/tldw/tldwdb/internal/lint"
+	"github.com/tldw/tldwdb/tldwdblint"
 )
 
 // Environment says what a database is for. It decides which variable names the
@@ -266,6 +268,11 @@ type Config struct {
 	// touched. An empty database is not backed up. Default: [BackupNever].
 	BackupBeforeMigrate BackupWhen
 
+	// Lint judges what is pending before a run takes the lock: findings are in the log,
+	// or stop the run before anything is touched. Lint.Mode is [tldwdblint.ModeWarn] while
+	// Environment is Development, and [tldwdblint.ModeOff] otherwise, unless it is set. See [Lint].
+	Lint tldwdblint.Config
+
 	// Confirm is the name of the database on which destructive calls are
 	// allowed although it is stamped as production.
 	Confirm string
@@ -432,8 +439,15 @@ func ConfigFromLookup(lookup func(string) (string, bool)) (Config, error) {
 			IdentityFiles:  e.list("TLDWDB_BACKUP_IDENTITY_FILES"),
 			PassphraseFile: e.text("TLDWDB_BACKUP_PASSPHRASE_FILE"),
 			Digests:        e.flag("TLDWDB_BACKUP_DIGESTS", false),
+			Skip:           e.list("TLDWDB_BACKUP_SKIP"),
 		},
 		BackupBeforeMigrate: BackupWhen(strings.ToLower(e.text("TLDWDB_BACKUP_BEFORE_MIGRATE"))),
+		Lint: tldwdblint.Config{
+			Mode:       tldwdblint.Mode(strings.ToLower(e.text("TLDWDB_LINT"))),
+			StartAfter: int64(e.number("TLDWDB_LINT_START_AFTER")),
+			Target:     pairs[string](&e, "TLDWDB_LINT_TARGET", "postgres=14, with commas between several"),
+			Severity:   pairs[tldwdblint.Severity](&e, "TLDWDB_LINT_SEVERITY", "PG101=off, with commas between several"),
+		},
 	}
 	cfg.URL, cfg.urlFrom = e.database(cfg.Environment)
 	cfg.MigrateURL, cfg.migrateURLFrom = e.secret("TLDWDB_MIGRATE_URL")
@@ -450,6 +464,23 @@ func ConfigFromLookup(lookup func(string) (string, bool)) (Config, error) {
 		return Config{}, fmt.Errorf("configuration: %w", err)
 	}
 	return cfg, nil
+}
+
+// pairs reads a list of name=value.
+func pairs[T ~string](e *envReader, name, accepted string) map[string]T {
+	var m map[string]T
+	for _, pair := range e.list(name) {
+		key, value, ok := strings.Cut(pair, "=")
+		if !ok || key == "" || value == "" {
+			e.failf("%s has %.40q: accepted is %s", name, pair, accepted)
+			continue
+		}
+		if m == nil {
+			m = map[string]T{}
+		}
+		m[key] = T(value)
+	}
+	return m
 }
 
 // envReader reads variables and collects what is wrong with them.
@@ -787,6 +818,19 @@ func (c Config) normalize() (Config, error) {
 	case BackupNever, BackupDestructive, BackupAlways:
 	default:
 		failf("Config.BackupBeforeMigrate (TLDWDB_BACKUP_BEFORE_MIGRATE) is %.40q: accepted are never, destructive and always", c.BackupBeforeMigrate)
+	}
+	switch c.Lint.Mode {
+	case "":
+		c.Lint.Mode = tldwdblint.ModeOff
+		if c.Environment == Development {
+			c.Lint.Mode = tldwdblint.ModeWarn
+		}
+	case tldwdblint.ModeOff, tldwdblint.ModeWarn, tldwdblint.ModeEnforce:
+	default:
+		failf("Config.Lint.Mode (TLDWDB_LINT) is %.40q: accepted are off, warn and enforce", c.Lint.Mode)
+	}
+	if err := lint.Valid(c.Lint); err != nil {
+		failf("Config.Lint (TLDWDB_LINT_TARGET, TLDWDB_LINT_SEVERITY): %w", err)
 	}
 	health, err := c.Health.normalize()
 	c.Health = health

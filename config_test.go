@@ -155,7 +155,7 @@ func TestConfigDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `tldwdb.Config{Environment:development MigrationsDir:. SeedsDir:. Set:default Table:tldwdb_history Logger:set PoolSize:20 ` +
-		`PoolRecycle:1h0m0s PoolIdleTime:5m0s PoolTimeout:30s BusyTimeout:5s ConnectTimeout:10s ConnectWait:1m0s ReconnectWait:10s LockWait:10m0s LeaseTime:15s LockTimeout:2s RetryBudget:5m0s Health:set BackupBeforeMigrate:never}`
+		`PoolRecycle:1h0m0s PoolIdleTime:5m0s PoolTimeout:30s BusyTimeout:5s ConnectTimeout:10s ConnectWait:1m0s ReconnectWait:10s LockWait:10m0s LeaseTime:15s LockTimeout:2s RetryBudget:5m0s Health:set BackupBeforeMigrate:never Lint:set}`
 	if fmt.Sprint(cfg) != want || fmt.Sprint(again) != want {
 		t.Errorf("got  %v\nthen %v\nwant %s", cfg, again, want)
 	}

@@ -2,6 +2,7 @@ package tldwdb
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -9,8 +10,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/jmoiron/sqlx"
 
 	"github.com/tldw/tldwdb/internal/catalog"
 	"github.com/tldw/tldwdb/internal/dburl"
@@ -182,7 +181,7 @@ func copyProblems(list []portable.Problem) []CopyProblem {
 // order, and those of [DB.Up] for the target.
 func Copy(ctx context.Context, from, to *DB, o CopyOptions) (*Copied, error) {
 	start := time.Now()
-	c := &copyRun{from: from, to: to, o: o, start: start, done: &Copied{From: from.url.String(), To: to.url.String(), DryRun: o.DryRun, Tables: []CopiedTable{}, Problems: []CopyProblem{}, Notes: []string{}}}
+	c := &copyRun{from: from, to: to, o: o, meter: newMeter(o.Progress), done: &Copied{From: from.url.String(), To: to.url.String(), DryRun: o.DryRun, Tables: []CopiedTable{}, Problems: []CopyProblem{}, Notes: []string{}}}
 	if from.sameAs(to) { // it would wait for a lock that it has itself
 		return c.done, &CopyError{Kind: ErrCopyUnfit, Problems: []CopyProblem{{Reason: "the source and the target are one database"}}}
 	}
@@ -195,8 +194,7 @@ func Copy(ctx context.Context, from, to *DB, o CopyOptions) (*Copied, error) {
 type copyRun struct {
 	from, to *DB
 	o        CopyOptions
-	start    time.Time
-	phase    string
+	meter    *meter
 	done     *Copied
 	seeds    map[string]string // files of the source that have run once: their rows go over
 }
@@ -230,13 +228,11 @@ func (c *copyRun) locked(ctx context.Context, source *run) error {
 	if err := c.agree(source, hist); err != nil {
 		return err
 	}
-	return source.elsewhere(ctx, func(ctx context.Context) error {
-		return c.withSide(ctx, source, func(ctx context.Context, from portable.Side) error {
-			if c.o.DryRun {
-				return c.plan(ctx, from)
-			}
-			return c.copy(ctx, from)
-		})
+	return c.withSide(ctx, source, func(ctx context.Context, from portable.Side) error {
+		if c.o.DryRun {
+			return c.plan(ctx, from)
+		}
+		return c.copy(ctx, from)
 	})
 }
 
@@ -282,47 +278,18 @@ func (c *copyRun) agree(source *run, hist *history) error {
 	return nil
 }
 
-// withSide gives fn a connection beside that of the lock, where one can be made.
-func (c *copyRun) withSide(ctx context.Context, r *run, fn func(context.Context, portable.Side) error) (err error) {
+// withSide gives fn a database as package portable has it, by a connection beside that
+// of the lock, where one can be made. Neither side's own tables go over, whatever they
+// are called there.
+func (c *copyRun) withSide(ctx context.Context, r *run, fn func(context.Context, portable.Side) error) error {
 	if err := r.inspect(ctx); err != nil {
 		return err
 	}
-	conn := r.conn
-	pool, err := r.db.openSide(ctx)
-	if !errors.Is(err, errNoSideConnection) {
-		if err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, pool.Close()) }()
-		if conn, err = pool.Connx(ctx); err != nil {
-			return err
-		}
-		defer func() { _ = conn.Close() }() // it may be gone, which err tells
-	}
-	return fn(ctx, c.side(r, conn))
-}
-
-// side is a database as package portable has it.
-func (c *copyRun) side(r *run, conn *sqlx.Conn) portable.Side {
-	skip := slices.Concat(c.o.Skip, c.from.ownTables(), c.to.ownTables())
-	return portable.Side{Dialect: r.d, Conn: conn.Conn, Options: portable.Options{Skip: skip, Schema: r.facts.Schema, RoundTimes: c.o.RoundTimes, Progress: c.progress}}
-}
-
-// progress hands on how far it is, with the time that is left if it goes on so.
-func (c *copyRun) progress(p portable.Progress) {
-	if c.o.Progress == nil {
-		return
-	}
-	if p.Phase != c.phase {
-		c.phase, c.start = p.Phase, time.Now()
-	}
-	told := BackupProgress{Phase: p.Phase, Table: p.Table, Tables: p.Tables, TablesAll: p.TablesAll, Bytes: p.Bytes, BytesAll: max(p.BytesAll, p.Bytes), Elapsed: time.Since(c.start)}
-	if p.BytesAll == 0 {
-		told.BytesAll = 0
-	} else if p.Bytes > 0 {
-		told.Left = time.Duration(float64(told.Elapsed) * float64(told.BytesAll-p.Bytes) / float64(p.Bytes))
-	}
-	c.o.Progress(told)
+	o := portableOptions(r.facts.Schema, c.meter, c.o.Skip, c.from.ownTables(), c.to.ownTables())
+	o.RoundTimes = c.o.RoundTimes
+	return r.besideLock(ctx, func(ctx context.Context, conn *sql.Conn) error {
+		return fn(ctx, portable.Side{Dialect: r.d, Conn: conn, Options: o})
+	})
 }
 
 // copy migrates the target and copies into it.
@@ -340,10 +307,8 @@ func (c *copyRun) copy(ctx context.Context, from portable.Side) error {
 		if err := target.beginLoading(ctx, loadingCopy); err != nil {
 			return err
 		}
-		err := target.elsewhere(ctx, func(ctx context.Context) error {
-			return c.withSide(ctx, target, func(ctx context.Context, to portable.Side) error {
-				return c.rows(ctx, target, from, to)
-			})
+		err := c.withSide(ctx, target, func(ctx context.Context, to portable.Side) error {
+			return c.rows(ctx, target, from, to)
 		})
 		if err != nil {
 			return err
@@ -352,18 +317,12 @@ func (c *copyRun) copy(ctx context.Context, from portable.Side) error {
 	})
 }
 
-// migrate brings the target to the source's version, with what is repeatable where
-// nothing newer is known.
+// migrate brings the target to the source's version.
 func (c *copyRun) migrate(ctx context.Context) error {
-	head := Request{Goal: GoalVersion, Version: c.done.Version}
 	src, err := c.to.source()
-	if err != nil {
-		return err
+	if err == nil {
+		_, err = c.to.Migrate(ctx, src.requestTo(c.done.Version))
 	}
-	if newest, _ := src.head(); newest == c.done.Version {
-		head = Request{Goal: GoalUp}
-	}
-	_, err = c.to.Migrate(ctx, head)
 	return err
 }
 

@@ -23,6 +23,8 @@ type core struct {
 
 	replaying  chan struct{} // holds a token while migrations are replayed
 	lastReplay *replay       // belongs to whose token that is
+
+	fromFiles bool // a scratch database: its migrations run one by one where they can
 }
 
 func newCore(cfg Config, dialectName string, native bool) (*core, error) {

@@ -231,6 +231,9 @@ func (db *DB) Acquire(ctx context.Context) (*sqlx.Conn, error) {
 	for left := db.pool.Stats().MaxOpenConnections; left > 0 && errors.Is(err, driver.ErrBadConn) && wait.Err() == nil; left-- {
 		conn, err = db.pool.Connx(wait)
 	}
+	if err == nil && wait.Err() != nil && closed(conn) {
+		err = wait.Err()
+	}
 	switch {
 	case err == nil:
 		return conn, nil
@@ -240,6 +243,22 @@ func (db *DB) Acquire(ctx context.Context) (*sqlx.Conn, error) {
 		return nil, timeout
 	}
 	return nil, err
+}
+
+// closed reports whether the driver has closed a connection, and gives that back. A
+// driver that looks after its context while it connects, as MySQL's does, may close what
+// it hands out in the instant in which the context ends.
+func closed(conn *sqlx.Conn) bool {
+	err := conn.Raw(func(c any) error {
+		if v, ok := c.(driver.Validator); ok && !v.IsValid() {
+			return driver.ErrBadConn
+		}
+		return nil
+	})
+	if err != nil {
+		_ = conn.Close() // database/sql has thrown it away
+	}
+	return err != nil
 }
 
 // checkFile fails with [ErrFileReplaced] when the SQLite file under the pool is not

@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -450,6 +451,51 @@ func TestAcquireTimesOut(t *testing.T) {
 		t.Error(err)
 	}
 	closing(t, held)
+}
+
+// late connects to a database, and closes what it hands out when the context ends in that
+// instant. Only the first connection is in time.
+type late struct {
+	driver.Connector
+	first atomic.Bool
+}
+
+type lateConn struct{ driver.Conn }
+
+func (lateConn) IsValid() bool { return false }
+
+func (l *late) Connect(ctx context.Context) (driver.Conn, error) {
+	c, err := l.Connector.Connect(context.WithoutCancel(ctx))
+	if err != nil || l.first.CompareAndSwap(false, true) {
+		return c, err
+	}
+	<-ctx.Done()
+	return lateConn{c}, nil
+}
+
+// TestAcquireTooLate: a connection that the driver closed when the time was over is not
+// handed out.
+func TestAcquireTooLate(t *testing.T) {
+	t.Parallel()
+	db := openDB(t, Config{URL: sqliteURL(t), PoolSize: 2, PoolTimeout: time.Millisecond, WrapConnector: func(c driver.Connector) driver.Connector { return &late{Connector: c} }})
+	held, err := db.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if conn, err := db.Acquire(t.Context()); !errors.Is(err, ErrPoolTimeout) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+		closing(t, conn)
+	}
+	db.cfg.PoolTimeout = time.Minute
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if _, err := db.Acquire(ctx); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrPoolTimeout) {
+		t.Errorf("with the caller's context ended: got %v", err)
+	}
+	closing(t, held)
+	if n := db.Pool().Stats().InUse; n != 0 {
+		t.Errorf("%d connections are in use", n)
+	}
 }
 
 func TestCloseTwice(t *testing.T) {

@@ -41,10 +41,7 @@ func (db *DB) Diagnose(ctx context.Context) (*Diagnosis, error) {
 }
 
 func (r *run) diagnose(ctx context.Context) (*Diagnosis, error) {
-	if err := r.migrationConnection(ctx); err != nil {
-		return nil, err
-	}
-	if err := r.inspect(ctx); err != nil {
+	if err := r.connectAndInspect(ctx); err != nil {
 		return nil, err
 	}
 	d := &Diagnosis{Dialect: r.d.Name(), Server: r.facts.Server, Database: r.facts.Database, Schema: r.facts.Schema,

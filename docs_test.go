@@ -46,7 +46,7 @@ import (
 
 // The documents whose code is compiled, in the order in which their files are
 // written.
-var docFiles = []string{"README.md", "docs/guide/writing-migrations.md", "docs/guide/health.md", "docs/guide/observability.md", "docs/guide/credentials.md", "docs/guide/backup.md", "docs/guide/copy.md", "docs/guide/seeds.md", "docs/guide/testing.md", "docs/runbooks/rotating-credentials.md", "docs/runbooks/deployment.md", "docs/runbooks/rollback.md",
+var docFiles = []string{"README.md", "docs/guide/writing-migrations.md", "docs/guide/health.md", "docs/guide/observability.md", "docs/guide/credentials.md", "docs/guide/backup.md", "docs/guide/copy.md", "docs/guide/seeds.md", "docs/guide/lint.md", "docs/guide/trace.md", "docs/guide/diff.md", "docs/guide/snapshots.md", "docs/guide/testing.md", "docs/runbooks/rotating-credentials.md", "docs/runbooks/deployment.md", "docs/runbooks/rollback.md",
 	"docs/runbooks/half-applied.md", "docs/runbooks/pooler.md", "docs/runbooks/cluster-and-failover.md", "docs/runbooks/adopting.md", "docs/runbooks/restore-drill.md"}
 
 // docBlock is one fenced block.
@@ -213,6 +213,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -223,6 +224,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/tldw/tldwdb"
 	"github.com/tldw/tldwdb/tldwdbcli"
+	"github.com/tldw/tldwdb/tldwdblint"
 	"github.com/tldw/tldwdb/tldwdbmetrics"
 	"github.com/tldw/tldwdb/tldwdbotel"
 	"github.com/tldw/tldwdb/tldwdbtest"
@@ -232,9 +234,11 @@ var (
 	_ = migrations.FS
 	_ = errors.Is
 	_ = os.Exit
+	_ = strings.Join
 	_ sync.Mutex
 	_ time.Time
 	_ = tldwdbcli.New
+	_ tldwdblint.Config
 	_ = prometheus.NewRegistry
 	_ = tldwdbmetrics.New
 	_ = tldwdbotel.Observe
@@ -250,6 +254,9 @@ return nil
 
 func TestDocsCodeCompilesAndItsTestsPass(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("compiles for a quarter of a minute, and the same for every server")
+	}
 	dir := writeModule(t)
 	fragments := 0
 	for i, b := range docBlocks(t, docFiles...) {

@@ -5,7 +5,9 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
+	"time"
 
 	"github.com/tldw/tldwdb/internal/catalog"
 )
@@ -52,10 +54,16 @@ type present struct {
 	src    *source
 	hist   *history
 	server string // its version
+
+	settings string // see catalog.Settings; empty where nothing is kept
+	all      bool   // no matter what the history says
 }
 
 // keeps reports whether a migration is applied as its file stands.
 func (p *present) keeps(m *migration) bool {
+	if p.all {
+		return true
+	}
 	r := p.hist.find(m.id)
 	return r != nil && r.state.done() && (!m.id.Repeatable || r.checksum == m.checksum())
 }
@@ -68,10 +76,7 @@ func (db *DB) present(ctx context.Context, v Verification) (*present, error) {
 		return nil, err
 	}
 	defer r.release(ctx)
-	if err := r.migrationConnection(ctx); err != nil {
-		return nil, err
-	}
-	if err := r.inspect(ctx); err != nil {
+	if err := r.connectAndInspect(ctx); err != nil {
 		return nil, err
 	}
 	hist, err := r.store.read(ctx, r.conn)
@@ -88,10 +93,19 @@ func (db *DB) present(ctx context.Context, v Verification) (*present, error) {
 			return nil, err
 		}
 		if slices.Equal(before.rows, hist.rows) {
-			return &present{got: got, src: r.src, hist: hist, server: r.facts.Server}, nil
+			is := &present{got: got, src: r.src, hist: hist, server: r.facts.Server}
+			return is, is.set(ctx, r, v)
 		}
 	}
 	return nil, err
+}
+
+// set reads what else decides what a schema is, where it is to be kept.
+func (p *present) set(ctx context.Context, r *run, v Verification) (err error) {
+	if v.CacheDir != "" {
+		p.settings, err = catalog.Settings(ctx, r.d, r.conn.Conn)
+	}
+	return err
 }
 
 // known fails where nobody can say what the applied migrations make.
@@ -128,9 +142,18 @@ func (db *DB) replayed(ctx context.Context, is *present, v Verification) (*repla
 	if last := db.lastReplay; last != nil && last.of == of {
 		return last, nil
 	}
+	file := is.cacheFile(v)
+	if k := readReplay(file); k != nil {
+		_ = os.Chtimes(file, time.Time{}, time.Now()) // it is only kept for longer
+		db.lastReplay = &replay{of: of, want: k.Want, left: k.Left}
+		return db.lastReplay, nil
+	}
 	want, left, err := db.replay(ctx, is.keeps, v)
 	if err != nil {
 		return nil, err
+	}
+	if file != "" {
+		db.keepReplay(ctx, file, replayFile{want, left})
 	}
 	db.lastReplay = &replay{of: of, want: want, left: left}
 	return db.lastReplay, nil
@@ -141,7 +164,11 @@ func (p *present) identity(v Verification) [sha256.Size]byte {
 	sum := sha256.New()
 	_, _ = fmt.Fprintf(sum, "%q %q %q %v\n", p.server, v.ScratchURL, v.Ignore, v.AnyColumnOrder) // a hash takes everything
 	for _, m := range p.src.migrations {
-		_, _ = fmt.Fprintf(sum, "%q %s %v\n", m.id, m.checksum(), p.keeps(m))
+		by := ""
+		if m.squashed != nil { // it may have been made again from the same files
+			by = m.squashed.script.checksum
+		}
+		_, _ = fmt.Fprintf(sum, "%q %s %s %v\n", m.id, m.checksum(), by, p.keeps(m))
 	}
 	return [sha256.Size]byte(sum.Sum(nil))
 }

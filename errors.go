@@ -168,13 +168,13 @@ type HistoryError struct {
 
 // Disagreement is one point in which files and database differ.
 type Disagreement struct {
-	Kind      error  // [ErrChanged], [ErrOutOfOrder], [ErrNewer] or [ErrMissing]
+	Kind      error  // [ErrChanged], [ErrOutOfOrder], [ErrNewer], [ErrMissing] or [ErrSquashed]
 	Migration ID     // which one
 	Detail    string // what was found, and what to do
 }
 
 // disagreementWords are the kinds in JSON.
-var disagreementWords = map[string]error{"changed": ErrChanged, "out_of_order": ErrOutOfOrder, "newer": ErrNewer, "missing": ErrMissing}
+var disagreementWords = map[string]error{"changed": ErrChanged, "out_of_order": ErrOutOfOrder, "newer": ErrNewer, "missing": ErrMissing, "squashed": ErrSquashed}
 
 // disagreementJSON is a Disagreement in JSON.
 type disagreementJSON struct {
@@ -183,7 +183,7 @@ type disagreementJSON struct {
 	Detail    string `json:"detail"`
 }
 
-// MarshalJSON writes the kind as a word: changed, out_of_order, newer or missing.
+// MarshalJSON writes the kind as a word: changed, out_of_order, newer, missing or squashed.
 func (d Disagreement) MarshalJSON() ([]byte, error) {
 	out := disagreementJSON{Migration: d.Migration, Detail: d.Detail}
 	for word, kind := range disagreementWords {

@@ -12,7 +12,7 @@ import (
 func TestDisagreementJSON(t *testing.T) {
 	t.Parallel()
 	for word, kind := range map[string]error{
-		"changed": tldwdb.ErrChanged, "out_of_order": tldwdb.ErrOutOfOrder, "newer": tldwdb.ErrNewer, "missing": tldwdb.ErrMissing,
+		"changed": tldwdb.ErrChanged, "out_of_order": tldwdb.ErrOutOfOrder, "newer": tldwdb.ErrNewer, "missing": tldwdb.ErrMissing, "squashed": tldwdb.ErrSquashed,
 	} {
 		text, err := json.Marshal(tldwdb.Result{Warnings: []tldwdb.Disagreement{{Kind: kind, Migration: tldwdb.ID{Version: 3, Name: "users"}, Detail: "why"}}})
 		if err != nil {

@@ -1,8 +1,10 @@
 package tldwdb_test
 
 import (
+	"errors"
 	"testing"
 
+	"github.com/tldw/tldwdb"
 	"github.com/tldw/tldwdb/internal/testdb"
 )
 
@@ -25,6 +27,30 @@ func TestFailsAfterResume(t *testing.T) {
 			succeed(t, "up 0001_a; 0 → 1")(open(t, tdb, mended).Up(t.Context()))
 			if got := rowsOf(t, tdb.AdminDB(t), "SELECT what FROM log"); got != "once" {
 				t.Errorf("the log is %q", got)
+			}
+		})
+	}
+}
+
+// A fingerprint of a version that asked the catalogue something else proves nothing: the
+// statement stays in doubt.
+func TestFingerprintOfAnotherVersion(t *testing.T) {
+	t.Parallel()
+	for _, engine := range []testdb.Engine{testdb.MariaDB, testdb.MySQL} {
+		t.Run(string(engine), func(t *testing.T) {
+			t.Parallel()
+			tdb := testdb.New(t, engine)
+			f := files{"1_a.up.sql": "CREATE TABLE t (id integer);\nINSERT INTO t VALUES (1);"}
+			die(t, tdb, f, "CREATE TABLE t", true)
+			pool := tdb.AdminDB(t)
+			if _, err := pool.ExecContext(t.Context(), "UPDATE tldwdb_history SET intent = JSON_REMOVE(JSON_SET(intent, '$.fingerprint', REPEAT('a', 64)), '$.taken') WHERE intent IS NOT NULL"); err != nil {
+				t.Fatal(err)
+			}
+			if got := rowsOf(t, pool, "SELECT COUNT(*) FROM tldwdb_history WHERE intent LIKE '%aaaa%'"); got != "1" {
+				t.Fatalf("%s entries have a fingerprint", got)
+			}
+			if _, err := open(t, tdb, f).Up(t.Context()); !errors.Is(err, tldwdb.ErrAmbiguous) {
+				t.Errorf("the statement is taken for done, or for not done: %v", err)
 			}
 		})
 	}

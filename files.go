@@ -34,20 +34,15 @@ type FileText struct {
 // can be cut into statements is seen only when it is to run, by [DB.Plan] or
 // [Script].
 func Files(cfg Config, dialectName string) ([]File, error) {
-	cfg, err := cfg.normalize()
+	src, err := cfg.source(dialectName)
 	if err != nil {
 		return nil, err
 	}
-	d, err := dialect.Offline(dialectName)
-	if err != nil {
-		return nil, err
-	}
-	src, err := loadSource(cfg.Migrations, cfg.MigrationsDir, d.Name(), cfg.GoMigrations)
-	if err != nil {
-		return nil, err
-	}
-	list := make([]File, len(src.migrations))
-	for i, m := range src.migrations {
+	list := make([]File, 0, len(src.migrations))
+	for _, m := range src.migrations {
+		if m.squashed != nil {
+			continue // of which there is no file
+		}
 		f := File{Migration: m.id, Go: m.code != nil, Reversible: m.reversible()}
 		if f.Up, err = src.fileText(m.up); err != nil {
 			return nil, err
@@ -55,9 +50,22 @@ func Files(cfg Config, dialectName string) ([]File, error) {
 		if f.Down, err = src.fileText(m.down); err != nil {
 			return nil, err
 		}
-		list[i] = f
+		list = append(list, f)
 	}
 	return list, nil
+}
+
+// source loads the migrations for one dialect, without a database.
+func (c Config) source(dialectName string) (*source, error) {
+	c, err := c.normalize()
+	if err != nil {
+		return nil, err
+	}
+	d, err := dialect.Offline(dialectName)
+	if err != nil {
+		return nil, err
+	}
+	return loadSource(c.Migrations, c.MigrationsDir, d.Name(), c.GoMigrations)
 }
 
 // fileText reads one direction; nil for none.

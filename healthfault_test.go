@@ -559,7 +559,7 @@ func TestHealthTablesHeld(t *testing.T) {
 			t.Fatal(err)
 		}
 		hold, release, sessions := []string{"LOCK TABLES tldwdb_history WRITE"}, "UNLOCK TABLES",
-			"SELECT count(*) FROM information_schema.processlist WHERE db = '"+db.Name()+"' AND command <> 'Sleep' AND info LIKE '%tldwdb_history%' AND id <> connection_id()"
+			"SELECT count(*) FROM "+db.Processlist()+" WHERE db = '"+db.Name()+"' AND command <> 'Sleep' AND info LIKE '%tldwdb_history%' AND id <> connection_id()"
 		if !isMySQL(db) {
 			hold, release = []string{"BEGIN", "LOCK TABLE tldwdb_history"}, "COMMIT"
 			sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = '" + db.Name() + "' AND wait_event_type = 'Lock'"

@@ -47,12 +47,13 @@ type state string
 const (
 	stateApplied  state = "applied"
 	stateBaseline state = "baseline" // taken as applied without having run here
+	stateSnapshot state = "snapshot" // made by a snapshot, together with others
 	stateRunning  state = "running"  // journaled, and not finished: in progress, or its process died
 	stateFailed   state = "failed"   // journaled, and stopped at a statement that is known to have failed
 )
 
 // done reports whether the migration's effects are all there.
-func (s state) done() bool { return s == stateApplied || s == stateBaseline }
+func (s state) done() bool { return s == stateApplied || s == stateBaseline || s == stateSnapshot }
 
 // row is one row of the history table.
 type row struct {
@@ -154,6 +155,16 @@ func (h *history) after(id ID, direction Direction) int64 {
 		h.rows[i].state = stateApplied
 	case direction == DirectionUp:
 		h.rows = slices.Insert(h.rows, i, row{id: id, state: stateApplied})
+	}
+	version, _ := h.current()
+	return version
+}
+
+// loaded takes a snapshot into account, which is the first that a history has.
+func (h *history) loaded(held []entry) int64 {
+	h.rows = make([]row, len(held))
+	for i, e := range held {
+		h.rows[i] = row{id: e.id, state: e.state}
 	}
 	version, _ := h.current()
 	return version
@@ -363,21 +374,75 @@ type entry struct {
 	down      []byte // nil: none is stored
 }
 
+const insertColumns = "set_name, version, repeatable, name, checksum, state, direction, done, steps, intent, started_at, finished_at, duration_ms, actor, run_id, tool_version, down_sql"
+
+// downText is the down script of a new row as an expression.
+func (s *store) downText(e entry) string {
+	if e.down == nil || !validText(e.down) {
+		return "NULL"
+	}
+	return s.d.Literal(string(e.down))
+}
+
 // insert is the statement that adds a row. Two runs that got past the lock
 // together collide here, on the primary key, before either has changed a thing.
 func (s *store) insert(e entry) string {
-	down, intent := "NULL", cmp.Or(e.intent, "NULL")
-	if e.down != nil && validText(e.down) {
-		down = s.d.Literal(string(e.down))
-	}
+	intent := cmp.Or(e.intent, "NULL")
 	finished := "NULL"
 	if e.state.done() {
 		finished = s.d.Now()
 	}
-	return fmt.Sprintf("INSERT INTO %s (set_name, version, repeatable, name, checksum, state, direction, done, steps, intent, started_at, finished_at, duration_ms, actor, run_id, tool_version, down_sql)"+
-		" VALUES (%s, %d, %s, %s, %s, %s, %s, %d, %d, %s, %s, %s, NULL, %s, %s, %s, %s)",
+	return fmt.Sprintf("INSERT INTO %s ("+insertColumns+") VALUES (%s, %d, %s, %s, %s, %s, %s, %d, %d, %s, %s, %s, NULL, %s, %s, %s, %s)",
 		s.table, s.d.Literal(s.set), e.id.Version, s.d.Literal(repeatableKey(e.id)), s.d.Literal(e.id.Name), s.d.Literal(e.checksum),
-		s.d.Literal(string(e.state)), s.d.Literal(string(e.direction)), e.done, e.steps, intent, s.d.Now(), finished, s.d.Literal(s.actor), s.runID(), s.d.Literal(Version), down)
+		s.d.Literal(string(e.state)), s.d.Literal(string(e.direction)), e.done, e.steps, intent, s.d.Now(), finished, s.d.Literal(s.actor), s.runID(), s.d.Literal(Version), s.downText(e))
+}
+
+// insertSnapshot adds the rows of the migrations that a snapshot holds, in statements
+// of a size that every server takes. A thousand rows are more work than the tables
+// that the snapshot makes, and most of it is reading their text: where the engine can,
+// only what differs is written for each.
+func (s *store) insertSnapshot(list []entry) (statements []string) {
+	const enough = 64 << 10
+	lit := s.d.Literal
+	compact := s.d.RowsAsTable()
+	common := func(version, name, sum, done, steps, down string) string {
+		return strings.Join([]string{lit(s.set), version, lit(""), name, sum, lit(string(stateSnapshot)), lit(string(DirectionUp)), done, steps,
+			"NULL", s.d.Now(), s.d.Now(), "NULL", lit(s.actor), s.runID(), lit(Version), down}, ", ")
+	}
+	head := fmt.Sprintf("INSERT INTO %s (%s) VALUES ", s.table, insertColumns)
+	end := ""
+	if compact {
+		head = fmt.Sprintf("INSERT INTO %s (%s) WITH list (version, name, checksum, done, steps, down_sql) AS (VALUES ", s.table, insertColumns)
+		end = ") SELECT " + common("version", "name", "checksum", "done", "steps", "down_sql") + " FROM list"
+	}
+	var b strings.Builder
+	for i, e := range list {
+		if b.Len() == 0 {
+			b.WriteString(head + "(")
+		} else {
+			b.WriteString(", (")
+		}
+		version, done, steps, down := strconv.FormatInt(e.id.Version, 10), strconv.Itoa(e.done), strconv.Itoa(e.steps), s.downText(e)
+		if compact {
+			b.WriteString(strings.Join([]string{version, lit(e.id.Name), lit(e.checksum), done, steps, down}, ", "))
+		} else {
+			b.WriteString(common(version, lit(e.id.Name), lit(e.checksum), done, steps, down))
+		}
+		b.WriteString(")")
+		if b.Len() > enough || i == len(list)-1 {
+			b.WriteString(end)
+			statements = append(statements, b.String())
+			b.Reset()
+		}
+	}
+	return statements
+}
+
+// finishSnapshot turns the row under which a snapshot was loaded into that of the
+// migration with its version.
+func (s *store) finishSnapshot(e entry) string {
+	return fmt.Sprintf("UPDATE %s SET name = %s, checksum = %s, state = %s, done = %d, steps = %d, intent = NULL, error = NULL, finished_at = %s, duration_ms = %s, down_sql = %s WHERE %s",
+		s.table, s.d.Literal(e.id.Name), s.d.Literal(e.checksum), s.d.Literal(string(e.state)), e.done, e.steps, s.d.Now(), s.d.ElapsedMS("started_at"), s.downText(e), s.where(e.id))
 }
 
 // finish marks a row as applied, by the server's clock. The checksum is that of
@@ -456,7 +521,7 @@ func (s *store) seize(id ID) string {
 
 // isDone is the condition that a row's effects are all there.
 func (s *store) isDone() string {
-	return fmt.Sprintf("state IN (%s, %s)", s.d.Literal(string(stateApplied)), s.d.Literal(string(stateBaseline)))
+	return fmt.Sprintf("state IN (%s, %s, %s)", s.d.Literal(string(stateApplied)), s.d.Literal(string(stateBaseline)), s.d.Literal(string(stateSnapshot)))
 }
 
 // insist fails when the row is not this run's. It is for transactional engines:

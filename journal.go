@@ -2,9 +2,11 @@ package tldwdb
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"log/slog"
 	"slices"
 
@@ -44,10 +46,16 @@ type intent struct {
 	// Fingerprint is what the catalogue said before Next; empty when that says
 	// nothing about it.
 	Fingerprint string `json:"fingerprint,omitempty"`
+	// Taken is how the fingerprint was taken: fingerprintsTaken of the version that did.
+	Taken int `json:"taken,omitempty"`
 	// Hidden says that one of the statements that are done has changed the session
 	// in a way that its text does not show: a routine did.
 	Hidden bool `json:"hidden,omitempty"`
 }
+
+// fingerprintsTaken grows when a dialect asks the catalogue something else: then what an
+// older version has written down says nothing.
+const fingerprintsTaken = 2
 
 // goStep stands for the one step of a Go migration.
 const goStep = "go"
@@ -69,6 +77,22 @@ type journalRun struct {
 	// lasting is the statement that changes rows and has an intent of its own,
 	// because no rollback takes back what it writes; -1 when the last one was none.
 	lasting int
+	// sum is that of the first upTo statements, on which prefix goes on.
+	sum  hash.Hash
+	upTo int
+}
+
+// prefix is prefixHash of the first n statements. From the beginning each time, a file
+// of a thousand statements would be read five hundred times.
+func (g *journalRun) prefix(n int) string {
+	if g.sum == nil || n < g.upTo {
+		g.sum, g.upTo = sha256.New(), 0
+	}
+	for _, st := range g.j.statements[g.upTo:n] {
+		addStatement(g.sum, st)
+	}
+	g.upTo = n
+	return shortSum(g.sum)
 }
 
 func (r *run) newJournalRun(j *job) *journalRun {
@@ -250,7 +274,7 @@ func (g *journalRun) oneStatement(ctx context.Context, k int) error {
 	}
 	together := class == dialect.ClassData && !lasting || class == dialect.ClassSchema && g.d.TransactionalDDL()
 	if together {
-		entry := g.entry(k+1, g.literal(intent{Prefix: prefixHash(g.j.statements, k+1), Hidden: g.hidden}))
+		entry := g.entry(k+1, g.literal(intent{Prefix: g.prefix(k + 1), Hidden: g.hidden}))
 		if err := g.together(ctx, entry, st); err != nil {
 			return err
 		}
@@ -344,7 +368,7 @@ func (g *journalRun) watched(ctx context.Context, k int) error {
 		return err
 	}
 	entry := func() string {
-		return g.entry(k+1, g.literal(intent{Prefix: prefixHash(g.j.statements, k+1), Hidden: g.hidden}))
+		return g.entry(k+1, g.literal(intent{Prefix: g.prefix(k + 1), Hidden: g.hidden}))
 	}
 	was := g.hidden
 	g.hidden = true // until the session has been looked at: who dies in between has not seen it
@@ -384,7 +408,7 @@ func (g *journalRun) opaque(ctx context.Context, text string) error {
 // seal writes that statement k, which is unseen, is done for good. The proof does not wait for the next entry: that
 // may be a while, and may be rolled back.
 func (g *journalRun) seal(ctx context.Context, k int) error {
-	if err := g.enter(ctx, g.entry(k+1, g.literal(intent{Prefix: prefixHash(g.j.statements, k+1), Hidden: g.hidden}))); err != nil {
+	if err := g.enter(ctx, g.entry(k+1, g.literal(intent{Prefix: g.prefix(k + 1), Hidden: g.hidden}))); err != nil {
 		return err
 	}
 	return g.commit(ctx)
@@ -582,7 +606,7 @@ func (g *journalRun) entry(done int, intent string) string {
 // intention is the expression for what statement k, about to run, will change.
 func (g *journalRun) intention(k int) string {
 	st := g.j.statements[k]
-	in := intent{Prefix: prefixHash(g.j.statements, k), Next: textHash(st), Again: g.j.classes[k] == dialect.ClassRepeatable, Hidden: g.hidden}
+	in := intent{Prefix: g.prefix(k), Next: textHash(st), Again: g.j.classes[k] == dialect.ClassRepeatable, Hidden: g.hidden}
 	expression := g.d.Fingerprint(st)
 	if expression == "" || in.Again {
 		return g.literal(in)
@@ -590,7 +614,7 @@ func (g *journalRun) intention(k int) string {
 	// The server puts its own value into the JSON: one write, and nothing can
 	// happen between reading the catalogue and writing it down.
 	const mark = "\x01"
-	in.Fingerprint = mark
+	in.Fingerprint, in.Taken = mark, fingerprintsTaken
 	text := encode(in)
 	at := slices.Index([]byte(text), '\\') // mark is written as \u0001
 	return g.d.Concat(g.d.Literal(text[:at]), expression, g.d.Literal(text[at+len(`\u0001`):]))
@@ -631,7 +655,9 @@ func (g *journalRun) finish(ctx context.Context) error {
 		}
 		list = nil
 	}
-	if g.j.reason == reasonInterrupted && g.j.direction == DirectionUp { // the file may have been mended since the row was made
+	if g.j.snapshot != nil {
+		list = append(list, g.store.insertSnapshot(g.j.held[:len(g.j.held)-1])...)
+	} else if g.j.reason == reasonInterrupted && g.j.direction == DirectionUp { // the file may have been mended since the row was made
 		list = append(list, g.store.setDown(g.j.id, g.j.down))
 	}
 	if g.d.TransactionalDDL() {

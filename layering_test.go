@@ -24,7 +24,7 @@ var linked = map[string]string{
 	"github.com/jackc/pgservicefile": "of pgx: ~/.pg_service.conf",
 	"github.com/jackc/puddle/v2":     "of pgx: the pool under its database/sql driver",
 	"golang.org/x/sync":              "of puddle: a semaphore",
-	"golang.org/x/text":              "of pgx: normal form of passwords in SCRAM",
+	"golang.org/x/text":              "of pgx: normal form of passwords in SCRAM; seeds: keys that look alike",
 	"github.com/go-sql-driver/mysql": "driver: MySQL and MariaDB",
 	"filippo.io/edwards25519":        "of the MySQL driver: MariaDB's ed25519 sign-in",
 	"github.com/klauspost/compress":  "backups: zstd",
@@ -176,6 +176,18 @@ func TestOnlyWhoWantsThemLinksTheLibraries(t *testing.T) {
 	// The SDK is the program's choice.
 	if links(module+"/tldwdbotel", "go.opentelemetry.io/otel/sdk") {
 		t.Error("tldwdbotel links OpenTelemetry's SDK")
+	}
+}
+
+// Atlas plans changes of PostgreSQL schemas, for one command. Nobody else is to carry it.
+func TestOnlyTheCommandLinksAtlas(t *testing.T) {
+	t.Parallel()
+	const atlas = "ariga.io/atlas/"
+	for path, p := range list(t, "./...") {
+		is := slices.ContainsFunc(p.Deps, func(d string) bool { return strings.HasPrefix(d, atlas) })
+		if want := path == module+"/cmd/tldwdb"; is != want {
+			t.Errorf("%s links Atlas: %v, want %v", path, is, want)
+		}
 	}
 }
 

@@ -142,20 +142,23 @@ func TestHeartbeat(t *testing.T) {
 	forEachServer(t, func(t *testing.T, tdb *testdb.Database) {
 		admin := tdb.AdminDB(t)
 		ends := func() string { return rowsOf(t, admin, "SELECT expires_at FROM tldwdb_history_lease WHERE id = 2") }
-		later := func(what string) {
+		later := func(ctx context.Context, what string) error {
 			before := ends()
 			for ends() == before {
-				if t.Context().Err() != nil {
-					t.Fatalf("no sign of life: %s", what)
+				if ctx.Err() != nil {
+					return fmt.Errorf("no sign of life: %s: %w", what, context.Cause(ctx))
 				}
 			}
+			return nil
 		}
 		book := &logbook{}
 		db := open(t, tdb, files{}, leased, func(cfg *tldwdb.Config) {
-			cfg.LeaseTime, cfg.Logger, cfg.Application = time.Second, book.logger(), "beating"
+			cfg.LeaseTime, cfg.Logger, cfg.Application = 3*time.Second, book.logger(), "beating"
 			cfg.GoMigrations = []tldwdb.GoMigration{{Version: 1, Name: "long", NoTransaction: true, Up: func(ctx context.Context, c tldwdb.Conn) error {
 				for i := range 4 {
-					later(fmt.Sprint(i))
+					if err := later(ctx, fmt.Sprint(i)); err != nil {
+						return err
+					}
 				}
 				return nil
 			}}}

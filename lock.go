@@ -53,6 +53,13 @@ func (r *run) acquire(ctx context.Context, workLeft func(context.Context) (bool,
 // place. Nothing has begun.
 var errInterrupted = errors.New("the session that waited was ended")
 
+// interrupted reports whether what waited for the lock may go on waiting. again says
+// that it does so already: between the two names of a database that changes place, whoever
+// connects is told that there is none.
+func interrupted(err error, again bool) bool {
+	return errors.Is(err, errInterrupted) || again && ClassOf(err) == ErrorClass(dialect.FaultMissingDatabase)
+}
+
 // await is acquire without those who watch.
 func (r *run) await(ctx context.Context, workLeft func(context.Context) (bool, error)) (got bool, err error) {
 	waits := false

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/tldw/tldwdb/internal/dialect"
@@ -23,25 +24,44 @@ const lockWatch = 2 * time.Second
 // application's pool where one can be made there. What takes long on other
 // connections goes through [run.elsewhere]. The context ends when the lock is lost.
 // A server that takes no writes is not locked: nobody can migrate there.
+//
+// Whoever waits on PostgreSQL while a restore replaces the database loses the session in
+// which it does. It goes on waiting in the one that is there then.
 func (db *DB) underMigrationLock(ctx context.Context, what string, fn func(context.Context, *run) error) error {
+	wait := db.newWait()
+	for again := false; ; again = true {
+		ran, err := db.onceUnderMigrationLock(ctx, what, fn)
+		if ran || !interrupted(err, again) || !wait.left() {
+			return err
+		}
+		if wait.say() {
+			db.log.LogAttrs(ctx, slog.LevelInfo, "connecting again to wait for the migration lock", slog.String("state", err.Error()))
+		}
+		if err := wait.pause(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// onceUnderMigrationLock says whether fn was called.
+func (db *DB) onceUnderMigrationLock(ctx context.Context, what string, fn func(context.Context, *run) error) (ran bool, err error) {
 	r, err := db.newRun(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer r.release(ctx)
 	if err := r.aside(ctx); err != nil {
-		return ended(ctx, err)
+		return false, ended(ctx, err)
 	}
 	r.store.actor = shorten(r.store.actor+", "+what, 240)
-	ran := false
 	err = r.locked(ctx, always, func(ctx context.Context, _ *history) error {
 		ran = true
 		return fn(ctx, r)
 	})
 	if !ran && errors.Is(err, ErrReadOnly) && r.facts.ReadOnly {
-		err = fn(ctx, r)
+		ran, err = true, fn(ctx, r)
 	}
-	return ended(ctx, err)
+	return ran, ended(ctx, err)
 }
 
 // aside gives the connection back to the application's pool, and makes one of its

@@ -108,7 +108,7 @@ func endOthers(t *testing.T, tdb *testdb.Database) {
 	t.Helper()
 	pool := tdb.AdminDB(t)
 	rows, err := pool.QueryContext(t.Context(), pick(tdb, "", "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
-		"SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()"))
+		"SELECT id FROM "+tdb.Processlist()+" WHERE db = DATABASE() AND id <> CONNECTION_ID()"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,8 +43,15 @@ var (
 	ErrNoBackup = errors.New("no such backup")
 )
 
-// manifestFormat is what this binary writes, and the newest that it reads.
-const manifestFormat = 1
+// The formats of a manifest. A backup has the oldest that it can have, so that binaries
+// which know no newer one read what they can, and say of the rest that it is newer.
+const (
+	manifestFirst = 1
+	// In format 2 parts may be digested in pieces, and the rows of a portable backup have a
+	// form that format 1 did not know.
+	manifestSecond = 2
+	manifestNewest = manifestSecond
+)
 
 // How the objects beside the parts end.
 const (
@@ -137,7 +144,10 @@ func readObject(ctx context.Context, store BackupStore, name string) (content []
 
 // writeManifest makes the parts that are in the store a backup. It comes last.
 func writeManifest(ctx context.Context, store BackupStore, b *Backup) error {
-	b.Format = manifestFormat
+	b.Format = max(b.Format, manifestFirst)
+	if slices.ContainsFunc(b.Parts, func(p BackupPart) bool { return p.PieceSize > 0 }) {
+		b.Format = manifestSecond
+	}
 	if err := b.check(); err != nil {
 		return err
 	}
@@ -187,8 +197,8 @@ func readManifestOnly(ctx context.Context, store BackupStore, name string) (b Ba
 	if err := json.Unmarshal(content, &form); err != nil {
 		return Backup{}, fmt.Errorf("%w: %w", ErrBackupDamaged, err)
 	}
-	if form.Format > manifestFormat {
-		return Backup{}, withHint(fmt.Errorf("%w: it has format %d, and this binary knows up to %d", ErrBackupNewer, form.Format, manifestFormat),
+	if form.Format > manifestNewest {
+		return Backup{}, withHint(fmt.Errorf("%w: it has format %d, and this binary knows up to %d", ErrBackupNewer, form.Format, manifestNewest),
 			"it was written by %s: use that or a newer one", cmp.Or(form.Writer, "a newer tldwdb"))
 	}
 	// Fields that are not known are left out: a later version of the same format says
@@ -209,7 +219,7 @@ func (b *Backup) check() error {
 		return fmt.Errorf("%w: %s", ErrBackupDamaged, fmt.Sprintf(format, args...))
 	}
 	switch {
-	case b.Format != manifestFormat:
+	case b.Format < manifestFirst || b.Format > manifestNewest:
 		return damaged("there is no format %d", b.Format)
 	case !archive.IsName(b.Name):
 		return damaged("%q is not the name of a backup", b.Name)
@@ -225,7 +235,7 @@ func (b *Backup) check() error {
 			return damaged("%q is not the name of a part of it", p.Name)
 		}
 		seen[p.Name] = true
-		if p.Size < 0 || p.PlainSize < 0 || !isDigest(p.SHA256) || !isDigest(p.PlainSHA256) {
+		if p.Size < 0 || p.PlainSize < 0 || p.PieceSize != 0 && p.PieceSize < archive.LeastPiece || !isDigest(p.SHA256) || !isDigest(p.PlainSHA256) {
 			return damaged("sizes and SHA-256 of %s are not such", p.Name)
 		}
 	}
@@ -239,7 +249,7 @@ func isDigest(text string) bool {
 
 // stored is what the archive knows of the part.
 func (p BackupPart) stored() archive.Stored {
-	return archive.Stored{Size: p.Size, SHA256: p.SHA256, PlainSize: p.PlainSize, PlainSHA256: p.PlainSHA256}
+	return archive.Stored{Size: p.Size, SHA256: p.SHA256, PlainSize: p.PlainSize, PlainSHA256: p.PlainSHA256, PieceSize: p.PieceSize}
 }
 
 // writeVerification records what a restore on trial has shown, in place of what was

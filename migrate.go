@@ -125,7 +125,7 @@ func (db *DB) Plan(ctx context.Context, req Request) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	steps, warnings, err := decide(r.src, hist, req, r.options())
+	steps, warnings, err := r.decide(ctx, hist, req)
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +140,7 @@ func (db *DB) Plan(ctx context.Context, req Request) (*Plan, error) {
 			Go: j.code != nil, Transaction: !j.journaled, Statements: make([]Statement, len(j.statements)),
 		}
 		for k, st := range j.statements {
-			plan.Steps[i].Statements[k] = Statement{SQL: st.Text, Line: st.Line}
+			plan.Steps[i].Statements[k] = Statement{SQL: jobs[i].shown(st), Line: st.Line}
 		}
 	}
 	return plan, nil
@@ -168,6 +168,9 @@ type run struct {
 	moved      bool              // the database has another name, and conn was ended with it
 	before     map[string]string // the session's settings as they were
 	tables     *dialect.Lasting  // those without transactions; nil where all have them
+	passedOver bool              // it was told that no snapshot is loaded
+	obstacle   *string           // why no snapshot is loaded: what was found last, before the lock or under it
+	loading    *job              // of the snapshot, as the look has prepared it: reading it again costs as much as loading it
 }
 
 // newRun takes a connection from the application's pool.
@@ -210,6 +213,7 @@ func (db *DB) migrate(ctx context.Context, req Request, wantPlan string) (*Resul
 func (db *DB) migrateOften(ctx context.Context, req Request, wantPlan string) (*Result, error) {
 	wait := db.newWait()
 	var before *Result
+	waited := false // for the lock, in a session that was ended
 	for {
 		result, err := db.migrateOnce(ctx, req, wantPlan)
 		result.follows(before)
@@ -219,7 +223,8 @@ func (db *DB) migrateOften(ctx context.Context, req Request, wantPlan string) (*
 			message = "waiting for a server that takes writes, or for the migrations to arrive"
 		case errors.Is(err, errCutOff) && (!result.Locked || !req.destructive() && wantPlan == ""):
 			message = "waiting for this node to be in its cluster again"
-		case errors.Is(err, errInterrupted) && !result.Locked:
+		case interrupted(err, waited) && !result.Locked:
+			waited = true
 			message = "connecting again to wait for the migration lock"
 		case errors.Is(err, errCrowded): // nothing has begun
 			message = "waiting for a connection to spare"
@@ -377,7 +382,7 @@ func (r *run) look(ctx context.Context, req Request, wantPlan string) error {
 	r.db.tellSchema(r.src, hist)
 	r.result.Before, _ = hist.current()
 	r.result.After = r.result.Before
-	steps, warnings, err := decide(r.src, hist, req, r.options())
+	steps, warnings, err := r.decide(ctx, hist, req)
 	if err != nil && hist.loading == "" {
 		return err
 	}
@@ -395,11 +400,14 @@ func (r *run) look(ctx context.Context, req Request, wantPlan string) error {
 	if _, err := r.prepare(ctx, steps); err != nil {
 		return err
 	}
+	if err := r.lint(ctx, steps); err != nil {
+		return err
+	}
 	workLeft := func(hist *history) (bool, error) {
 		if hist.loading != "" { // whoever has the lock may be at it: it tells under the lock
 			return true, nil
 		}
-		steps, _, err := decide(r.src, hist, req, r.options())
+		steps, _, err := r.decide(ctx, hist, req)
 		// Only Up is done when somebody else has done it: another Down is one
 		// step more, and a plan does not fit any more.
 		return len(steps) > 0 || req.destructive() || wantPlan != "", err
@@ -425,10 +433,7 @@ func (r *run) warn(ctx context.Context, warnings []Disagreement) {
 // process has meanwhile done the work, so that workLeft says no, it returns
 // without work, and as a rule without having had the lock.
 func (r *run) locked(ctx context.Context, workLeft func(*history) (bool, error), work func(context.Context, *history) error) (err error) {
-	if err := r.migrationConnection(ctx); err != nil {
-		return err
-	}
-	if err := r.inspect(ctx); err != nil {
+	if err := r.connectAndInspect(ctx); err != nil {
 		return err
 	}
 	if r.facts.ReadOnly {
@@ -472,6 +477,7 @@ func (r *run) underLock(ctx context.Context, workLeft func(*history) (bool, erro
 		return err
 	}
 	r.result.Locked = true
+	r.obstacle = nil // who waits for the lock may have waited for another set's migrations
 	settled := true
 	defer func() {
 		if r.moved { // with the lock's session
@@ -577,6 +583,14 @@ func databaseLabel(database string) string {
 	return database
 }
 
+// connectAndInspect takes the connection that migrates, and asks what is at its other end.
+func (r *run) connectAndInspect(ctx context.Context) error {
+	if err := r.migrationConnection(ctx); err != nil {
+		return err
+	}
+	return r.inspect(ctx)
+}
+
 // migrationConnection replaces the pooled connection by one to Config.MigrateURL,
 // if there is one.
 func (r *run) migrationConnection(ctx context.Context) error {
@@ -590,7 +604,7 @@ func (r *run) migrationConnection(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("connecting to the migration URL: %w", err)
 	}
-	r.side, r.facts = side, dialect.Facts{} // those of the other connection
+	r.side, r.facts, r.loading = side, dialect.Facts{}, nil // those of the other connection
 	r.conn, err = side.Connx(ctx)
 	if err != nil {
 		return fmt.Errorf("connecting to the migration URL: %w", err)
@@ -656,7 +670,7 @@ func (r *run) apply(ctx context.Context, req Request, hist *history, wantPlan st
 }
 
 func (r *run) applyOnce(ctx context.Context, req Request, hist *history, wantPlan string) error {
-	steps, warnings, err := decide(r.src, hist, req, r.options())
+	steps, warnings, err := r.decide(ctx, hist, req)
 	if err != nil {
 		return err
 	}
@@ -733,8 +747,13 @@ func (r *run) adviseBaseline(fresh bool, first *job, err error) error {
 // applied notes a migration that has been committed.
 func (r *run) applied(ctx context.Context, hist *history, j *job, took time.Duration) {
 	r.result.Applied = append(r.result.Applied, Applied{Migration: j.id, Direction: j.direction, Duration: took, Statements: len(j.statements)})
-	r.result.After = hist.after(j.id, j.direction)
 	message := "migration applied"
+	if j.snapshot != nil {
+		message = "snapshot loaded"
+		r.result.After = hist.loaded(j.held)
+	} else {
+		r.result.After = hist.after(j.id, j.direction)
+	}
 	if j.direction == DirectionDown {
 		message = "migration taken back"
 	}

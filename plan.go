@@ -53,7 +53,7 @@ func (p *Plan) Empty() bool { return len(p.Steps) == 0 }
 type PlanStep struct {
 	Migration   ID          `json:"migration"`
 	Direction   Direction   `json:"direction"`
-	Reason      string      `json:"reason"`      // pending, changed, requested, or interrupted
+	Reason      string      `json:"reason"`      // pending, changed, requested, interrupted, or snapshot
 	File        string      `json:"file"`        // path inside Config.Migrations; empty for a Go migration and for a stored script
 	Go          bool        `json:"go"`          // written in Go: there are no statements to show
 	Transaction bool        `json:"transaction"` // commits as a whole, together with its history row
@@ -72,6 +72,7 @@ const (
 	reasonChanged     = "changed"     // a repeatable migration with a new text
 	reasonRequested   = "requested"   // taken back because the caller asked for it
 	reasonInterrupted = "interrupted" // an earlier run stopped half-way
+	reasonSnapshot    = "snapshot"    // the database is empty: a snapshot makes at once what many migrations make
 )
 
 // step is one migration to run in one direction, before its text is read.
@@ -80,13 +81,17 @@ type step struct {
 	id        ID
 	direction Direction
 	reason    string
-	row       *row // the history row as it was read, when there is one
+	row       *row      // the history row as it was read, when there is one
+	snapshot  *snapshot // to load instead of running its migrations; nil for none
 }
 
 // planOptions are the parts of Config that the decision depends on.
 type planOptions struct {
 	outOfOrder bool
 	strict     bool
+	engine     string // whose snapshots the server takes
+	fromFiles  bool   // no snapshot where the files are there
+	occupied   string // what there is in a database without a history, where no snapshot can be loaded for it
 }
 
 // decide compares files and database and lists the steps that lead to the
@@ -117,6 +122,9 @@ func decide(src *source, hist *history, req Request, opt planOptions) ([]step, [
 	// A way back that was interrupted is one of those asked for: whoever calls
 	// Down again after a crash does not want one more taken back.
 	takenBack := p.finishInterrupted(req.Goal)
+	if len(hist.rows) == 0 {
+		p.begin(req, opt)
+	}
 	left := max(max(req.Steps, 1)-len(takenBack), 0)
 
 	switch req.Goal {
@@ -146,12 +154,15 @@ func decide(src *source, hist *history, req Request, opt planOptions) ([]step, [
 	default:
 		return nil, nil, fmt.Errorf("unknown goal %q: known are up, down, redo, version, base", req.Goal)
 	}
+	if err := p.runnable(opt); err != nil {
+		return nil, nil, err
+	}
 	return p.steps, disagreements, nil
 }
 
 func isFatal(d Disagreement, opt planOptions) bool {
 	switch {
-	case errors.Is(d.Kind, ErrChanged):
+	case errors.Is(d.Kind, ErrChanged), errors.Is(d.Kind, ErrSquashed):
 		return true
 	case errors.Is(d.Kind, ErrOutOfOrder):
 		return !opt.outOfOrder
@@ -168,6 +179,7 @@ func compare(src *source, hist *history) []Disagreement {
 	}
 	head, known := src.head()
 	highest, found := int64(0), false
+	loading := slices.ContainsFunc(hist.rows, func(r row) bool { return r.isLoading() })
 	for _, r := range hist.rows {
 		if r.id.Repeatable {
 			continue // one whose file is gone needs nothing, one that changed is pending
@@ -181,11 +193,18 @@ func compare(src *source, hist *history) []Disagreement {
 			add(ErrNewer, r.id, "%s, and newer than this binary", r.standing())
 		case m == nil:
 			add(ErrMissing, r.id, "%s, but there is no file for it", r.standing())
-		case r.state.done() && r.checksum != "" && m.checksum() != "" && r.checksum != m.checksum():
+		case !r.state.done() || r.checksum == "" || m.checksum() == "" || r.checksum == m.checksum():
+		case m.squashed != nil:
+			add(ErrChanged, r.id, "applied %s with another text than the one that %s stands for: make the snapshot of the files that were applied", r.when(), m.squashed.script.file)
+		default:
 			add(ErrChanged, r.id, "%s was changed after it was applied %s: restore the text that was applied and put the change into a new migration", m.up.file, r.when())
 		}
 	}
 	for _, m := range src.migrations {
+		if m.squashed != nil && len(hist.rows) > 0 && hist.find(m.id) == nil && !loading {
+			add(ErrSquashed, m.id, "not applied, and %s stands for its file: first apply it with the last release that has the file", m.squashed.script.file)
+			continue
+		}
 		if found && !m.id.Repeatable && m.id.Version < highest && hist.find(m.id) == nil {
 			add(ErrOutOfOrder, m.id, "pending, but version %d is applied already: give it a higher version, or allow it with Config.OutOfOrder", highest)
 		}
@@ -211,10 +230,11 @@ func (p *planner) finishInterrupted(goal Goal) (takenBack []int64) {
 		if r.state.done() || goal == GoalUp && p.newer(r) {
 			continue
 		}
-		p.steps = append(p.steps, step{
-			migration: p.src.find(r.id), id: r.id, direction: r.direction, reason: reasonInterrupted, row: r.clone(),
-		})
+		s := p.src.interrupted(r)
+		p.steps = append(p.steps, s)
 		switch {
+		case s.snapshot != nil:
+			p.holds(s.snapshot)
 		case r.id.Repeatable:
 		case r.direction == DirectionUp:
 			p.applied[r.id.Version] = true
@@ -225,10 +245,70 @@ func (p *planner) finishInterrupted(goal Goal) (takenBack []int64) {
 	return takenBack
 }
 
+// interrupted is the step that ends what a row says was begun.
+func (s *source) interrupted(r *row) step {
+	next := step{id: r.id, direction: r.direction, reason: reasonInterrupted, row: r.clone()}
+	if r.isLoading() {
+		next.snapshot = s.loading(r)
+	} else {
+		next.migration = s.find(r.id)
+	}
+	return next
+}
+
+// begin takes a snapshot for the first part of an empty database's migrations, where
+// there is one that does not go further than the request.
+func (p *planner) begin(req Request, opt planOptions) {
+	fits := func(int64) bool { return true }
+	if opt.occupied != "" {
+		return
+	}
+	switch req.Goal {
+	case GoalUp:
+		opt.fromFiles = opt.fromFiles || req.Steps > 0
+	case GoalVersion:
+		fits = func(v int64) bool { return v <= req.Version }
+	default:
+		return
+	}
+	if snap := p.src.snapshotFor(opt.engine, fits, opt.fromFiles); snap != nil {
+		p.steps = append(p.steps, step{snapshot: snap, id: snap.id(), direction: DirectionUp, reason: reasonSnapshot})
+		p.holds(snap)
+	}
+}
+
+func (p *planner) holds(snap *snapshot) {
+	for _, h := range snap.holds {
+		p.applied[h.id.Version] = true
+	}
+}
+
+// runnable fails when a step needs a file that a snapshot has taken the place of.
+func (p *planner) runnable(opt planOptions) error {
+	for _, s := range p.steps {
+		m := s.migration
+		if m == nil || m.squashed == nil || s.direction == DirectionDown && s.row != nil && s.row.hasDown {
+			continue
+		}
+		file := m.squashed.script.file
+		switch {
+		case s.direction == DirectionDown:
+			return withHint(fmt.Errorf("%w: %s: %s stands for its file, and the way back is gone with it", ErrIrreversible, s.id, file), "restore a backup that is older than the migration")
+		case opt.occupied != "":
+			return withHint(fmt.Errorf("%w: %s, by %s, which only an empty database loads; this one has no history, and %s", ErrSquashed, s.id, file, opt.occupied),
+				"if its schema is that of the migrations, DB.Baseline takes them as applied; otherwise begin with an empty database")
+		case m.squashed.engine != opt.engine && len(p.hist.rows) == 0 && opt.engine != "":
+			return withHint(fmt.Errorf("%w: %s, by %s, which is not for %s", ErrSquashed, s.id, file, opt.engine), "make one for this engine from the files that were there before (git), with 'tldwdb snapshot'")
+		}
+		return withHint(fmt.Errorf("%w: %s, by %s", ErrSquashed, s.id, file), "what it holds is made whole or not at all, in an empty database: go to version %d or higher, or use the last release that has the file", m.squashed.version)
+	}
+	return nil
+}
+
 // newer reports whether an unfinished row is that of a newer binary, which is at it
 // or will go on with it. In a rollout the old one serves meanwhile.
 func (p *planner) newer(r *row) bool {
-	if r.direction == DirectionDown || p.src.find(r.id) != nil {
+	if r.direction == DirectionDown || p.src.find(r.id) != nil || r.isLoading() {
 		return false
 	}
 	head, known := p.src.head()
@@ -298,6 +378,9 @@ func planID(steps []step, hist *history) string {
 	var text strings.Builder
 	for _, s := range steps {
 		sum := ""
+		if s.snapshot != nil {
+			sum = s.snapshot.script.checksum
+		}
 		if s.migration != nil {
 			sum = s.migration.checksum()
 			if s.direction == DirectionDown && s.migration.down != nil {

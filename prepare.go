@@ -8,12 +8,14 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"slices"
 	"strings"
 
 	"github.com/tldw/tldwdb/internal/dialect"
 	"github.com/tldw/tldwdb/internal/lazyregexp"
+	"github.com/tldw/tldwdb/internal/rebuild"
 	"github.com/tldw/tldwdb/internal/sqlscan"
 )
 
@@ -30,11 +32,13 @@ type job struct {
 	checksum   string
 	statements []sqlscan.Statement
 	classes    []dialect.Class
-	down       []byte // the down script to keep; nil for none
+	rebuilds   map[int]*rebuild.Table // by the offset of the statement, which is not run as it stands
+	down       []byte                 // the down script to keep; nil for none
 	code       func(context.Context, Conn) error
-	idempotent bool // a Go migration that may run again
-	place      int  // in this run, from 1
-	places     int  // jobs of this run
+	idempotent bool    // a Go migration that may run again
+	held       []entry // the rows of the migrations that a snapshot holds, its own version's last
+	place      int     // in this run, from 1
+	places     int     // jobs of this run
 }
 
 // touchesSession reports whether the job may leave settings behind.
@@ -141,6 +145,9 @@ func (r *run) prepareOne(ctx context.Context, s step) (*job, error) {
 	if m := s.migration; m != nil && m.code != nil {
 		return r.prepareGo(j, m.code)
 	}
+	if s.snapshot != nil {
+		return r.prepareSnapshot(j)
+	}
 	sc, err := r.scriptFor(ctx, s)
 	if err != nil {
 		return nil, err
@@ -150,7 +157,7 @@ func (r *run) prepareOne(ctx context.Context, s step) (*job, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", sc.file, err)
 	}
-	if sc.stored != "" {
+	if sc.file == "" {
 		j.file = s.id.String() + ".down.sql (stored in the database)"
 		l := &loader{rules: r.d.ScanOptions()}
 		j.directives = l.directives(j.file, text)
@@ -198,6 +205,9 @@ func (r *run) scriptFor(ctx context.Context, s step) (*script, error) {
 		}
 	}
 	if s.direction == DirectionUp {
+		if s.row != nil && s.row.isLoading() {
+			return nil, failed(fmt.Errorf("%w: the loading of a snapshot was interrupted, and this binary has another one", ErrHalfApplied), "run the binary that has it, or empty the database: the snapshot was the first that came into it")
+		}
 		return nil, failed(fmt.Errorf("%w: it was interrupted, and this binary has no file for it", ErrHalfApplied), "run the binary that has the file")
 	}
 	if s.row != nil && s.row.hasDown {
@@ -225,6 +235,11 @@ func (r *run) split(j *job, text []byte) error {
 		}
 		j.statements = append(j.statements, st)
 		j.classes = append(j.classes, r.d.Class(st))
+	}
+	if j.directives.Rebuilds {
+		if problems := j.readRebuilds(text, r.d.ScanOptions()); len(problems) > 0 {
+			return &LoadError{Problems: problems}
+		}
 	}
 	j.dropTransactionMarks(r.d)
 	if len(j.classes) == 1 && (j.classes[0] == dialect.ClassAlone || j.classes[0] == dialect.ClassRepeatable) {
@@ -255,6 +270,71 @@ func (r *run) split(j *job, text []byte) error {
 		return &LoadError{Problems: problems}
 	}
 	return nil
+}
+
+// readRebuilds finds the statements that have directives above them.
+func (j *job) readRebuilds(text []byte, rules sqlscan.Options) (problems []Problem) {
+	j.rebuilds = map[int]*rebuild.Table{}
+	rules.Comments = true
+	problem := func(at int, msg string) {
+		problems = append(problems, Problem{File: j.file, Line: lineAt(text, at), Msg: msg})
+	}
+	end := 0
+	for k := 0; k <= len(j.statements); k++ {
+		begin := end // of what stands in front of statement k
+		end = len(text)
+		if k < len(j.statements) {
+			end = j.statements[k].Offset
+		}
+		lines, first := rebuildLines(string(text[begin:end]), rules)
+		first += begin
+		switch {
+		case len(lines) == 0:
+		case k == len(j.statements):
+			problem(first, "there is no statement below this directive")
+		case j.directives.NoTransaction:
+			problem(first, "a table is rebuilt in a transaction: take no-transaction out")
+		case j.directives.ForeignKeysOn:
+			problem(first, "a table is rebuilt while foreign keys are off: take foreign-keys=on out")
+		default:
+			table, err := rebuild.Read(lines, j.statements[k].Text)
+			if err != nil {
+				problem(first, err.Error())
+				continue
+			}
+			j.rebuilds[end] = table
+		}
+		if k < len(j.statements) {
+			if inside, at := rebuildLines(j.statements[k].Text, rules); len(inside) > 0 {
+				problem(end+at, "this directive stands inside of a statement: it has to stand above it")
+			}
+			end += len(j.statements[k].Text)
+		}
+	}
+	return problems
+}
+
+// rebuildLines are the directives in a part of a file that are about a statement, and where the first of them is.
+func rebuildLines(part string, rules sqlscan.Options) (lines []string, first int) {
+	for t := range sqlscan.Tokens(part, rules) {
+		if t.Kind != sqlscan.Comment || !strings.HasPrefix(t.Text, "--") || len(directiveLines([]byte(t.Text))) == 0 || !aboveStatement([]byte(t.Text)) {
+			continue
+		}
+		if len(lines) == 0 {
+			first = t.Offset
+		}
+		lines = append(lines, directiveText([]byte(t.Text)))
+	}
+	return lines, first
+}
+
+// shown is a statement as a plan shows it: a rebuild with what it is to do.
+func (j *job) shown(st sqlscan.Statement) string {
+	t := j.rebuilds[st.Offset]
+	if t == nil {
+		return st.Text
+	}
+	return "-- tldwdb: " + strings.Join(t.Directives(), "\n-- tldwdb: ") + "\n" + st.Text
 }
 
 var setRole = lazyregexp.New(`(?i)^SET\s+(SESSION\s+|LOCAL\s+)?(ROLE|SESSION\s+AUTHORIZATION)\b`)
@@ -404,10 +484,17 @@ func textHash(st sqlscan.Statement) string {
 // prefixHash identifies the first n statements of a file, so that a file that
 // was mended behind the point where it failed can be told from another file.
 func prefixHash(list []sqlscan.Statement, n int) string {
-	hash := sha256.New()
+	sum := sha256.New()
 	for _, st := range list[:n] {
-		hash.Write(lineEnds(st))
-		hash.Write([]byte{0})
+		addStatement(sum, st)
 	}
-	return hex.EncodeToString(hash.Sum(nil)[:8])
+	return shortSum(sum)
 }
+
+// addStatement takes one more statement into a sum.
+func addStatement(sum hash.Hash, st sqlscan.Statement) {
+	sum.Write(lineEnds(st))
+	sum.Write([]byte{0})
+}
+
+func shortSum(sum hash.Hash) string { return hex.EncodeToString(sum.Sum(nil)[:8]) }

@@ -167,7 +167,10 @@ func (r *run) unfinished(ctx context.Context, row *row) (Finding, error) {
 		say("%s", err)
 		return f, nil
 	}
-	j, err := r.prepareOne(ctx, step{migration: r.src.find(row.id), id: row.id, direction: row.direction, reason: reasonInterrupted, row: row})
+	if row.isLoading() {
+		f.Fixes = []FixKind{FixForget}
+	}
+	j, err := r.prepareOne(ctx, r.src.interrupted(row))
 	if err != nil {
 		f.Automatic = false
 		say("its text cannot be read: %s", err)
@@ -280,6 +283,9 @@ func (r *run) fixStatements(ctx context.Context, row *row, fix Fix) ([]string, e
 	case FixForget:
 		return []string{r.store.remove(row.id)}, nil
 	case FixChecksum, FixApplied:
+		if row.isLoading() {
+			return nil, unfit("a snapshot is being loaded there, and it is not for one migration alone")
+		}
 		if m == nil {
 			return nil, unfit("there is no file for it")
 		}
@@ -303,14 +309,14 @@ func (r *run) fixStatements(ctx context.Context, row *row, fix Fix) ([]string, e
 		if in, err := parseIntent(row); err != nil || in.Next == "" {
 			return nil, unfit("no statement of it is in doubt")
 		}
-		return r.moveJournal(ctx, row, m, fix)
+		return r.moveJournal(ctx, row, fix)
 	}
 	return nil, fmt.Errorf("unknown fix %q: known are %s", fix.Kind, strings.Join([]string{string(FixDone), string(FixRetry), string(FixApplied), string(FixForget), string(FixChecksum)}, ", "))
 }
 
 // moveJournal sets the journal behind the statement in doubt, or in front of it.
-func (r *run) moveJournal(ctx context.Context, row *row, m *migration, fix Fix) ([]string, error) {
-	j, err := r.prepareOne(ctx, step{migration: m, id: row.id, direction: row.direction, reason: reasonInterrupted, row: row})
+func (r *run) moveJournal(ctx context.Context, row *row, fix Fix) ([]string, error) {
+	j, err := r.prepareOne(ctx, r.src.interrupted(row))
 	if err != nil {
 		return nil, err
 	}
@@ -360,7 +366,7 @@ func (r *run) failedAtOnce(ctx context.Context, row *row) bool {
 	if row.state != stateFailed || row.direction != DirectionUp || err != nil || in.Next != "" {
 		return false
 	}
-	j, err := r.prepareOne(ctx, step{migration: r.src.find(row.id), id: row.id, direction: row.direction, reason: reasonInterrupted, row: row})
+	j, err := r.prepareOne(ctx, r.src.interrupted(row))
 	return err == nil && row.done <= j.firstEffect() && prefixHash(j.statements, row.done) == in.Prefix
 }
 

@@ -83,7 +83,7 @@ func (db *DB) Restore(ctx context.Context, o RestoreOptions) (done Restored, err
 	defer func() {
 		done.Duration = time.Since(began)
 		if err != nil {
-			err = fmt.Errorf("restoring %s: %w", done.Backup.Name, err)
+			err = fmt.Errorf("restoring %s: %w", done.Backup.Name, db.roomInDatabase(err))
 		}
 	}()
 	if err := db.knows(done.Backup); err != nil {
@@ -98,10 +98,19 @@ func (db *DB) Restore(ctx context.Context, o RestoreOptions) (done Restored, err
 			"name them in BackupOptions.Recipients (--recipient, TLDWDB_BACKUP_RECIPIENTS): this one is for %s; or set WithoutBackup (--no-backup)", strings.Join(done.Backup.Recipients, ", "))
 	}
 	p.meter.enter(phaseLock)
+	arrived := false
 	err = db.underMigrationLock(ctx, "restore", func(ctx context.Context, r *run) error {
-		return r.restore(ctx, o, p, keys, &done)
+		err := r.restore(ctx, o, p, keys, &done)
+		arrived = err == nil
+		return err
 	})
 	done.Notes = append(p.notes, done.Notes...)
+	if err != nil && arrived && db.dialectName != dialect.NameSQLite {
+		// Until the step at the end the loss of the lock would have ended the restore, and
+		// nothing was done under it behind that. A session that is gone has no lock, and a
+		// lease runs out.
+		done.Notes, err = append(done.Notes, fmt.Sprintf("the backup has taken its place, and then the migration lock was lost: %v", err)), nil
+	}
 	if err != nil {
 		return done, err
 	}
@@ -190,25 +199,49 @@ func (r *run) restore(ctx context.Context, o RestoreOptions, p *backupPlan, keys
 		}
 		done.Replaced = &replaced
 	}
-	if err := s.identify(ctx, cmp.Or(mine.identity, done.Backup.Identity)); err != nil {
+	if err := r.succeed(ctx, s, mine, done.Backup); err != nil {
 		return err
 	}
 	p.meter.enter(phaseSwitch)
 	if err := r.replace(ctx, p, s, done); err != nil {
 		return err
 	}
-	return r.arrived(ctx, done.Backup)
+	if err := r.arrived(ctx, done.Backup); err != nil {
+		return hinted(fmt.Errorf("the backup has taken the place of what was there, and a last look failed: %w", err), "look with DB.Status (tldwdb status) before the restore is made again")
+	}
+	return nil
 }
 
-// identify gives what was restored the identity of the database whose place it takes:
-// its backups are those of that one, whatever it was restored from.
-func (s *scratch) identify(ctx context.Context, identity string) error {
-	r, err := s.newRun(ctx)
+// succeed gives what was restored the identity of the database whose place it takes:
+// its backups are those of that one, whatever it was restored from. Its environment too
+// where that is production, which a database stays, and where the migrations made the
+// tables: they were applied to a scratch database, which is stamped as a test's.
+func (r *run) succeed(ctx context.Context, s *scratch, mine owner, b Backup) error {
+	next, err := s.newRun(ctx)
 	if err != nil {
 		return err
 	}
-	defer r.release(ctx)
-	return r.identify(ctx, identity)
+	defer next.release(ctx)
+	if err := next.identify(ctx, cmp.Or(mine.identity, b.Identity)); err != nil {
+		return err
+	}
+	environment := ""
+	switch {
+	case mine.environment == string(Production) || r.cfg.Environment == Production:
+		environment = string(Production)
+	case b.Content == portableContent:
+		environment = cmp.Or(mine.environment, string(r.cfg.Environment))
+	}
+	return next.stamp(ctx, environment)
+}
+
+// stamp writes an environment into the history, unless it is there or empty.
+func (r *run) stamp(ctx context.Context, environment string) error {
+	hist, err := r.store.read(ctx, r.conn)
+	if err != nil || hist.format == 0 || environment == "" || hist.environment == environment {
+		return err
+	}
+	return r.inOneTransaction(ctx, r.store.setMeta(metaEnvironment, environment))
 }
 
 func (r *run) identify(ctx context.Context, identity string) error {
@@ -258,8 +291,15 @@ func tryStore(ctx context.Context, store BackupStore, form archive.Options) (err
 }
 
 // arrived asks the database itself what is there now, by a new connection: those that
-// there were may have gone with what was replaced.
+// there were may have gone with what was replaced. It asks also where the lock was lost
+// meanwhile, or the caller has had enough: the step was made.
 func (r *run) arrived(ctx context.Context, b Backup) error {
+	// Without the lock a worker that waited for it may have applied what came after the
+	// backup. On PostgreSQL it has gone with the old database, and a lease may have run out.
+	_, leased := r.lock.(lease)
+	locked := !r.moved && !leased
+	ctx, cancel := detached(ctx)
+	defer cancel()
 	conn := r.conn.Conn
 	if r.d.Name() != dialect.NameSQLite {
 		second, done, err := r.secondConnection(ctx)
@@ -270,10 +310,23 @@ func (r *run) arrived(ctx context.Context, b Backup) error {
 		conn = second
 	}
 	now, err := r.store.readAll(ctx, conn)
-	if err == nil && !sameMigrations(now, b) {
+	there := sameMigrations
+	if !locked {
+		there = goneOn
+	}
+	if err == nil && !there(now, b) {
 		err = damaged("the history in the database is not that of the backup, after it was put there")
 	}
 	return err
+}
+
+// goneOn reports whether a history has all migrations of a backup, whatever else.
+func goneOn(now []BackupMigration, b Backup) bool {
+	return !slices.ContainsFunc(b.Migrations, func(m BackupMigration) bool {
+		return m.Version > 0 && !slices.ContainsFunc(now, func(is BackupMigration) bool {
+			return is.Set == m.Set && is.Version == m.Version && is.Name == m.Name
+		})
+	})
 }
 
 // restoreEmpty restores into a database of a server in which there is nothing, and
@@ -293,6 +346,9 @@ func (r *run) restoreEmpty(ctx context.Context, p *backupPlan, keys backupKeys, 
 		}
 		return r.db.wake(ctx, p)
 	})
+	if err == nil && r.cfg.Environment == Production { // whatever it was where the backup was made
+		err = r.stamp(ctx, string(Production))
+	}
 	if err != nil {
 		return hinted(err, "the database was empty, and what has come into it is not complete: empty it before the next try")
 	}

@@ -116,7 +116,7 @@ func (g *journalRun) interrupted(ctx context.Context, in intent, done int) (int,
 		return done, nil
 	}
 	expression := g.d.Fingerprint(g.j.statements[done])
-	if in.Fingerprint == "" || expression == "" {
+	if in.Fingerprint == "" || in.Taken != fingerprintsTaken || expression == "" {
 		return 0, g.ambiguous(done)
 	}
 	now, err := g.fingerprint(ctx, expression)

@@ -19,6 +19,7 @@ import (
 	"github.com/tldw/tldwdb/internal/catalog"
 	"github.com/tldw/tldwdb/internal/dburl"
 	"github.com/tldw/tldwdb/internal/dialect"
+	"github.com/tldw/tldwdb/tldwdblint"
 )
 
 // This file makes databases that last as long as a comparison.
@@ -55,20 +56,11 @@ func (db *DB) replay(ctx context.Context, keep func(*migration) bool, v Verifica
 	if err := options.Check(); err != nil {
 		return nil, nil, fmt.Errorf("Verification.Ignore: %w", err)
 	}
-	s, err := db.openScratch(ctx, v.ScratchURL)
+	s, err := db.emptyScratch(ctx, v)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer func() { err = errors.Join(err, s.close(ctx)) }()
-	if !s.own {
-		there, err := s.read(ctx, catalog.Options{})
-		if err != nil {
-			return nil, nil, err
-		}
-		if !there.Empty() {
-			return nil, nil, withHint(fmt.Errorf("%w: %s is not empty", ErrNoScratch, s.url), "the migrations would run into what is there: name an empty database")
-		}
-	}
 	if want, err = s.migrated(ctx, s.src.part(keep), options); err != nil {
 		return nil, nil, err
 	}
@@ -87,6 +79,44 @@ func (db *DB) replay(ctx context.Context, keep func(*migration) bool, v Verifica
 	return want, catalog.Compare(before, after), nil
 }
 
+// emptyScratch opens a scratch database that has nothing in it.
+func (db *DB) emptyScratch(ctx context.Context, v Verification) (*scratch, error) {
+	s, err := db.openScratch(ctx, v.ScratchURL)
+	if err != nil || s.own {
+		return s, err
+	}
+	if err := s.vacant(ctx); err != nil {
+		return nil, errors.Join(err, s.close(ctx))
+	}
+	return s, nil
+}
+
+// Scratch gives use an empty database of the same engine, on the same server and
+// with the same settings of its sessions, with the migrations of this one, none of
+// which is applied. The database, and the DB, are gone when Scratch returns. See
+// [Verification] for where it is, and what it takes; its other fields have no meaning
+// here.
+//
+// It returns [ErrNoScratch] when there is no such database to be had, when the one
+// that was named is not empty, or when a migration names another database of the
+// server, which it would change; and otherwise what use returns.
+func (db *DB) Scratch(ctx context.Context, v Verification, use func(ctx context.Context, scratch *DB) error) (err error) {
+	s, err := db.emptyScratch(ctx, v)
+	if err != nil {
+		return ended(ctx, err)
+	}
+	defer func() { err = errors.Join(err, s.close(ctx)) }()
+	s.mu.Lock()
+	s.loaded = s.src
+	s.mu.Unlock()
+	if s.own {
+		if err := s.confine(ctx); err != nil {
+			return ended(ctx, err)
+		}
+	}
+	return use(ctx, s.DB)
+}
+
 // upTo accepts versioned migrations up to that version.
 func upTo(version int64) func(*migration) bool {
 	return func(m *migration) bool { return !m.id.Repeatable && m.id.Version <= version }
@@ -94,7 +124,7 @@ func upTo(version int64) func(*migration) bool {
 
 // part is the source with what keep accepts.
 func (s *source) part(keep func(*migration) bool) *source {
-	part := &source{fsys: s.fsys}
+	part := &source{fsys: s.fsys, snapshots: s.snapshots}
 	for _, m := range s.migrations {
 		if keep(m) {
 			part.migrations = append(part.migrations, m)
@@ -105,8 +135,7 @@ func (s *source) part(keep func(*migration) bool) *source {
 
 // comparing are the options of a comparison, our own tables left out.
 func (db *DB) comparing(v Verification) catalog.Options {
-	own := []string{db.cfg.Table, db.leaseTable()}
-	return catalog.Options{Ignore: append(own, v.Ignore...), AnyColumnOrder: v.AnyColumnOrder}
+	return catalog.Options{Ignore: append(db.ownTables(), v.Ignore...), AnyColumnOrder: v.AnyColumnOrder}
 }
 
 // migrated applies what is pending of src and describes the outcome.
@@ -118,6 +147,9 @@ func (s *scratch) migrated(ctx context.Context, src *source, o catalog.Options) 
 		if err := s.confine(ctx); err != nil {
 			return nil, err
 		}
+	}
+	if len(src.migrations) == 0 {
+		return s.read(ctx, o) // Up would say that this binary has none
 	}
 	if _, err := s.Up(ctx); err != nil {
 		return nil, fmt.Errorf("on the scratch database %s: %w", databaseLabel(s.url.DatabaseName()), err)
@@ -148,6 +180,15 @@ func (s *scratch) confine(ctx context.Context) error {
 	return nil
 }
 
+// vacant refuses a database that was named and is not empty.
+func (s *scratch) vacant(ctx context.Context) error {
+	there, err := s.read(ctx, catalog.Options{})
+	if err != nil || there.Empty() {
+		return err
+	}
+	return withHint(fmt.Errorf("%w: %s is not empty", ErrNoScratch, s.url), "the migrations would run into what is there: name an empty database")
+}
+
 func (s *scratch) read(ctx context.Context, o catalog.Options) (_ catalog.Catalog, err error) {
 	conn, err := s.Acquire(ctx)
 	if err != nil {
@@ -174,11 +215,16 @@ func (db *DB) openScratch(ctx context.Context, rawURL string) (*scratch, error) 
 	cfg := db.scratchConfig()
 	switch {
 	case rawURL != "":
-		return s, db.openNamedScratch(ctx, s, cfg, rawURL)
+		err = db.openNamedScratch(ctx, s, cfg, rawURL)
 	case db.dialectName == dburl.SQLite:
-		return s, db.openScratchFile(ctx, s, cfg, nil)
+		err = db.openScratchFile(ctx, s, cfg, nil)
+	default:
+		err = db.openScratchBeside(ctx, s, cfg)
 	}
-	return s, db.openScratchBeside(ctx, s, cfg)
+	if err == nil {
+		s.fromFiles = true // a snapshot is to be compared with that, and not with itself
+	}
+	return s, err
 }
 
 // scratchConfig is the configuration of scratch databases.
@@ -186,6 +232,7 @@ func (db *DB) scratchConfig() Config {
 	cfg := db.cfg
 	cfg.Environment, cfg.Confirm, cfg.WaitOnReadOnly = Test, "", false // it is nobody's production
 	cfg.OutOfOrder = true                                              // of a database that lacks one in the middle
+	cfg.Lint = tldwdblint.Config{Mode: tldwdblint.ModeOff}             // what was applied long ago is pending here
 	cfg.Observers, cfg.WrapConnector, cfg.SlowQuery = nil, nil, 0      // they are the database's, and this is another one
 	cfg.warnings = nil                                                 // they were logged
 	cfg.urlFile, cfg.migrateURLFile = "", ""                           // they name another database

@@ -125,10 +125,7 @@ func (db *DB) Script(ctx context.Context, w io.Writer, req Request) error {
 }
 
 func (r *run) script(ctx context.Context, w io.Writer, req Request) error {
-	if err := r.migrationConnection(ctx); err != nil {
-		return err
-	}
-	if err := r.inspect(ctx); err != nil {
+	if err := r.connectAndInspect(ctx); err != nil {
 		return err
 	}
 	hist, err := r.store.read(ctx, r.conn)
@@ -165,9 +162,14 @@ type scripter struct {
 }
 
 func (s *scripter) write(ctx context.Context, w io.Writer, hist *history, req Request) error {
-	steps, _, err := decide(s.src, hist, req, s.options())
+	options := s.options()
+	options.fromFiles = true
+	steps, _, err := decide(s.src, hist, req, options)
 	if err != nil {
 		return err
+	}
+	if len(steps) > 0 && steps[0].snapshot != nil {
+		return withHint(fmt.Errorf("%w: %s stands for files that a script would need", ErrSquashed, steps[0].snapshot.script.file), "begin with DB.Up, which loads it; a script can go on from there")
 	}
 	down := slices.ContainsFunc(steps, func(st step) bool { return st.reason == reasonRequested })
 	if down && s.offline && s.cfg.Environment == Production && s.cfg.Confirm == "" {
@@ -211,6 +213,12 @@ func (s *scripter) possible(jobs []*job) error {
 	if len(code) > 0 {
 		return withHint(fmt.Errorf("a script cannot hold migrations that are written in Go: %s", strings.Join(code, ", ")),
 			"write a script up to the version before, migrate over it with DB.MigrateTo, and write another one from there")
+	}
+	for _, j := range jobs {
+		if len(j.rebuilds) > 0 {
+			return withHint(fmt.Errorf("a script cannot hold %s, which rebuilds a table: what hangs on the table is read when it runs", j.id),
+				"write a script up to the version before, migrate over it with DB.MigrateTo, and write another one from there")
+		}
 	}
 	if s.cfg.SingleTransaction {
 		return s.singleTransactionPossible(jobs)

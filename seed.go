@@ -386,7 +386,10 @@ func (s *seeding) look(ctx context.Context, stop bool) (result SeedResult, work 
 		return result, false, err
 	}
 	err = portable.Snapshot(ctx, r.d, r.conn.Conn, s.rowOptions(r), func(rows *portable.Rows) error {
-		plan, problems := seed.Prepare(rows, s.db.cfg.Seeds, s.world, s.sets, s.passive, s.passes(hist))
+		plan, problems, err := seed.Prepare(ctx, rows, s.db.cfg.Seeds, s.world, s.sets, s.passive, s.passes(hist))
+		if err != nil {
+			return err
+		}
 		if len(problems) > 0 {
 			return seedError(problems)
 		}
@@ -457,7 +460,10 @@ func (s *seeding) write(ctx context.Context, r *run, result *SeedResult) error {
 	if err != nil {
 		return err
 	}
-	plan, problems := seed.Prepare(rows, s.db.cfg.Seeds, s.world, s.sets, s.passive, s.passes(hist))
+	plan, problems, err := seed.Prepare(ctx, rows, s.db.cfg.Seeds, s.world, s.sets, s.passive, s.passes(hist))
+	if err != nil {
+		return err
+	}
 	if len(problems) > 0 {
 		return seedError(problems)
 	}

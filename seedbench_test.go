@@ -77,7 +77,8 @@ func BenchmarkSeed(b *testing.B) {
 				}
 			}
 			empty := func() {
-				if _, err := db.Pool().ExecContext(b.Context(), "DELETE FROM entry"); err != nil {
+				// Rows that are merely deleted are cleared away while the next turn is measured.
+				if _, err := db.Pool().ExecContext(b.Context(), pick(tdb, "DELETE FROM entry", "TRUNCATE TABLE entry", "TRUNCATE TABLE entry")); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -2,6 +2,7 @@ package tldwdb
 
 import (
 	"context"
+	"errors"
 	"io"
 
 	"github.com/tldw/tldwdb/internal/portable"
@@ -14,6 +15,9 @@ type DumpSeedOptions struct {
 	// package's own.
 	Tables []string
 
+	// Skip lists tables that are left out, likewise.
+	Skip []string
+
 	// Masks keep personal data out of the file: table.column=kind, in which the kind is
 	// email, name, hash (16 hexadecimal digits), null or fixed:TEXT. The same value gets
 	// the same mask, so that rows still fit together; who knows or guesses a value can
@@ -24,7 +28,8 @@ type DumpSeedOptions struct {
 // DumpSeed writes rows of the database as a file of seeds (YAML), read in one snapshot.
 // Each table comes behind those that its foreign keys lead to, and what is loaded from
 // the file is what was there, on every engine. Computed columns are left out. A table
-// without a key that is unique is an error: nobody could say whether a row is there.
+// without a key that is unique is an error, which names all of them: nobody could say
+// whether a row is there.
 //
 // It is for fixtures: [DB.Backup] is for everything else. The file is read whole when
 // it is loaded.
@@ -43,7 +48,10 @@ func (db *DB) DumpSeed(ctx context.Context, w io.Writer, o DumpSeedOptions) erro
 	defer r.release(ctx)
 	s := &seeding{db: db}
 	err = portable.Snapshot(ctx, r.d, r.conn.Conn, s.rowOptions(r), func(rows *portable.Rows) error {
-		return seed.Dump(ctx, rows, w, o.Tables, masks)
+		return seed.Dump(ctx, rows, w, o.Tables, o.Skip, masks)
 	})
+	if _, ok := errors.AsType[*seed.KeylessError](err); ok {
+		err = withHint(err, "leave it out with DumpSeedOptions.Skip (--skip), or give it a primary key in a migration")
+	}
 	return ended(ctx, err)
 }

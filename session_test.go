@@ -351,7 +351,7 @@ func TestHints(t *testing.T) {
 		t.Parallel()
 		tdb := testdb.New(t, testdb.Postgres)
 		hint(t, tdb, "CREATE TABLE a (id int);\nCREATE INDEX CONCURRENTLY i ON a (id);", "no-transaction")
-		hint(t, tdb, "-- tldwdb: statement-timeout=10ms\nSELECT pg_sleep(60);", "statement-timeout=")
+		hint(t, tdb, "-- tldwdb: statement-timeout=1s\nSELECT pg_sleep(60);", "statement-timeout=")
 		hint(t, tdb, "SET statement_timeout = 10;\nSELECT pg_sleep(60);", "statement-timeout=")
 		hint(t, tdb, "CREATE TABLE pg_catalog.mine (id int);", "TLDWDB_MIGRATE_URL")
 	})

@@ -71,7 +71,12 @@ var settingsRead = []Setting{
 	{"Backup", "TLDWDB_BACKUP_IDENTITY_FILES", "files with the secret keys that open backups"},
 	{"Backup", "TLDWDB_BACKUP_PASSPHRASE_FILE", "a file with the passphrase of backups"},
 	{"Backup", "TLDWDB_BACKUP_DIGESTS", "on: backups note a digest of each table's rows"},
+	{"Backup", "TLDWDB_BACKUP_SKIP", "tables that portable backups leave out, with commas between them"},
 	{"BackupBeforeMigrate", "TLDWDB_BACKUP_BEFORE_MIGRATE", "before which migrations a backup is made: never, destructive or always"},
+	{"Lint", "TLDWDB_LINT", "what a run does with findings in pending migrations: off, warn or enforce"},
+	{"Lint", "TLDWDB_LINT_START_AFTER", "the version after which migrations are judged"},
+	{"Lint", "TLDWDB_LINT_TARGET", "the oldest servers that migrations have to run on, such as postgres=14"},
+	{"Lint", "TLDWDB_LINT_SEVERITY", "the weight of rules, such as PG101=off, with commas between them"},
 	{"Confirm", "TLDWDB_CONFIRM", "the production database on which destructive calls are allowed, by name"},
 }
 

@@ -60,7 +60,8 @@ func TestSettingsSetTheirFields(t *testing.T) {
 	maps.Copy(values, map[string]string{
 		"TLDWDB_BACKUP_DIR": "kept", "TLDWDB_BACKUP_METHOD": "portable", "TLDWDB_BACKUP_COMPRESSION": "none", "TLDWDB_BACKUP_JOBS": "2", "TLDWDB_TOOL_DIR": "bin",
 		"TLDWDB_BACKUP_RECIPIENTS": "age1x", "TLDWDB_BACKUP_RECIPIENTS_FILE": "r", "TLDWDB_BACKUP_IDENTITY_FILES": "i", "TLDWDB_BACKUP_PASSPHRASE_FILE": "p",
-		"TLDWDB_BACKUP_DIGESTS": "on", "TLDWDB_BACKUP_BEFORE_MIGRATE": "always",
+		"TLDWDB_BACKUP_DIGESTS": "on", "TLDWDB_BACKUP_SKIP": "cache_*", "TLDWDB_BACKUP_BEFORE_MIGRATE": "always",
+		"TLDWDB_LINT": "enforce", "TLDWDB_LINT_START_AFTER": "7", "TLDWDB_LINT_TARGET": "postgres=14,mysql=8.0.36", "TLDWDB_LINT_SEVERITY": "PG101=off PG318=warning",
 	})
 	unset, err := ConfigFromLookup(lookupIn(nil))
 	if err != nil {

@@ -19,6 +19,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/tldw/tldwdb/internal/lazyregexp"
+	"github.com/tldw/tldwdb/internal/rebuild"
 	"github.com/tldw/tldwdb/internal/sqlscan"
 )
 
@@ -111,6 +112,7 @@ type directives struct {
 	StatementTimeout time.Duration // 0: Config.StatementTimeout
 	Irreversible     string        // the reason; empty: reversible
 	ForeignKeysOn    bool          // SQLite: leave enforcement on while the file runs
+	Rebuilds         bool          // SQLite: there are directives above statements
 	Texts            []string      // all of them as they are written, in order
 }
 
@@ -131,6 +133,9 @@ type migration struct {
 	up   *script // nil for a Go migration
 	down *script // nil when there is none
 	code *GoMigration
+
+	squashed *snapshot // stands for its file, which is gone
+	sum      string    // the checksum that the file had
 }
 
 // reversible reports whether the files, or the Go code, have a way back.
@@ -145,7 +150,7 @@ func (m *migration) reversible() bool {
 // A Go migration has none: its code cannot be hashed.
 func (m *migration) checksum() string {
 	if m.up == nil {
-		return ""
+		return m.sum
 	}
 	return m.up.checksum
 }
@@ -154,6 +159,7 @@ func (m *migration) checksum() string {
 type source struct {
 	fsys       fs.FS
 	migrations []*migration
+	snapshots  []*snapshot // of this dialect, the highest version first
 }
 
 // find returns the migration that id names, or nil.
@@ -249,6 +255,8 @@ type loader struct {
 	versions   map[int64]*migration
 	repeatable map[string]*migration
 	problems   []Problem
+
+	snapshotFiles []string // names, in the outer folder
 }
 
 // loadSource reads the migrations of one dialect. Files in the folder named
@@ -264,9 +272,9 @@ func loadSource(fsys fs.FS, dir, dialect string, code []GoMigration) (*source, e
 		l.overlay(special)
 	}
 	l.goMigrations(code)
-	s := &source{fsys: fsys}
+	s := &source{fsys: fsys, snapshots: l.snapshots(dir, dialect)}
 	for _, m := range l.versions {
-		if m.up == nil && m.code == nil && m.down.format == formatPair { // of a single file it has been told
+		if m.up == nil && m.code == nil && m.down != nil && m.down.format == formatPair { // of a single file it has been told
 			l.problem(m.down.file, 0, "there is no up file for this down file: add %s", upName(m.down.file))
 		}
 		s.migrations = append(s.migrations, m)
@@ -345,9 +353,13 @@ func unwrapPath(err error) error {
 // file adds one .sql file. One that fits no pattern is a problem rather than
 // passed over: a mistyped name must not become a migration that never runs.
 func (l *loader) file(file, name string) {
+	if _, _, ok := parseSnapshot(name); ok {
+		l.snapshotFiles = append(l.snapshotFiles, name)
+		return
+	}
 	f, ok := parseName(name)
 	if !ok {
-		l.problem(file, 0, "the name fits none of 0001_name.up.sql, 0001_name.down.sql, R__name.sql")
+		l.problem(file, 0, "the name fits none of 0001_name.up.sql, 0001_name.down.sql, R__name.sql, 0042_snapshot.postgres.sql")
 		return
 	}
 	text, ok := l.read(file)
@@ -636,13 +648,23 @@ func (l *loader) directives(file string, text []byte) directives {
 	seen := map[string]int{}
 	for _, at := range lines {
 		line := lineAt(text, at.begin)
+		if at.begin >= where.head && assures(text[at.begin:at.end]) {
+			continue // about the statement below it, and nothing to the runner: the file need not be scanned to know its place
+		}
+		above := aboveStatement(text[at.begin:at.end])
 		switch where.of(at.begin) {
 		case placeQuoted:
 			continue
 		case placeLate:
-			l.problem(file, line, "a directive must stand before the first statement")
-			continue
+			if !above && firstWord(directiveText(text[at.begin:at.end])) != "assured" { // whose fault is another one
+				l.problem(file, line, "a directive must stand before the first statement")
+				continue
+			}
 		case placeHead:
+		}
+		if above && l.rules.Dialect != sqlscan.SQLite {
+			l.problem(file, line, "tables are rebuilt on SQLite alone: put the file into the folder sqlite")
+			continue
 		}
 		_, rest, exact := strings.Cut(string(text[at.begin:at.end]), "tldwdb:")
 		if !exact {
@@ -651,7 +673,7 @@ func (l *loader) directives(file string, text []byte) directives {
 		}
 		if name, problem := d.set(strings.TrimSpace(rest)); problem != "" {
 			l.problem(file, line, "%s", problem)
-		} else if first, twice := seen[name]; twice && name != "assured" {
+		} else if first, twice := seen[name]; twice && name != "assured" && !above {
 			l.problem(file, line, "the directive %s stands in line %d already", name, first)
 		} else {
 			seen[name] = line
@@ -659,6 +681,31 @@ func (l *loader) directives(file string, text []byte) directives {
 		}
 	}
 	return d
+}
+
+// assures reports whether a directive is "assured RULE reason", as it has to be: the one that may stand
+// above any statement.
+func assures(comment []byte) bool {
+	_, rest, exact := bytes.Cut(comment, []byte("tldwdb:"))
+	words := bytes.Fields(rest)
+	return exact && len(words) > 2 && string(words[0]) == "assured"
+}
+
+// aboveStatement reports whether a directive belongs to the statement below it, and
+// not to the file.
+func aboveStatement(line []byte) bool {
+	return rebuild.IsDirective(firstWord(directiveText(line)))
+}
+
+// directiveText is what a directive says.
+func directiveText(line []byte) string {
+	_, text, _ := strings.Cut(string(line), "tldwdb:")
+	return strings.TrimSpace(text)
+}
+
+func firstWord(text string) string {
+	word, _, _ := strings.Cut(text, " ")
+	return word
 }
 
 // psqlLine is a line that is no SQL but psql's: the end of COPY's data, or
@@ -784,7 +831,14 @@ func (d *directives) set(text string) (name, problem string) {
 		}
 		return name, ""
 	}
-	return name, fmt.Sprintf("unknown directive %q: known are no-transaction, lock-timeout=, statement-timeout=, irreversible, foreign-keys=on, assured", name)
+	if rebuild.IsDirective(word) {
+		d.Rebuilds = true
+		if err := rebuild.Check(text); err != nil {
+			return name, err.Error()
+		}
+		return name, ""
+	}
+	return name, fmt.Sprintf("unknown directive %q: known are no-transaction, lock-timeout=, statement-timeout=, irreversible, foreign-keys=on, assured, rebuild", name)
 }
 
 // headLength is the length of the blanks and comments that a text begins with.
@@ -818,7 +872,7 @@ func headLength(text []byte) int {
 // so that a service does not hold its migrations in memory for its whole life;
 // a text that changed since it was loaded is an error.
 func (s *source) read(sc *script) ([]byte, error) {
-	if sc.file == "" || sc.stored != "" {
+	if sc.file == "" || sc.stored != "" || s.fsys == nil { // a text may be empty
 		return []byte(sc.stored), nil
 	}
 	text, err := readText(s.fsys, sc.file)

@@ -33,6 +33,7 @@ const (
 	StatePending  State = "pending"  // not applied
 	StateApplied  State = "applied"  // applied by a run
 	StateBaseline State = "baseline" // taken as applied by [DB.Baseline]
+	StateSnapshot State = "snapshot" // made by a snapshot, together with others
 	StateRunning  State = "running"  // being applied, or its process died half-way
 	StateFailed   State = "failed"   // stopped at a statement that the server refused
 	StateChanged  State = "changed"  // a repeatable migration whose text is new
@@ -90,7 +91,13 @@ func (db *DB) status(ctx context.Context) (*Status, error, error) {
 func (db *DB) pending(src *source, hist *history) (n int, warnings []Disagreement, wrong error) {
 	steps, warnings, wrong := decide(src, hist, Request{}, planOptions{outOfOrder: db.cfg.OutOfOrder, strict: db.cfg.Strict})
 	if wrong == nil {
-		return len(steps), warnings, nil
+		for _, s := range steps {
+			n++
+			if s.snapshot != nil {
+				n += len(s.snapshot.holds) - 1
+			}
+		}
+		return n, warnings, nil
 	}
 	for _, m := range src.migrations {
 		if r := hist.find(m.id); r == nil || !r.state.done() || m.id.Repeatable && r.checksum != m.checksum() {

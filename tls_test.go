@@ -278,7 +278,7 @@ func TestHealthCertificateGoes(t *testing.T) {
 					t.Fatal("the certificate is still spoken of")
 				}
 				// The probe's own connection is replaced once a minute: it is not waited for.
-				for _, id := range column(t, admin, pick(tdb, "", "SELECT pid FROM pg_stat_activity WHERE usename = 'tldw'", "SELECT id FROM information_schema.processlist WHERE user = 'tldw'")) {
+				for _, id := range column(t, admin, pick(tdb, "", "SELECT pid FROM pg_stat_activity WHERE usename = 'tldw'", "SELECT id FROM "+tdb.Processlist()+" WHERE user = 'tldw'")) {
 					_, _ = admin.ExecContext(t.Context(), pick(tdb, "", "SELECT pg_terminate_backend("+id+")", "KILL "+id)) // it may have gone
 				}
 			}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/minio/minio-go/v7"
 )
@@ -17,38 +16,32 @@ type reader struct {
 	name string
 	key  string
 
-	etag   string // of the object, so that another one under its name is not taken for the rest
-	at     int64
-	size   int64
-	tries  int // since the last byte
-	body   io.ReadCloser
-	cancel context.CancelFunc // of the request
-	err    error
+	etag  string // of the object, so that another one under its name is not taken for the rest
+	at    int64
+	size  int64
+	tries int // since the last byte
+	body  io.ReadCloser
+	err   error
 }
 
 // connect asks for what is left.
 func (r *reader) connect() error {
-	ctx, cancel := context.WithCancel(r.ctx)
 	var get minio.GetObjectOptions
 	if r.at > 0 {
 		if err := errors.Join(get.SetRange(r.at, 0), get.SetMatchETag(r.etag)); err != nil {
-			cancel()
 			return r.s.failed("reading", r.name, err)
 		}
 	}
-	// The server's first answer is waited for by the transport.
-	body, info, _, err := r.s.client.GetObject(ctx, r.s.options.Bucket, r.key, get)
+	body, info, _, err := r.s.client.GetObject(r.ctx, r.s.options.Bucket, r.key, get)
 	if err != nil {
-		cancel()
 		return r.s.failed("reading", r.name, err)
 	}
 	if r.at == 0 {
 		r.etag, r.size = info.ETag, info.Size
 	} else if info.Size != r.size-r.at {
-		cancel()
 		return errors.Join(fmt.Errorf("reading %s: %d bytes of the rest, and %d are missing", r.name, info.Size, r.size-r.at), body.Close())
 	}
-	r.body, r.cancel = body, cancel
+	r.body = body
 	return nil
 }
 
@@ -63,9 +56,7 @@ func (r *reader) Read(p []byte) (int, error) {
 				continue
 			}
 		}
-		silent := time.AfterFunc(r.s.options.Stall, r.cancel)
 		n, err := r.body.Read(p)
-		silent.Stop()
 		r.at += int64(n)
 		if n > 0 {
 			r.tries = 0
@@ -101,7 +92,6 @@ func unexpected(err error) error {
 
 func (r *reader) disconnect() {
 	if r.body != nil {
-		r.cancel()
 		_ = r.body.Close() // there is nothing to lose: what was read is read
 		r.body = nil
 	}

@@ -70,8 +70,10 @@ type Options struct {
 	// Tries is how often a request that failed for reasons that pass is made in all,
 	// with pauses that grow to a second. Default: 20, which is about 15 seconds.
 	Tries int
-	// Stall is how long the server may be silent while it sends an object, before the
-	// connection is given up and the rest is asked for anew. Default: 1 minute.
+	// Stall is how long nothing may move on a connection, neither what is sent nor the
+	// answer, before it is given up and the request, or the rest of an object that is
+	// read, is tried again. What stays silent is an error behind Tries of them, or
+	// behind 10 minutes for each part that is sent. Default: 1 minute.
 	Stall time.Duration
 	// Transport makes the connections, for proxies and certificates of one's own.
 	// Default: one with the system's certificates and the environment's proxy.
@@ -184,8 +186,18 @@ func New(o Options) (tldwdb.BackupStore, error) {
 	if o.PathStyle {
 		lookup = minio.BucketLookupPath
 	}
+	secure := endpoint.Scheme == "https"
+	transport := o.Transport
+	if transport == nil {
+		own, err := minio.DefaultTransport(secure)
+		if err != nil {
+			return nil, fmt.Errorf("tldwdbs3: %w", err)
+		}
+		own.ResponseHeaderTimeout = 0 // Stall is
+		transport = own
+	}
 	s.client, err = minio.NewCore(endpoint.Host, &minio.Options{
-		Creds: o.credentials(), Secure: endpoint.Scheme == "https", Region: o.Region, BucketLookup: lookup, MaxRetries: o.Tries, Transport: o.Transport,
+		Creds: o.credentials(), Secure: secure, Region: o.Region, BucketLookup: lookup, MaxRetries: o.Tries, Transport: impatient{transport, o.Stall},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("tldwdbs3: %w", err)

@@ -83,7 +83,9 @@ func (w *writer) send() error {
 		return fmt.Errorf("sending %s: more than %d parts of %d bytes; a larger PartSize allows more", w.name, maxParts, w.s.options.PartSize)
 	}
 	if w.upload == "" {
-		id, err := w.s.client.NewMultipartUpload(w.ctx, w.s.options.Bucket, w.key, w.s.put)
+		ctx, cancel := context.WithTimeout(w.ctx, requestTime)
+		defer cancel()
+		id, err := w.s.client.NewMultipartUpload(ctx, w.s.options.Bucket, w.key, w.s.put)
 		if err != nil {
 			return w.s.failed("beginning the upload of", w.name, err)
 		}
@@ -136,17 +138,15 @@ func (w *writer) Commit() error {
 }
 
 func (w *writer) commit() error {
-	ctx, cancel := context.WithTimeout(w.ctx, requestTime)
-	defer cancel()
 	if w.upload == "" {
-		err := w.s.send(ctx, w.part, func(ctx context.Context, r io.Reader, md5Base64, sha256Hex string) error {
+		err := w.s.send(w.ctx, w.part, func(ctx context.Context, r io.Reader, md5Base64, sha256Hex string) error {
 			_, err := w.s.client.PutObject(ctx, w.s.options.Bucket, w.key, r, w.size, md5Base64, sha256Hex, w.s.put)
 			return err
 		})
 		if err != nil {
 			return w.s.failed("sending", w.name, err)
 		}
-		return w.arrivedWhole(ctx)
+		return w.arrivedWhole()
 	}
 	if len(w.part) > 0 {
 		if err := w.send(); err != nil {
@@ -156,17 +156,22 @@ func (w *writer) commit() error {
 	if err := w.arrived(); err != nil {
 		return err
 	}
+	// Its time begins here: each of the parts had its own.
+	ctx, cancel := context.WithTimeout(w.ctx, requestTime)
+	defer cancel()
 	_, err := w.s.client.CompleteMultipartUpload(ctx, w.s.options.Bucket, w.key, w.upload, w.parts, minio.PutObjectOptions{})
 	// An answer that was lost makes the second try find no upload. Then the object is
 	// there, in its full size: no other writer has this name.
 	if err != nil && !gone(err) {
 		return w.s.failed("finishing", w.name, err)
 	}
-	return w.arrivedWhole(ctx)
+	return w.arrivedWhole()
 }
 
 // arrivedWhole asks for the size of what is under the name now.
-func (w *writer) arrivedWhole(ctx context.Context) error {
+func (w *writer) arrivedWhole() error {
+	ctx, cancel := context.WithTimeout(w.ctx, requestTime)
+	defer cancel()
 	info, err := w.s.client.StatObject(ctx, w.s.options.Bucket, w.key, minio.StatObjectOptions{})
 	if err = w.s.failed("looking at", w.name, err); errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("sending %s: it is not there", w.name) // which is no fs.ErrNotExist of the caller's

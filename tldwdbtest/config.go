@@ -91,6 +91,11 @@ type Config struct {
 	// depend on the test that happens to call it.
 	Setup func(ctx context.Context, db *tldwdb.DB) error
 
+	// Fill is called by [RoundTrip] before each way, with the version that the database
+	// is at, and writes the rows that the migrations are tried with. What is there
+	// already it should leave alone. Default: rows are invented.
+	Fill func(ctx context.Context, db *tldwdb.DB, version int64) error
+
 	// SetupKey stands for what cannot be hashed: the code of Setup, of GoMigrations
 	// and of GoSeeds. Databases are copied from a template that another process made
 	// with the same key and the same files, so that the key has to change when that

@@ -157,7 +157,7 @@ func TestNoRight(t *testing.T) {
 		if at.url, err = withDatabase(at.url, "information_schema", ""); err != nil {
 			t.Fatal(err)
 		}
-		_, _, err = open(t.Context(), t.Name(), cfg, at)
+		_, _, err = open(t.Context(), t, cfg, at)
 		if err == nil || !strings.Contains(err.Error(), "GRANT ALL ON `information\\_schema\\_tldwdbtest\\_%`.* TO 'tldw'") {
 			t.Errorf("%s: %v", e, err)
 		}

@@ -23,8 +23,10 @@
 // dropped.
 //
 // A process holds a lock on the server for as long as it lives. The databases of one
-// that was killed are dropped by the next run. How many databases there are at a time
-// follows from how many connections the server takes; tests wait for each other.
+// that was killed are dropped by the next run. A few that are as good as new stay, up to
+// four for each template, and are dropped by the first run after nobody has used it for
+// an hour. How many databases there are at a time follows from how many connections the
+// server takes; tests wait for each other.
 //
 // # The variables
 //

@@ -33,13 +33,20 @@ type mysql struct {
 	database string // of the server's URL; may be empty
 	urlOf    func(name string) (string, error)
 	newName  func() string // for a database of this process
+	sessions string        // the table of the server's sessions
+}
+
+// start finds out which of the two lists of sessions to ask: MySQL's older one fails with
+// error 3854 while anybody runs a statement with an emoji or bytes in it, and MariaDB has only that.
+func (m *mysql) start(ctx context.Context, c *sql.Conn) error {
+	return dialect.QueryRow(ctx, c, "SELECT IF(VERSION() LIKE '%MariaDB%', 'information_schema.processlist', 'performance_schema.processlist')", nil, &m.sessions)
 }
 
 const (
 	// scriptTable is in every template, and in no copy: the script, in rows. Its
 	// comment says when the template was used.
 	scriptTable = "tldwdbtest_template"
-	// keptTable is in every database that was kept.
+	// keptTable is in every database that was kept. Its comment says when and for whom.
 	keptTable = "tldwdbtest_kept"
 )
 
@@ -48,6 +55,8 @@ type script struct {
 	Before []string // what tables need
 	Tables []table
 	After  []string // what needs tables, or would change rows
+	// Triggers says that there are some among After.
+	Triggers bool
 
 	// Copy is what a copy says of itself: MySQL writes the same table in other words
 	// when it was made by its own words.
@@ -95,10 +104,12 @@ func (m *mysql) found(ctx context.Context, c *sql.Conn, prefix string) ([]foundD
 	var list []foundDatabase
 	for _, row := range rows {
 		d := foundDatabase{name: row[0], kept: row[1] == keptTable}
-		seconds, err := strconv.ParseInt(row[2], 10, 64)
-		if d.half = err != nil || row[1] != scriptTable; !d.half {
+		at, _, _ := strings.Cut(row[2], " ")
+		seconds, err := strconv.ParseInt(at, 10, 64)
+		if err == nil {
 			d.used = time.Since(time.Unix(seconds, 0))
 		}
+		d.half = err != nil || row[1] != scriptTable
 		list = append(list, d)
 	}
 	return list, nil
@@ -110,7 +121,7 @@ func (m *mysql) drop(ctx context.Context, c *sql.Conn, name string) error {
 	if number(err) != 1205 {
 		return err
 	}
-	ids, err := texts(ctx, c, "SELECT id FROM information_schema.processlist WHERE db = "+literal(name)+" AND id <> CONNECTION_ID()")
+	ids, err := texts(ctx, c, "SELECT id FROM "+m.sessions+" WHERE db = "+literal(name)+" AND id <> CONNECTION_ID()")
 	if err != nil {
 		return err
 	}
@@ -183,6 +194,9 @@ func (m *mysql) seal(ctx context.Context, c *sql.Conn, name string) error {
 // proved makes a copy, compares it and returns what it says of itself; nil if it is
 // not the same.
 func (m *mysql) proved(ctx context.Context, c *sql.Conn, s *script, name string) (found *script, err error) {
+	if s.text == "" { // a server refuses an empty statement, and there is nothing to copy
+		return nil, nil
+	}
 	copied := m.newName()
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), housekeeping)
@@ -242,6 +256,9 @@ func (m *mysql) run(ctx context.Context, c *sql.Conn, s *script, from, name stri
 	}
 	text := fmt.Sprintf("CREATE DATABASE %s CHARACTER SET %s COLLATE %s;\nUSE %[1]s;\n", backticked(name), rows[0][0], rows[0][1]) + s.text + elsewhere
 	_, err = c.ExecContext(ctx, text)
+	if n := number(err); (n == 1146 || n == 1049) && strings.Contains(err.Error(), "'"+from) {
+		err = fmt.Errorf("%w: %w", errNoTemplate, err) // it was dropped meanwhile
+	}
 	return ended(c, err)
 }
 
@@ -295,7 +312,7 @@ func (m *mysql) script(ctx context.Context, c *sql.Conn, t *template, from strin
 }
 
 func (*mysql) keep(ctx context.Context, c *sql.Conn, name, test string) error {
-	_, err := c.ExecContext(ctx, fmt.Sprintf("CREATE TABLE IF NOT EXISTS %s.%s (test VARCHAR(200)) COMMENT %s", backticked(name), keptTable, literal("kept for "+test)))
+	_, err := c.ExecContext(ctx, fmt.Sprintf("CREATE TABLE IF NOT EXISTS %s.%s (test VARCHAR(200)) COMMENT %s", backticked(name), keptTable, literal(fmt.Sprintf("%d kept for %s", time.Now().Unix(), test))))
 	return err
 }
 
@@ -321,8 +338,8 @@ func number(err error) uint16 {
 func backticked(name string) string { return "`" + strings.ReplaceAll(name, "`", "``") + "`" }
 
 // texts reads rows as text; NULL is empty.
-func texts(ctx context.Context, c *sql.Conn, query string) (list [][]string, err error) {
-	rows, err := c.QueryContext(ctx, query)
+func texts(ctx context.Context, c *sql.Conn, query string, args ...any) (list [][]string, err error) {
+	rows, err := c.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -433,7 +450,9 @@ func (m *mysql) read(ctx context.Context, c *sql.Conn, from string) (*script, er
 		r.settings("", v.charset, v.collation)
 		r.add(v.text)
 	}
+	before := len(r.statements)
 	r.code(ctx, "TRIGGER", "SELECT trigger_name FROM information_schema.triggers WHERE trigger_schema = "+literal(from)+" ORDER BY event_object_table, action_order, 1", 1, 2, 3, 4)
+	s.Triggers = len(r.statements) > before
 	r.code(ctx, "EVENT", "SELECT event_name FROM information_schema.events WHERE event_schema = "+literal(from)+" ORDER BY 1", 1, 3, 4, 5)
 	s.After = r.take()
 	if r.err == nil {
@@ -631,7 +650,7 @@ func (m *mysql) restore(ctx context.Context, c *sql.Conn, db *tldwdb.DB, t *temp
 // recycle waits a moment for connections that have just been closed.
 func (m *mysql) recycle(ctx context.Context, c *sql.Conn, t *template, from, name string) (bool, error) {
 	for end := time.Now().Add(200 * time.Millisecond); ; {
-		rows, err := texts(ctx, c, "SELECT id FROM information_schema.processlist WHERE db = "+literal(name))
+		rows, err := texts(ctx, c, "SELECT id FROM "+m.sessions+" WHERE db = "+literal(name))
 		if err != nil {
 			return false, err
 		}
@@ -645,6 +664,28 @@ func (m *mysql) recycle(ctx context.Context, c *sql.Conn, t *template, from, nam
 			return false, err
 		}
 	}
+}
+
+// takeOver leaves alone what somebody is connected to: a process may have lost the session
+// with its locks, and not have noticed.
+func (m *mysql) takeOver(ctx context.Context, c *sql.Conn, t *template, from, name string) (clean, free bool, err error) {
+	rows, err := texts(ctx, c, "SELECT (SELECT COUNT(*) FROM information_schema.schemata WHERE schema_name = "+literal(name)+")"+
+		", (SELECT COUNT(*) FROM "+m.sessions+" WHERE db = "+literal(name)+")"+
+		", (SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = "+literal(name)+" AND table_name = "+literal(keptTable)+")")
+	switch {
+	case err != nil:
+		return false, false, err
+	case rows[0][0] == "0":
+		return false, true, nil
+	case rows[0][1] != "0" || rows[0][2] != "0":
+		return false, false, nil
+	}
+	clean, err = m.reset(ctx, c, t, from, name)
+	if clean || errors.Is(err, errNoTemplate) || ctx.Err() != nil {
+		return clean, true, err
+	}
+	// What keeps it from being cleaned, half of a table for instance, does not stand in the way of another.
+	return false, true, m.drop(ctx, c, name)
 }
 
 // counter is where a table's AUTO_INCREMENT stands.
@@ -670,6 +711,10 @@ func (m *mysql) reset(ctx context.Context, c *sql.Conn, t *template, from, name 
 			return false, nil
 		}
 	}
+	defaults, err := texts(ctx, c, "SELECT DISTINCT default_character_set_name, default_collation_name FROM information_schema.schemata WHERE schema_name IN ("+literal(from)+", "+literal(name)+")")
+	if err != nil || len(defaults) != 1 {
+		return false, err
+	}
 	want, err := m.templateSums(ctx, c, t, s, from)
 	if err != nil {
 		return false, err
@@ -684,8 +729,8 @@ func (m *mysql) reset(ctx context.Context, c *sql.Conn, t *template, from, name 
 		if sums[i] == want[i] && now.Create == was.Create {
 			continue
 		}
-		if t.Insert != "" && len(s.After) > 0 {
-			return false, nil // a trigger would see the rows come again
+		if t.Insert != "" && s.Triggers {
+			return false, nil // one would see the rows come again
 		}
 		list = append(list, "TRUNCATE TABLE "+backticked(t.Name))
 		if t.Insert != "" {

@@ -83,9 +83,9 @@ const (
 )
 
 func (*postgres) found(ctx context.Context, c *sql.Conn, prefix string) (list []foundDatabase, err error) {
-	rows, err := c.QueryContext(ctx, `SELECT datname, coalesce(shobj_description(oid, 'pg_database'), '') FROM pg_catalog.pg_database
-		WHERE starts_with(datname, `+literal(prefix)+`) AND pg_has_role(datdba, 'USAGE')
-		AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_activity a WHERE a.datid = pg_database.oid)`)
+	rows, err := c.QueryContext(ctx, `SELECT datname, coalesce(shobj_description(oid, 'pg_database'), ''),
+		EXISTS (SELECT FROM pg_catalog.pg_stat_activity a WHERE a.datid = pg_database.oid) FROM pg_catalog.pg_database
+		WHERE starts_with(datname, `+literal(prefix)+`) AND pg_has_role(datdba, 'USAGE')`)
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +93,7 @@ func (*postgres) found(ctx context.Context, c *sql.Conn, prefix string) (list []
 	for rows.Next() {
 		var d foundDatabase
 		var comment string
-		if err := rows.Scan(&d.name, &comment); err != nil {
+		if err := rows.Scan(&d.name, &comment, &d.busy); err != nil {
 			return nil, err
 		}
 		d.kept = strings.HasPrefix(comment, commentKept)
@@ -193,14 +193,14 @@ func (p *postgres) strategy(size int64) string {
 }
 
 func (p *postgres) clone(ctx context.Context, c *sql.Conn, t *template, from, name string) error {
-	how, err := p.how(ctx, c, t, from)
+	way, err := p.way(ctx, c, t, from)
 	if err != nil {
 		return err
 	}
 	// Whoever looks at all databases, such as a monitoring agent, is in the way for a
 	// moment.
 	for again := 0; ; again++ {
-		_, err := c.ExecContext(ctx, "CREATE DATABASE "+quoted(name)+" TEMPLATE "+quoted(from)+how)
+		_, err := c.ExecContext(ctx, "CREATE DATABASE "+quoted(name)+" TEMPLATE "+quoted(from)+way.strategy)
 		switch {
 		case code(err) == "3D000":
 			return errNoTemplate
@@ -211,24 +211,57 @@ func (p *postgres) clone(ctx context.Context, c *sql.Conn, t *template, from, na
 	}
 }
 
-// how asks for the size of the template, once.
-func (p *postgres) how(ctx context.Context, c *sql.Conn, t *template, from string) (string, error) {
+func (p *postgres) prepare(ctx context.Context, c *sql.Conn, t *template, from, name string) error {
+	way, err := p.way(ctx, c, t, from)
+	if err != nil || way.large {
+		return err
+	}
+	_, err = c.ExecContext(ctx, "CREATE DATABASE "+quoted(name)+" TEMPLATE "+quoted(from)+" ALLOW_CONNECTIONS false"+way.strategy)
+	return err
+}
+
+func (*postgres) prepared(ctx context.Context, c *sql.Conn, prefix string) ([]string, error) {
+	rows, err := texts(ctx, c, "SELECT datname FROM pg_catalog.pg_database WHERE NOT datallowconn AND starts_with(datname, "+literal(prefix)+")", pgx.QueryExecModeExec)
+	names := make([]string, len(rows))
+	for i, row := range rows {
+		names[i] = row[0]
+	}
+	return names, err
+}
+
+// admit renames: of two processes one can. Both statements are one transaction.
+func (*postgres) admit(ctx context.Context, c *sql.Conn, name, to string) (bool, error) {
+	_, err := c.ExecContext(ctx, "ALTER DATABASE "+quoted(name)+" RENAME TO "+quoted(to)+"; ALTER DATABASE "+quoted(to)+" WITH ALLOW_CONNECTIONS true", pgx.QueryExecModeSimpleProtocol)
+	if code(err) == "3D000" || code(err) == "55006" || code(err) == "XX000" { // it is gone, is going, or a worker of autovacuum is in it
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// copying is what a template's size decides.
+type copying struct {
+	strategy string
+	large    bool
+}
+
+// way asks for the size of the template, once.
+func (p *postgres) way(ctx context.Context, c *sql.Conn, t *template, from string) (copying, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if how, ok := t.note.(string); ok {
-		return how, nil
+	if way, ok := t.note.(copying); ok {
+		return way, nil
 	}
 	var size int64
 	err := one(ctx, c, "SELECT pg_database_size("+literal(from)+")", &size)
 	if code(err) == "3D000" {
-		return "", errNoTemplate
+		return copying{}, errNoTemplate
 	}
 	if err != nil {
-		return "", err
+		return copying{}, err
 	}
-	how := p.strategy(size)
-	t.note = how
-	return how, nil
+	way := copying{p.strategy(size), size > smallTemplate}
+	t.note = way
+	return way, nil
 }
 
 // restore makes the database anew under the pool, whose idle connections are given

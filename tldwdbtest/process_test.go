@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -65,7 +66,7 @@ func child(ctx context.Context, e Engine, count, key string) *exec.Cmd {
 }
 
 // home is the house of an engine, or the test is skipped. The template of the key is
-// dropped at the end.
+// dropped at the end, and what stays of it.
 func home(t *testing.T, e Engine, key string) house {
 	t.Helper()
 	New(t, Config{Engine: e, Migrations: files(1)}) // skips where there is no server
@@ -85,6 +86,11 @@ func home(t *testing.T, e Engine, key string) house {
 	t.Cleanup(func() {
 		if err := h.drop(context.WithoutCancel(t.Context()), tpl); err != nil {
 			t.Error(err)
+		}
+		if s, ok := h.(*server); ok {
+			if err := s.sweep(context.WithoutCancel(t.Context())); err != nil {
+				t.Error(err)
+			}
 		}
 	})
 	return h
@@ -156,8 +162,11 @@ func TestProcesses(t *testing.T) {
 				t.Errorf("%d tests have told of their database: %v", lines, err)
 			}
 			for name := range made {
-				if s, ok := h.(*server); ok { // and all that no test has told of
-					name = name[:len(s.prefix)+len(s.run)]
+				if s, ok := h.(*server); ok {
+					if s.stays(name) {
+						continue
+					}
+					name = name[:len(s.prefix)+len(s.run)] // and all that no test has told of
 				}
 				if exists(t, h, name) {
 					t.Errorf("%s is left", name)
@@ -176,6 +185,19 @@ func TestKilled(t *testing.T) {
 			t.Parallel()
 			key := fmt.Sprintf("killed-%08x", rand.Uint32())
 			h := home(t, e, key)
+			if s, ok := h.(*server); ok { // what stays is a matter of TestSpares
+				tpl, err := s.template(childConfig(key), target{engine: e})
+				if err != nil {
+					t.Fatal(err)
+				}
+				for n := range sparesKept {
+					name := s.spareName(tpl, strconv.Itoa(n))
+					if got, err := s.hold(t.Context(), name); err != nil || !got {
+						t.Fatal(err)
+					}
+					defer func() { _ = s.letGo(t.Context(), name) }() // it ends with the process
+				}
+			}
 			cmd := child(t.Context(), e, "hang", key)
 			stdin, err := cmd.StdinPipe()
 			if err != nil {
@@ -206,20 +228,26 @@ func TestKilled(t *testing.T) {
 			if err := cmd.Wait(); err == nil {
 				t.Error("the process has ended by itself")
 			}
-			// A server takes a moment to see that a client is gone.
-			for end := time.Now().Add(30 * time.Second); ; {
-				sweep(t, h)
-				if !exists(t, h, name) {
-					return
-				}
-				if time.Now().After(end) {
-					t.Fatalf("%s is still there", name)
-				}
-				if err := pause(t.Context()); err != nil {
-					t.Fatal(err)
-				}
-			}
+			collected(t, h, name)
 		})
+	}
+}
+
+// collected waits until a database of a process that has ended is gone, or all whose
+// names begin so: a server takes a moment to see that a client is gone.
+func collected(t *testing.T, h house, name string) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); ; {
+		sweep(t, h)
+		if !exists(t, h, name) {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%s is still there", name)
+		}
+		if err := pause(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -234,4 +262,162 @@ func sweep(t *testing.T, h house) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// TestWaiting: a test that waits for others says so, and goes on when one is over.
+func TestWaiting(t *testing.T) {
+	t.Parallel()
+	for _, e := range []Engine{Postgres, MySQL, MariaDB} {
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			home(t, e, "waiting")
+			at, err := Config{}.target(os.Getenv, e)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := process(t, at)
+			s.room, s.patience = 1, 0
+			s.prefix += "w" // its slots are nobody else's
+			release, err := s.take(t.Context(), t, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			listening := &listener{TB: t, heard: release}
+			again, err := s.take(t.Context(), listening, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			again()
+			if len(listening.lines) != 1 || !strings.Contains(listening.lines[0], "waiting for other tests") {
+				t.Errorf("it says %q", listening.lines)
+			}
+			if err := s.close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// listener is a test whose words somebody hears.
+type listener struct {
+	TB
+	heard func()
+	lines []string
+}
+
+func (l *listener) Logf(format string, args ...any) {
+	l.lines = append(l.lines, fmt.Sprintf(format, args...))
+	l.heard()
+}
+
+// stale tells something else of a database the first time it is asked.
+type stale struct {
+	engine
+	name  string
+	tells func(*foundDatabase)
+	asked bool
+}
+
+func (s *stale) found(ctx context.Context, c *sql.Conn, prefix string) ([]foundDatabase, error) {
+	list, err := s.engine.found(ctx, c, prefix)
+	for i := range list {
+		if list[i].name == s.name && !s.asked {
+			s.tells(&list[i])
+		}
+	}
+	s.asked = true
+	return list, err
+}
+
+// onServers runs a test on each server, with this process's house there.
+func onServers(t *testing.T, key string, run func(t *testing.T, e Engine, h *server)) {
+	t.Helper()
+	for _, e := range Engines() {
+		if e == SQLite {
+			continue
+		}
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			h, ok := home(t, e, key).(*server)
+			if !ok {
+				t.Fatal("it is no server")
+			}
+			run(t, e, h)
+		})
+	}
+}
+
+// TestSweepLooksAgain: a template that became whole since it was listed is not dropped, nor
+// are the databases that were made of one that a worker of autovacuum is in.
+func TestSweepLooksAgain(t *testing.T) {
+	t.Parallel()
+	key := fmt.Sprintf("stale-%08x", rand.Uint32())
+	onServers(t, key, func(t *testing.T, e Engine, h *server) {
+		cfg := childConfig(key)
+		cfg.Engine = e
+		New(t, cfg)
+		at, err := cfg.target(os.Getenv, e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tpl, err := h.template(cfg, at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other, err := newServer(t.Context(), at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		spare := h.spareName(tpl, "zz")
+		err = h.on(t.Context(), func(c *sql.Conn) error { return h.make(t.Context(), c, spare) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		actual := other.engine
+		for _, tells := range []func(*foundDatabase){
+			func(d *foundDatabase) { d.half = true },
+			func(d *foundDatabase) { d.busy = true },
+		} {
+			other.engine = &stale{engine: actual, name: h.templateName(tpl), tells: tells}
+			if err := other.sweep(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if !exists(t, h, h.templateName(tpl)) || !exists(t, h, spare) {
+				t.Error("the template or what was made of it is gone")
+			}
+		}
+		err = h.on(t.Context(), func(c *sql.Conn) error { return h.engine.drop(t.Context(), c, spare) })
+		if err := errors.Join(err, other.close()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestSweepLeavesScratch: a scratch database, which has the beginning of the name of the
+// database that it is beside, is not this package's to drop.
+func TestSweepLeavesScratch(t *testing.T) {
+	t.Parallel()
+	onServers(t, "scratch", func(t *testing.T, e Engine, h *server) {
+		New(t, Config{Migrations: files(1), Engine: e}) // keeps the others from being the last
+		for _, name := range []string{
+			h.prefix + spareKind + "_" + fmt.Sprintf("%010x", rand.Int64N(1<<40)) + "_tldwdb_scratch_1795470290_460a7d19",
+			h.prefix + spareKind + "_" + fmt.Sprintf("%08x", rand.Uint32()) + "_0_tldwdb_scratch_1795470290_460a7d19",
+			h.prefix + fmt.Sprintf("%08x", rand.Uint32()) + "_s_0_tldwdb_scratch_1795470290_460a7d19",
+		} {
+			err := h.on(t.Context(), func(c *sql.Conn) error { return h.make(t.Context(), c, name) })
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := h.sweep(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if !exists(t, h, name) {
+				t.Errorf("%s is gone", name)
+			}
+			err = h.on(t.Context(), func(c *sql.Conn) error { return h.engine.drop(t.Context(), c, name) })
+			if err != nil {
+				t.Error(err)
+			}
+		}
+	})
 }

@@ -45,9 +45,10 @@ func TestRecycle(t *testing.T) {
 				{"column", "ALTER TABLE t2 ADD COLUMN more int", false},
 				{"table", "CREATE TABLE more (v int)", false},
 				{"view", "CREATE VIEW more AS SELECT * FROM t0", false},
+				{"collation", "ALTER DATABASE COLLATE latin1_bin", false},
 				{"trigger", "CREATE TRIGGER more BEFORE INSERT ON t0 FOR EACH ROW SET NEW.v = 1", false},
 			} {
-				db, p, err := open(t.Context(), t.Name(), cfg, at)
+				db, p, err := open(t.Context(), t, cfg, at)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -108,55 +109,6 @@ func TestRecycle(t *testing.T) {
 	}
 }
 
-// TestPrepared: with Main, the next test on PostgreSQL finds its database made, and
-// what no test wanted is dropped.
-func TestPrepared(t *testing.T) {
-	t.Parallel()
-	cfg := Config{Migrations: files(2), SetupKey: "prepared"}
-	New(t, Config{Engine: Postgres}) // skips
-	at, err := cfg.target(os.Getenv, Postgres)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := newServer(t.Context(), at)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var names []string
-	for range 3 {
-		s.preparing.Wait()
-		s.useMu.Lock()
-		var ready []string
-		for _, list := range s.spare {
-			ready = append(ready, list...)
-		}
-		s.useMu.Unlock()
-		db, p, err := openIn(t.Context(), s, t.Name(), cfg, at)
-		if err != nil {
-			t.Fatal(err)
-		}
-		names = append(names, p.name)
-		if len(ready) > 0 != (len(names) == 3) || len(ready) > 0 && ready[0] != p.name {
-			t.Errorf("test %d has %s, and there was %s", len(names), p.name, ready)
-		}
-		if n := count(t, db, "t0"); n != 2 {
-			t.Errorf("%d rows", n)
-		}
-		if err := errors.Join(db.Close(), p.undo(t.Context())); err != nil {
-			t.Error(err)
-		}
-	}
-	if err := s.dropSpare(); err != nil {
-		t.Error(err)
-	}
-	if run := s.prefix + s.run; exists(t, s, run) {
-		t.Errorf("something is left of %s", run)
-	}
-	if err := s.close(); err != nil {
-		t.Error(err)
-	}
-}
-
 // TestHalfTemplate: what a process was making when it was killed is no template, and
 // goes; what one is just making stays.
 func TestHalfTemplate(t *testing.T) {
@@ -189,6 +141,81 @@ func TestHalfTemplate(t *testing.T) {
 			sweep(t, s)
 			if exists(t, s, name) {
 				t.Error("it is still there")
+			}
+		})
+	}
+}
+
+// TestBytesInAnotherSession: what somebody else runs does not keep a database from being
+// handed on, bytes that are no text in particular.
+func TestBytesInAnotherSession(t *testing.T) {
+	t.Parallel()
+	for _, e := range []Engine{MySQL, MariaDB} {
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			cfg := Config{Migrations: files(2), Engine: e}
+			db := New(t, cfg)
+			at, err := cfg.target(os.Getenv, e)
+			if err != nil {
+				t.Fatal(err)
+			}
+			h, err := houseOf(t.Context(), at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := h.(*server)
+			var database string
+			if err := db.Pool().GetContext(t.Context(), &database, "SELECT DATABASE()"); err != nil {
+				t.Fatal(err)
+			}
+			name := fmt.Sprintf("'bytes-%08x'", rand.Uint32())
+			holder, err := db.Pool().Conn(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() {
+				if err := holder.Close(); err != nil && !errors.Is(err, sql.ErrConnDone) {
+					t.Error(err)
+				}
+			}()
+			if _, err := holder.ExecContext(t.Context(), "DO GET_LOCK("+name+", 0)"); err != nil {
+				t.Fatal(err)
+			}
+			waited := make(chan error, 1)
+			go func() {
+				_, err := db.Pool().ExecContext(t.Context(), "DO '\x86\xb2', GET_LOCK("+name+", 60)")
+				waited <- err
+			}()
+			m := s.engine.(*mysql)
+			for running := "0"; running == "0"; {
+				rows, err := texts(t.Context(), holder, "SELECT COUNT(*) FROM "+m.sessions+" WHERE state = 'User lock' AND db = DATABASE()")
+				if err != nil {
+					t.Fatal(err)
+				}
+				running = rows[0][0]
+				if err := pause(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			tpl, err := s.template(cfg, at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = s.on(t.Context(), func(conn *sql.Conn) error {
+				_, _, err := m.takeOver(t.Context(), conn, tpl, s.templateName(tpl), database)
+				return err
+			})
+			if err != nil {
+				t.Error(err)
+			}
+			if _, err := holder.ExecContext(t.Context(), "DO RELEASE_LOCK("+name+")"); err != nil {
+				t.Error(err)
+			}
+			if err := <-waited; err != nil {
+				t.Error(err)
+			}
+			if err := db.Close(); err != nil {
+				t.Error(err)
 			}
 		})
 	}

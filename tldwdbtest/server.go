@@ -25,6 +25,7 @@ import (
 //
 //	app_tldwdbtest_t_KEY              a template
 //	app_tldwdbtest_p_KEY              a template of one build of one program
+//	app_tldwdbtest_s_KEY_NUMBER       a database that one test leaves to the next: see spare.go
 //	app_tldwdbtest_RUN_SECONDS_NUMBER a database of the process RUN
 //
 // Each process holds one lock for its whole life, by which others see that it lives.
@@ -41,6 +42,8 @@ const (
 	// slotWait is how long a test waits until others have ended that use as many
 	// connections as the server has. Then it goes on, for the count is a guess.
 	slotWait = time.Minute
+	// slotPatience is how long a test waits before it says so.
+	slotPatience = 3 * time.Second
 )
 
 // engine is what differs between servers. Each call has a session of its own.
@@ -71,20 +74,13 @@ type engine interface {
 	tool(u dburl.URL) string
 }
 
-// recycler is an engine on which to clean a database takes a fraction of the time
-// that making another one does.
-type recycler interface {
-	// recycle makes a database what it was at first, unless somebody is connected to
-	// it or more than rows have changed.
-	recycle(ctx context.Context, c *sql.Conn, t *template, from, name string) (bool, error)
-}
-
 // foundDatabase is a database that has the mark.
 type foundDatabase struct {
 	name string
-	used time.Duration // since a template was used
+	used time.Duration // since a template was used, or since a spare was kept
 	half bool          // of a template, that it is not whole
 	kept bool
+	busy bool // somebody is connected, if only a worker of autovacuum: not to be dropped now
 }
 
 // server is the house of one server.
@@ -99,19 +95,16 @@ type server struct {
 	counter atomic.Int64
 	templates
 
-	useMu     sync.Mutex
-	live      map[string]int      // databases of running tests, by the template's key
-	spare     map[string][]string // clean ones that nobody has
-	made      map[string]int      // how many tests have had one
-	preparing sync.WaitGroup      // the next ones, where they are made beforehand
-	coming    map[string]bool     // there is one on its way
-	closing   bool
+	spares
 
 	mu      sync.Mutex
 	session *sql.Conn // holds the locks of this process
 	slots   []int     // that this process has
+	held    []string  // databases with names that stay, which are this process's
 	room    int       // how many slots there are
-	first   int       // the slot to begin with: another one in each process
+	// patience is slotPatience.
+	patience time.Duration
+	first    int // the slot to begin with: another one in each process
 }
 
 var (
@@ -158,7 +151,7 @@ func newServer(ctx context.Context, at target) (_ *server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &server{raw: at.url, url: u, kind: at.engine, prefix: prefixOf(u), run: fmt.Sprintf("%08x", rand.Uint32())}
+	s := &server{raw: at.url, url: u, kind: at.engine, prefix: prefixOf(u), run: fmt.Sprintf("%08x", rand.Uint32()), patience: slotPatience}
 	control := u
 	switch u.Dialect {
 	case dburl.Postgres:
@@ -188,7 +181,13 @@ func newServer(ctx context.Context, at target) (_ *server, err error) {
 	}()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.locked(ctx, func(*sql.Conn) error { return nil }); err != nil {
+	err = s.locked(ctx, func(c *sql.Conn) error {
+		if m, ok := s.engine.(*mysql); ok {
+			return m.start(ctx, c)
+		}
+		return nil
+	})
+	if err != nil {
 		return nil, fmt.Errorf("connecting to %s: %w", u, err)
 	}
 	return s, s.sweep(ctx)
@@ -282,6 +281,17 @@ func (s *server) locked(ctx context.Context, f func(*sql.Conn) error) error {
 			return errors.Join(fmt.Errorf("taking the lock by which others see that this process lives: %w", err), conn.Close())
 		}
 	}
+	var held []string
+	for _, name := range s.held {
+		got, err := s.lock(ctx, conn, s.lockName(name))
+		if err != nil {
+			return errors.Join(err, conn.Close())
+		}
+		if got { // otherwise somebody else has taken the database over
+			held = append(held, name)
+		}
+	}
+	s.held = held
 	if s.room == 0 {
 		limit, err := s.limit(ctx, conn)
 		if err != nil {
@@ -295,7 +305,7 @@ func (s *server) locked(ctx context.Context, f func(*sql.Conn) error) error {
 }
 
 // take waits until the server has room for n slots of connections.
-func (s *server) take(ctx context.Context, n int) (release func(), err error) {
+func (s *server) take(ctx context.Context, tb TB, n int) (release func(), err error) {
 	var mine []int
 	release = func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), housekeeping)
@@ -309,7 +319,8 @@ func (s *server) take(ctx context.Context, n int) (release func(), err error) {
 			}
 		}
 	}
-	for end := time.Now().Add(slotWait); len(mine) < min(n, s.room); {
+	began, told := time.Now(), false
+	for len(mine) < min(n, s.room) {
 		slot, err := s.tryTake(ctx)
 		if err != nil {
 			release()
@@ -319,8 +330,13 @@ func (s *server) take(ctx context.Context, n int) (release func(), err error) {
 			mine = append(mine, slot)
 			continue
 		}
-		if time.Now().After(end) {
+		waited := time.Since(began)
+		if waited > slotWait {
 			break // whoever has them may be waiting for us
+		}
+		if !told && waited >= s.patience {
+			told = true
+			tb.Logf("tldwdbtest: waiting for other tests: there are connections for %d databases at a time, and all are in use; the server's max_connections, and Config.Base.PoolSize, decide how many", s.room)
 		}
 		if err := pause(ctx); err != nil {
 			release()
@@ -446,14 +462,17 @@ func (s *server) drop(ctx context.Context, t *template) error {
 	return s.on(ctx, func(c *sql.Conn) error { return s.engine.drop(ctx, c, s.templateName(t)) })
 }
 
-func (s *server) clone(ctx context.Context, t *template, _ string) (_ *place, err error) {
-	name, clean := s.begin(t)
+func (s *server) clone(ctx context.Context, t *template, tb TB) (_ *place, err error) {
+	name, clean, err := s.begin(ctx, t)
+	if err != nil {
+		return nil, err
+	}
 	p := &place{config: t.cfg.base(), name: name}
 	p.drop = func(ctx context.Context) error { return s.end(ctx, t, name) }
 	if p.config.URL, err = s.urlOf(name); err != nil {
 		return nil, errors.Join(err, p.drop(ctx))
 	}
-	if p.release, err = s.take(ctx, (p.config.PoolSize+defaultPoolSize-1)/defaultPoolSize); err != nil {
+	if p.release, err = s.take(ctx, tb, (p.config.PoolSize+defaultPoolSize-1)/defaultPoolSize); err != nil {
 		return nil, errors.Join(err, p.drop(ctx))
 	}
 	p.restore = func(ctx context.Context, db *tldwdb.DB) error {
@@ -463,7 +482,7 @@ func (s *server) clone(ctx context.Context, t *template, _ string) (_ *place, er
 		u := s.url
 		u.Database = name
 		err = s.on(ctx, func(c *sql.Conn) error { return s.keep(ctx, c, name, test) })
-		return u.String(), s.tool(u), errors.Join(err, s.ended(ctx, t, ""))
+		return u.String(), s.tool(u), errors.Join(err, s.letGo(ctx, name), s.ended(ctx, t, ""))
 	}
 	defer s.prepare(t)
 	if clean {
@@ -475,113 +494,6 @@ func (s *server) clone(ctx context.Context, t *template, _ string) (_ *place, er
 	return p, nil
 }
 
-// begin gives a database to a test: its name, and whether it is there already.
-func (s *server) begin(t *template) (name string, clean bool) {
-	s.useMu.Lock()
-	defer s.useMu.Unlock()
-	if s.live == nil {
-		s.live, s.spare, s.made, s.coming = map[string]int{}, map[string][]string{}, map[string]int{}, map[string]bool{}
-	}
-	s.live[t.key]++
-	s.made[t.key]++
-	if list := s.spare[t.key]; len(list) > 0 {
-		s.spare[t.key] = list[:len(list)-1]
-		return list[len(list)-1], true
-	}
-	return s.newName(), false
-}
-
-func (s *server) newName() string {
-	return fmt.Sprintf("%s%s_%s_%s", s.prefix, s.run, strconv.FormatInt(time.Now().Unix(), 36), strconv.FormatInt(s.counter.Add(1), 36))
-}
-
-// prepare makes the database of the next test while this one runs, where [Main] will
-// drop the last one, and databases are not handed on. A package with a single test is spared that.
-func (s *server) prepare(t *template) {
-	s.useMu.Lock()
-	defer s.useMu.Unlock()
-	_, handsOn := s.engine.(recycler)
-	if handsOn || !keepsSpare.Load() || s.closing || s.made[t.key] < 2 || s.coming[t.key] || len(s.spare[t.key]) > 0 {
-		return
-	}
-	s.coming[t.key] = true
-	s.preparing.Go(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), housekeeping)
-		defer cancel()
-		name := s.newName()
-		err := s.on(ctx, func(c *sql.Conn) error { return s.engine.clone(ctx, c, t, s.templateName(t), name) })
-		s.useMu.Lock()
-		defer s.useMu.Unlock()
-		s.coming[t.key] = false
-		if err == nil { // otherwise the next test makes one itself, and tells why it cannot
-			s.spare[t.key] = append(s.spare[t.key], name)
-		}
-	})
-}
-
-// end drops a database, or cleans it for the next test. Without [Main] nobody knows
-// which test is the last one, so that there are clean ones only while others run.
-func (s *server) end(ctx context.Context, t *template, name string) error {
-	s.useMu.Lock()
-	wanted := s.live[t.key] > 1 || keepsSpare.Load()
-	s.useMu.Unlock()
-	if r, ok := s.engine.(recycler); ok && wanted {
-		clean := false
-		err := s.on(ctx, func(c *sql.Conn) (err error) {
-			clean, err = r.recycle(ctx, c, t, s.templateName(t), name)
-			return err
-		})
-		// What keeps it from being cleaned, a lock for instance, is no reason not to drop it.
-		if err == nil && clean {
-			return s.ended(ctx, t, name)
-		}
-	}
-	return errors.Join(s.dropAll(ctx, name), s.ended(ctx, t, ""))
-}
-
-// ended notes that a test is over, with a clean database or none.
-func (s *server) ended(ctx context.Context, t *template, clean string) error {
-	s.useMu.Lock()
-	s.live[t.key]--
-	if clean != "" {
-		s.spare[t.key] = append(s.spare[t.key], clean)
-	}
-	var last []string
-	if s.live[t.key] == 0 && !keepsSpare.Load() {
-		last = s.spare[t.key]
-		delete(s.spare, t.key)
-	}
-	s.useMu.Unlock()
-	return s.dropAll(ctx, last...)
-}
-
-func (s *server) dropAll(ctx context.Context, names ...string) error {
-	var errs []error
-	for _, name := range names {
-		errs = append(errs, s.on(ctx, func(c *sql.Conn) error { return s.engine.drop(ctx, c, name) }))
-	}
-	return errors.Join(errs...)
-}
-
-// dropSpare drops what was kept for tests that did not come.
-func (s *server) dropSpare() error {
-	ctx, cancel := context.WithTimeout(context.Background(), housekeeping)
-	defer cancel()
-	s.useMu.Lock()
-	s.closing = true
-	s.useMu.Unlock()
-	s.preparing.Wait()
-	s.useMu.Lock()
-	defer s.useMu.Unlock()
-	s.closing = false
-	var errs []error
-	for key, list := range s.spare {
-		errs = append(errs, s.dropAll(ctx, list...))
-		delete(s.spare, key)
-	}
-	return errors.Join(errs...)
-}
-
 // sweep drops what killed processes have left, and what nobody has used for long. What
 // cannot be dropped is no test's trouble: the next process tries again. s.mu is held.
 func (s *server) sweep(ctx context.Context) error {
@@ -591,16 +503,33 @@ func (s *server) sweep(ctx context.Context) error {
 			return err
 		}
 		dead := map[string]bool{s.run: false}
+		used := map[string]time.Duration{} // of the templates that are there, by key
+		for _, d := range list {
+			if kind, key, ok := strings.Cut(strings.TrimPrefix(d.name, s.prefix), "_"); ok && (kind == "t" || kind == "p") {
+				used[key] = d.used
+			}
+		}
 		for _, d := range list {
 			kind, rest, ok := strings.Cut(strings.TrimPrefix(d.name, s.prefix), "_")
 			seconds, number, isClone := strings.Cut(rest, "_")
 			made, timeErr := strconv.ParseInt(seconds, 36, 64)
 			_, numberErr := strconv.ParseInt(number, 36, 64)
 			switch {
-			case !ok:
-			case kind == "t" && !isClone && (d.half || d.used > templateAge), kind == "p" && !isClone && (d.half || d.used > programAge):
-				// Whoever makes it has the lock; whoever still uses it makes it again.
-				_ = s.underLock(ctx, c, "template "+rest, func() { _ = s.engine.drop(ctx, c, d.name) })
+			case !ok, d.busy:
+			case !isClone && unused(kind, d):
+				// Whoever makes it has the lock; whoever still uses it makes it again. It may
+				// have become whole since it was listed.
+				_ = s.underLock(ctx, c, "template "+rest, func() {
+					now, err := s.found(ctx, c, d.name)
+					if err == nil && slices.ContainsFunc(now, func(n foundDatabase) bool { return n.name == d.name && !n.busy && unused(kind, n) }) {
+						_ = s.engine.drop(ctx, c, d.name)
+					}
+				})
+			case kind == spareKind && isClone && numberErr == nil: // not a scratch database beside a spare one
+				age, there := used[seconds] // which is the key here
+				if d.kept && d.used > keptAge || !d.kept && (!there || age > spareAge) {
+					_ = s.underLock(ctx, c, d.name, func() { _ = s.engine.drop(ctx, c, d.name) })
+				}
 			case len(kind) != len(s.run) || !isClone || timeErr != nil || numberErr != nil:
 			case d.kept:
 				if time.Since(time.Unix(made, 0)) > keptAge {
@@ -629,6 +558,11 @@ func (s *server) sweep(ctx context.Context) error {
 		}
 		return nil
 	})
+}
+
+// unused reports whether a template of that kind was not used for long, or never was whole.
+func unused(kind string, d foundDatabase) bool {
+	return kind == "t" && (d.half || d.used > templateAge) || kind == "p" && (d.half || d.used > programAge)
 }
 
 // underLock calls f if nobody else has the lock.

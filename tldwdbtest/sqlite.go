@@ -23,7 +23,8 @@ import (
 
 // SQLite's templates and databases are in one folder of the user's, below the
 // system's folder for temporary files, and not in the test's own: what a killed
-// process leaves there nobody would ever find again.
+// process leaves there nobody would ever find again. That folder is also removed
+// after a failed test, so that a database would have to be moved out of it first.
 //
 //	template-KEY.db   a template; its time is when it was last used
 //	KEY.lock          held while it is made
@@ -153,8 +154,8 @@ func (f *folder) live(what string) (dir string, release func() error, err error)
 	return dir, release, nil
 }
 
-func (f *folder) clone(_ context.Context, t *template, test string) (_ *place, err error) {
-	dir, release, err := f.live(test)
+func (f *folder) clone(_ context.Context, t *template, tb TB) (_ *place, err error) {
+	dir, release, err := f.live(tb.Name())
 	if err != nil {
 		return nil, err
 	}

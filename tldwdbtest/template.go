@@ -30,7 +30,7 @@ var errNoTemplate = errors.New("the template is not there")
 const (
 	// layout is part of every key. It changes with what this package puts into
 	// templates.
-	layout = 8
+	layout = 9
 
 	templateAge = 24 * time.Hour // unused for as long, a template is dropped
 	keptAge     = 24 * time.Hour // the same of a database that was kept
@@ -50,7 +50,7 @@ type house interface {
 	// build makes the template, in the place of a half-made one.
 	build(ctx context.Context, t *template) error
 	// clone makes a database of the template, or fails with errNoTemplate.
-	clone(ctx context.Context, t *template, test string) (*place, error)
+	clone(ctx context.Context, t *template, tb TB) (*place, error)
 	// drop removes the template.
 	drop(ctx context.Context, t *template) error
 }

@@ -116,7 +116,7 @@ func TestStaleTemplate(t *testing.T) {
 	dir := t.TempDir()
 	use := func(f *folder) {
 		t.Helper()
-		db, p, err := openIn(t.Context(), f, "stale", cfg, at)
+		db, p, err := openIn(t.Context(), f, t, cfg, at)
 		if err != nil {
 			t.Fatal(err)
 		}

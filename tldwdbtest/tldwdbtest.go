@@ -72,9 +72,8 @@ func ForEach(t *testing.T, cfg Config, f func(t *testing.T, db *tldwdb.DB)) {
 }
 
 // Main runs the tests of a package and ends the process, for a TestMain. Nobody needs
-// it, but it makes databases on servers cheaper, because it is there to drop what is left
-// after the last test: on PostgreSQL the next database is made while a test runs, and
-// on MySQL and MariaDB a test hands on its database, cleaned. What this
+// it, but it is there to drop what is left after the last test: many parallel tests on MySQL and
+// MariaDB hand on all of their databases then, and not only the few that stay. What this
 // package shares between tests is closed before the process ends.
 func Main(m *testing.M) {
 	keepsSpare.Store(true)
@@ -99,7 +98,7 @@ func newOn(tb TB, cfg Config, e Engine, asked bool) *tldwdb.DB {
 	if err != nil {
 		tb.Fatalf("tldwdbtest: %v", err)
 	}
-	db, p, err := open(tb.Context(), tb.Name(), cfg, at)
+	db, p, err := open(tb.Context(), tb, cfg, at)
 	if err != nil {
 		tb.Fatalf("tldwdbtest: %v", err)
 	}
@@ -159,15 +158,15 @@ func finish(tb TB, db *tldwdb.DB, p *place) {
 }
 
 // open makes a database and opens it.
-func open(ctx context.Context, test string, cfg Config, at target) (_ *tldwdb.DB, _ *place, err error) {
+func open(ctx context.Context, tb TB, cfg Config, at target) (_ *tldwdb.DB, _ *place, err error) {
 	h, err := houseOf(ctx, at)
 	if err != nil {
 		return nil, nil, err
 	}
-	return openIn(ctx, h, test, cfg, at)
+	return openIn(ctx, h, tb, cfg, at)
 }
 
-func openIn(ctx context.Context, h house, test string, cfg Config, at target) (_ *tldwdb.DB, _ *place, err error) {
+func openIn(ctx context.Context, h house, tb TB, cfg Config, at target) (_ *tldwdb.DB, _ *place, err error) {
 	tpl, err := h.template(cfg, at)
 	if err != nil {
 		return nil, nil, err
@@ -177,7 +176,7 @@ func openIn(ctx context.Context, h house, test string, cfg Config, at target) (_
 		if err != nil {
 			return nil, nil, fmt.Errorf("making the template of %s: %w", at.engine, err)
 		}
-		p, err := h.clone(ctx, tpl, test)
+		p, err := h.clone(ctx, tpl, tb)
 		if errors.Is(err, errNoTemplate) {
 			tpl.forget()
 			continue

@@ -117,3 +117,13 @@ func TestNew(t *testing.T) {
 		})
 	}
 }
+
+// A configuration without migrations is an empty database, on every engine.
+func TestNewEmpty(t *testing.T) {
+	t.Parallel()
+	ForEach(t, Config{}, func(t *testing.T, db *tldwdb.DB) {
+		if status, err := db.Status(t.Context()); err != nil || len(status.Migrations) > 0 {
+			t.Errorf("%+v, %v", status, err)
+		}
+	})
+}

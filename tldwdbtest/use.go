@@ -123,8 +123,11 @@ func dialectOf(db *tldwdb.DB) (dialect.Dialect, error) {
 	// Of a database that somebody else has opened nobody knows what is around its driver.
 	p, ok := places.Load(db)
 	native := ok && p.(*place).config.WrapConnector == nil
-	return dialect.New(map[string]string{"sqlite3": dialect.NameSQLite, "pgx": dialect.NamePostgres, "mysql": dialect.NameMySQL}[db.Pool().DriverName()], native)
+	return dialect.New(dialectNames[db.Pool().DriverName()], native)
 }
+
+// dialectNames are the dialects, by driver.
+var dialectNames = map[string]string{"sqlite3": dialect.NameSQLite, "pgx": dialect.NamePostgres, "mysql": dialect.NameMySQL}
 
 // inTransaction calls f with a connection that has a transaction open.
 func inTransaction(ctx context.Context, db *tldwdb.DB, f func(*sql.Conn) error) (err error) {

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"slices"
 
 	"filippo.io/age"
 )
@@ -44,6 +45,9 @@ type Stored struct {
 	SHA256      string // of what is stored, in hexadecimal digits
 	PlainSize   int64  // of the content
 	PlainSHA256 string // of the content
+	// PieceSize is not 0 where a digest is that of the digests, of 32 bytes each, of
+	// pieces of that many bytes. The last piece may be smaller.
+	PieceSize int64
 }
 
 // Extension is how the name of a part ends: its content's own extension (db, dump,
@@ -61,18 +65,42 @@ func Extension(content string, o Options) string {
 
 // sum counts and digests what goes through.
 type sum struct {
-	size int64
-	hash hash.Hash
+	size   int64
+	hash   hash.Hash // of all, or of the piece that is not complete
+	piece  int64     // bytes of a piece; 0: all is one
+	pieces []byte    // the digests of the pieces that are complete
 }
 
-func newSum() *sum { return &sum{hash: sha256.New()} }
+// newSum makes one. piece is [Stored.PieceSize].
+func newSum(piece int64) *sum { return &sum{hash: sha256.New(), piece: piece} }
 
 func (s *sum) add(p []byte) {
+	for s.piece > 0 {
+		left := s.piece - s.size%s.piece // until the piece is complete
+		if left > int64(len(p)) {
+			break
+		}
+		s.size += left
+		s.hash.Write(p[:left])
+		s.pieces = s.hash.Sum(s.pieces)
+		s.hash.Reset()
+		p = p[left:]
+	}
 	s.size += int64(len(p))
 	s.hash.Write(p)
 }
 
-func (s *sum) hex() string { return hex.EncodeToString(s.hash.Sum(nil)) }
+func (s *sum) hex() string {
+	if s.piece == 0 {
+		return hex.EncodeToString(s.hash.Sum(nil))
+	}
+	pieces := slices.Clone(s.pieces)
+	if s.size%s.piece > 0 {
+		pieces = s.hash.Sum(pieces)
+	}
+	digest := sha256.Sum256(pieces)
+	return hex.EncodeToString(digest[:])
+}
 
 // check compares with what the manifest says.
 func (s *sum) check(what string, size int64, digest string) error {
@@ -99,7 +127,7 @@ type Writer struct {
 // NewWriter begins a part. What is stored goes to w, which stays open. With
 // recipients it writes at once: age's header.
 func NewWriter(w io.Writer, o Options) (*Writer, error) {
-	z := &Writer{stored: newSum()}
+	z := &Writer{stored: newSum(0)}
 	z.out = &summed{w, z.stored}
 	if len(o.Recipients) > 0 {
 		encrypted, err := age.Encrypt(z.out, o.Recipients...)
@@ -120,7 +148,7 @@ func NewWriter(w io.Writer, o Options) (*Writer, error) {
 		return nil, fmt.Errorf("no such compression: %q; there are zstd and none", o.Compression)
 	}
 	if z.plain = z.stored; z.compressor != nil || z.encryptor != nil {
-		z.plain = newSum()
+		z.plain = newSum(0)
 		z.out = &summed{z.out, z.plain}
 	}
 	return z, nil

@@ -21,7 +21,7 @@ const encrypted = "age-encryption.org/"
 //
 // Close may be called before the end, and ends what works in the background.
 func NewReader(r io.Reader, compression string, identities []age.Identity, want Stored) (io.ReadCloser, error) {
-	z := &reader{want: want, stored: newSum(), plain: newSum()}
+	z := &reader{want: want, stored: newSum(want.PieceSize), plain: newSum(want.PieceSize)}
 	z.raw = &limited{r: r, left: want.Size, s: z.stored}
 	buffered := bufio.NewReaderSize(z.raw, 64<<10)
 	z.in = buffered
@@ -170,7 +170,7 @@ func (l *limited) Read(p []byte) (int, error) {
 // Check reads all that is stored and returns an error of the kind [ErrDamaged] if it
 // is not what want says. It needs no key.
 func Check(r io.Reader, want Stored) error {
-	s := newSum()
+	s := newSum(want.PieceSize)
 	if _, err := io.Copy(io.Discard, &limited{r: r, left: want.Size, s: s}); err != nil {
 		return err
 	}

@@ -1,6 +1,6 @@
 module github.com/tldw/tldwdb/internal/deploytest
 
-go 1.26.0
+go 1.26.4
 
 require (
 	github.com/compose-spec/compose-go/v2 v2.16.2

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -360,13 +361,91 @@ func TestLabelsBeyondTheDump(t *testing.T) {
 			fill(t, db, nil, "CREATE TABLE `t?` (id int PRIMARY KEY, `mood ?` enum('a?', 'müde', '🎉') CHARACTER SET utf8mb4, s set('?', '🦊') CHARACTER SET utf8mb4)",
 				"INSERT INTO `t?` VALUES (1, 'a?', '?'), (2, 'müde', ''), (3, NULL, NULL)")
 			m := &mysql{target(t, db)}
-			if err := m.labels(t.Context()); err != nil {
-				t.Fatal(err)
+			if notes, err := m.lost(t.Context(), e == testdb.MariaDB); err != nil || len(notes) > 0 {
+				t.Fatal(notes, err)
 			}
 			run(t, db.AdminDB(t), "UPDATE `t?` SET s = '?,🦊' WHERE id = 1")
 			_, err := m.Dump(t.Context(), io.Discard, Options{})
 			if refusal, ok := errors.AsType[*Refusal](err); !ok || !strings.Contains(err.Error(), "the column s of the table t?") || !strings.Contains(refusal.Hint, "portable") {
 				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
+// TestDefinitionsBeyondTheDump: what the server does not show of a table's definition is
+// noted, and what it shows in a dump as it is, is not.
+func TestDefinitionsBeyondTheDump(t *testing.T) {
+	t.Parallel()
+	for _, e := range []testdb.Engine{testdb.MariaDB, testdb.MySQL} {
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			db := testdb.New(t, e)
+			ctx := t.Context()
+			fill(t, db, nil, "CREATE TABLE fine (id int PRIMARY KEY, a varchar(9) DEFAULT 'what?', b varchar(9) DEFAULT 'müde€', c varchar(20) GENERATED ALWAYS AS (concat(a, 'é?')) STORED, d varchar(9) CHECK (d <> 'ü?')) CHARACTER SET utf8mb4",
+				"CREATE TABLE `o dd` (id int PRIMARY KEY, `a b` varchar(9) DEFAULT '🎉', c varchar(9) DEFAULT (concat('x', '🎉')), d varchar(20) GENERATED ALWAYS AS (concat(c, '🎉')) STORED, e varchar(9) DEFAULT 'e', CHECK (e <> '🎉')) CHARACTER SET utf8mb4", "CREATE VIEW seen AS SELECT '🎉' AS e", "INSERT INTO `o dd` (id) VALUES (1)")
+			var text bytes.Buffer
+			d, err := engine(t, db).Dump(ctx, &text, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			other := testdb.New(t, e)
+			if err := engine(t, other).Load(ctx, &text, d.Content, Options{}); err != nil {
+				t.Fatal(err)
+			}
+			// The notes are of those defaults that are others now.
+			var changed []string
+			for _, column := range []string{"a b", "c", "d"} {
+				run(t, other.AdminDB(t), "INSERT INTO `o dd` (id) VALUES (2) ON DUPLICATE KEY UPDATE id = 2")
+				if value(t, other.AdminDB(t), "SELECT `"+column+"` = (SELECT `"+column+"` FROM `o dd` WHERE id = 1) FROM `o dd` WHERE id = 2") != "1" {
+					changed = append(changed, defaultNote("o dd", column))
+				}
+			}
+			if !slices.Equal(d.Notes, changed) || len(changed) > 0 != (e == testdb.MariaDB) {
+				t.Errorf("%q, and changed are %q", d.Notes, changed)
+			}
+			if _, err := other.AdminDB(t).ExecContext(ctx, "INSERT INTO `o dd` (id, e) VALUES (3, '🎉')"); err == nil {
+				t.Error("the constraint has lost it")
+			}
+			if got := value(t, other.AdminDB(t), "SELECT e = '🎉' FROM seen"); got != "1" {
+				t.Error("the view has lost it")
+			}
+		})
+	}
+}
+
+// TestRowsBeyondThePacket: a row that a server set up as this one would not take back in
+// a statement is noted.
+func TestRowsBeyondThePacket(t *testing.T) {
+	t.Parallel()
+	for _, digests := range []bool{false, true} {
+		s := newDumpScanner(digests)
+		for _, part := range []string{"INSERT INTO `a` VALUES (1,'x'),(2,'", strings.Repeat("y", 5000), "'),(3,'z');\n", "INSERT INTO `b` VALUES (1);\n"} {
+			_, _ = s.Write([]byte(part))
+		}
+		if got := longRows(s.tables, 6030); len(got) > 0 {
+			t.Error(got)
+		}
+		if got := longRows(s.tables, 6029); len(got) != 1 || !strings.Contains(got[0], "table a: a row takes 6030 bytes") {
+			t.Error(got)
+		}
+	}
+	for _, e := range []testdb.Engine{testdb.MariaDB, testdb.MySQL} {
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			db := testdb.New(t, e)
+			packet, err := strconv.Atoi(value(t, db.AdminDB(t), "SELECT @@GLOBAL.max_allowed_packet"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if packet > 64<<20 {
+				t.Skipf("max_allowed_packet is %d", packet)
+			}
+			// Half a packet of what is twice as long between quotes.
+			fill(t, db, nil, "CREATE TABLE big (id int PRIMARY KEY, body longtext)", "INSERT INTO big VALUES (1, REPEAT(CHAR(39), (@@GLOBAL.max_allowed_packet DIV 2) - 512))")
+			d, err := engine(t, db).Dump(t.Context(), io.Discard, Options{})
+			if err != nil || len(d.Notes) != 1 || !strings.Contains(d.Notes[0], fmt.Sprintf("max_allowed_packet is %d", packet)) {
+				t.Errorf("%q, %v", d.Notes, err)
 			}
 		})
 	}

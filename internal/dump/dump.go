@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 
 	"github.com/tldw/tldwdb/internal/dburl"
 	"github.com/tldw/tldwdb/internal/dialect"
@@ -33,6 +34,10 @@ type Target struct {
 type Options struct {
 	Jobs    int  // connections of pg_dump and pg_restore; 0 is 1
 	Digests bool // of every table's content
+	// File is where what is dumped stays. A program that writes from the beginning to the
+	// end writes to it itself, and what goes to w is read from there: that is half of the
+	// copying, and nobody waits for the other. Nil: all goes to w alone.
+	File *os.File
 	// Owners gives every object its owner and rights back when it is loaded, as far as
 	// their roles are there and the account may. Without it all belongs to who loads it.
 	// It is PostgreSQL's alone: MySQL's dumps keep their definers.
@@ -53,7 +58,8 @@ type Dumped struct {
 	// moment before: an LSN, or the transactions of a GTID set. It is empty where the
 	// server keeps no such log, or does not tell.
 	Position string
-	Tables   []Table // by name
+	Tables   []Table  // by name
+	Notes    []string // what a restore has to mind, and no error is
 }
 
 // Table is a table of the dump.

@@ -247,39 +247,39 @@ func (m *mysql) list(ctx context.Context, conn *sql.Conn) (list []mysqlEntry, er
 	return list, rows.Err()
 }
 
-// look asks what must be in the dump, whether the account sees all of it, and where
-// the log is.
-func (m *mysql) look(ctx context.Context, s mysqlServer) (list []mysqlEntry, position string, err error) {
+// look asks what must be in the dump, whether the account sees all of it, where the
+// log is, and how long a statement may be.
+func (m *mysql) look(ctx context.Context, s mysqlServer) (list []mysqlEntry, position string, packet int64, err error) {
 	conn, err := m.DB.Conn(ctx)
 	if err != nil {
-		return nil, "", err
+		return nil, "", 0, err
 	}
 	defer func() { _ = conn.Close() }()
 	if _, err := m.Dialect.Inspect(ctx, conn, "tldwdb_history"); err != nil { // which product it is
-		return nil, "", err
+		return nil, "", 0, err
 	}
 	if rights, ok := m.Dialect.(dialect.BackupRights); ok {
 		missing, err := rights.MissingForBackup(ctx, conn, m.URL.Database)
 		if err != nil {
-			return nil, "", err
+			return nil, "", 0, err
 		}
 		if len(missing) > 0 {
-			return nil, "", refuse("GRANT "+strings.Join(missing, ", and ")+" (docs/roles)",
+			return nil, "", 0, refuse("GRANT "+strings.Join(missing, ", and ")+" (docs/roles)",
 				"the dump would not be complete, and nothing would show it: the account lacks the right to see everything")
 		}
 	}
 	if list, err = m.list(ctx, conn); err != nil {
-		return nil, "", err
+		return nil, "", 0, err
 	}
-	query := "SELECT @@GLOBAL.gtid_executed"
+	query := "SELECT @@GLOBAL.gtid_executed, @@GLOBAL.max_allowed_packet"
 	if s.mariaDB {
-		query = "SELECT @@GLOBAL.gtid_current_pos"
+		query = "SELECT @@GLOBAL.gtid_current_pos, @@GLOBAL.max_allowed_packet"
 	}
 	var gtid sql.NullString
-	if err := dialect.QueryRow(ctx, conn, query, nil, &gtid); err != nil {
-		return nil, "", err
+	if err := dialect.QueryRow(ctx, conn, query, nil, &gtid, &packet); err != nil {
+		return nil, "", 0, err
 	}
-	return list, strings.ReplaceAll(gtid.String, "\n", ""), nil
+	return list, strings.ReplaceAll(gtid.String, "\n", ""), packet, nil
 }
 
 // large reports whether a value can be so large that it must not be written in
@@ -292,41 +292,8 @@ func (m *mysql) large(ctx context.Context) (large bool, err error) {
 	return large, err
 }
 
-// labels refuses values that no dump brings back. The servers keep the labels of ENUM
-// and SET for SHOW CREATE TABLE in characters of up to three bytes, with a question mark
-// for each of the others; the program writes that, and its INSERT turns a value that is
-// none of the labels into an empty one without an error.
-func (m *mysql) labels(ctx context.Context) error {
-	conn, err := m.DB.Conn(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = conn.Close() }()
-	// Two columns in one text: an identifier has no NUL in it.
-	columns, err := texts(ctx, conn, `SELECT CONCAT(c.table_name, CHAR(0 USING utf8mb4), c.column_name) FROM information_schema.columns c
-		JOIN information_schema.tables t ON t.table_schema = c.table_schema AND t.table_name = c.table_name AND t.table_type <> 'VIEW'
-		WHERE c.table_schema = DATABASE() AND c.data_type IN ('enum', 'set') AND LOCATE('?', c.column_type) > 0 ORDER BY 1`)
-	if err != nil {
-		return err
-	}
-	for _, both := range columns {
-		table, column, _ := strings.Cut(both, "\x00")
-		value := "CONVERT(" + m.Dialect.Identifier(column) + " USING utf8mb4)"
-		var lost bool
-		err := dialect.QueryRow(ctx, conn, "SELECT EXISTS (SELECT 1 FROM "+m.Dialect.Identifier(table)+" WHERE CAST("+value+" AS BINARY) <> CAST(CONVERT(CONVERT("+value+" USING utf8mb3) USING utf8mb4) AS BINARY))", nil, &lost)
-		if err != nil {
-			return fmt.Errorf("table %s: %w", table, err)
-		}
-		if lost {
-			return refuse("make a portable backup, for which the migrations make the table",
-				"the dump would lose values of the column %s of the table %s: the server shows a label with a character of four bytes as a question mark", column, table)
-		}
-	}
-	return nil
-}
-
 // write runs the program, with the scanner beside w.
-func (m *mysql) write(ctx context.Context, w io.Writer, digests bool) (d Dumped, err error) {
+func (m *mysql) write(ctx context.Context, w io.Writer, o Options) (d Dumped, err error) {
 	s, dump, err := m.tools(ctx)
 	if err != nil {
 		return d, err
@@ -335,11 +302,12 @@ func (m *mysql) write(ctx context.Context, w io.Writer, digests bool) (d Dumped,
 	if err != nil {
 		return d, err
 	}
-	list, position, err := m.look(ctx, s)
+	list, position, packet, err := m.look(ctx, s)
 	if err != nil {
 		return d, err
 	}
-	if err := m.labels(ctx); err != nil {
+	notes, err := m.lost(ctx, s.mariaDB)
+	if err != nil {
 		return d, err
 	}
 	a, err := m.open(ctx, m.URL, s)
@@ -368,7 +336,7 @@ func (m *mysql) write(ctx context.Context, w io.Writer, digests bool) (d Dumped,
 		args = append(args, "--ignore-table="+m.URL.Database+"."+m.Lease)
 	}
 	versioned, outside := false, []string{}
-	scan := newDumpScanner(digests)
+	scan := newDumpScanner(o.Digests)
 	to := &meteredWriter{w: w, meter: meter{tell: m.Progress}}
 	for _, e := range list {
 		versioned = versioned || e.versioned
@@ -391,7 +359,7 @@ func (m *mysql) write(ctx context.Context, w io.Writer, digests bool) (d Dumped,
 	if s.mariaDB {
 		content = "mariadb-dump"
 	}
-	complaints, err := program{path: dump.path, args: append(args, m.URL.Database), env: a.env, secrets: a.secrets, stdout: writerFunc(func(b []byte) (int, error) {
+	complaints, err := program{path: dump.path, args: append(args, m.URL.Database), env: a.env, secrets: a.secrets, file: o.File, stdout: writerFunc(func(b []byte) (int, error) {
 		_, _ = scan.Write(b) // it only looks
 		return to.Write(b)
 	})}.run(ctx)
@@ -406,7 +374,7 @@ func (m *mysql) write(ctx context.Context, w io.Writer, digests bool) (d Dumped,
 	if !scan.whole() {
 		return d, fmt.Errorf("%s ended well, and the last line of the dump is missing", content)
 	}
-	d = Dumped{Content: content, Extension: "sql", Tool: dump.String(), Position: position}
+	d = Dumped{Content: content, Extension: "sql", Tool: dump.String(), Position: position, Notes: append(notes, longRows(scan.tables, packet)...)}
 	var lacks []string
 	for _, e := range list {
 		if !scan.objects[e.mysqlObject] {
@@ -421,7 +389,7 @@ func (m *mysql) write(ctx context.Context, w io.Writer, digests bool) (d Dumped,
 			found = &scanned{}
 		}
 		t.Rows = found.rows
-		if digests {
+		if o.Digests {
 			t.Digest = found.digest()
 		}
 		d.Tables = append(d.Tables, t)
@@ -434,14 +402,14 @@ func (m *mysql) write(ctx context.Context, w io.Writer, digests bool) (d Dumped,
 
 // Dump runs the program. The rows are counted in what it writes.
 func (m *mysql) Dump(ctx context.Context, w io.Writer, o Options) (Dumped, error) {
-	return m.write(ctx, w, o.Digests)
+	return m.write(ctx, w, o)
 }
 
 // Tables counts in one snapshot. Digests are of the text that the program writes: no
 // other session sees a database as a dump has it.
 func (m *mysql) Tables(ctx context.Context, digests bool) (tables []Table, err error) {
 	if digests {
-		d, err := m.write(ctx, io.Discard, true)
+		d, err := m.write(ctx, io.Discard, Options{Digests: true})
 		return d.Tables, err
 	}
 	conn, err := m.DB.Conn(ctx)

@@ -43,6 +43,7 @@ type dumpScanner struct {
 	name      []byte
 	table     *scanned
 	depth     int
+	row       int64 // bytes of the row so far
 	hash      hash.Hash
 	tail      []byte // the last bytes of all
 }
@@ -50,6 +51,7 @@ type dumpScanner struct {
 // scanned is what is known of one table.
 type scanned struct {
 	rows      int64
+	longest   int64  // bytes of a row
 	high, low uint64 // sum of the rows' hashes
 }
 
@@ -516,16 +518,19 @@ func (s *dumpScanner) beginRows() {
 
 // add takes a part of a row into its hash.
 func (s *dumpScanner) add(part []byte) {
+	s.row += int64(len(part))
 	if s.digests {
 		_, _ = s.hash.Write(part) // never fails, see hash.Hash
 	}
 }
 
 func (s *dumpScanner) endRow(part []byte) {
+	s.add(part)
+	s.table.longest = max(s.table.longest, s.row)
+	s.row = 0
 	if !s.digests {
 		return
 	}
-	s.add(part)
 	var sum [sha256.Size]byte
 	s.hash.Sum(sum[:0])
 	s.hash.Reset()

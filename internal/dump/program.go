@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/tldw/tldwdb/internal/atomicfile"
@@ -30,6 +32,7 @@ type program struct {
 	env     []string
 	stdin   io.Reader
 	stdout  io.Writer
+	file    *os.File // what the program writes goes here, and from here to stdout; nil: to stdout alone
 	secrets []string // not to be seen in an error
 }
 
@@ -69,14 +72,24 @@ func (p program) run(ctx context.Context) (complaints string, err error) {
 			text = "it gave no reason"
 		}
 		err = dialect.Redact(fmt.Errorf("%s: %w: %s", baseName(p.path), err, text), p.secrets...)
+		if p.file != nil && diskFull(text) {
+			err = fmt.Errorf("%w: %w", &fs.PathError{Op: "write", Path: p.file.Name(), Err: syscall.ENOSPC}, err)
+		}
 	}
 	return complaints, err
 }
+
+// diskFull reports whether a program said that there is no room for what it writes itself.
+// What it tells of the server's disk reads otherwise.
+func diskFull(complaints string) bool { return strings.Contains(complaints, "Got errno 28 on write") }
 
 // wait starts the program and waits for its end, and for that of what it writes.
 func (p program) wait(cmd *exec.Cmd, cancel context.CancelCauseFunc) (err error) {
 	if p.stdout == nil {
 		return cmd.Run()
+	}
+	if p.file != nil {
+		return p.follow(cmd, cancel)
 	}
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -109,6 +122,62 @@ func (p program) wait(cmd *exec.Cmd, cancel context.CancelCauseFunc) (err error)
 	_ = r.SetReadDeadline(time.Now().Add(lingering)) // of a pipe it never fails
 	if readErr := <-read; err == nil && !errors.Is(readErr, io.EOF) {
 		err = readErr // somebody else has kept it open
+	}
+	return err
+}
+
+// followPause is how long a reader that has come to the end of a file waits for more.
+// In that time a program writes a fraction of a megabyte, which is read from memory.
+const followPause = 2 * time.Millisecond
+
+// follow is wait for a program that writes to a file.
+func (p program) follow(cmd *exec.Cmd, cancel context.CancelCauseFunc) error {
+	cmd.Stdout = p.file
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	ended, read := make(chan struct{}), make(chan error, 1)
+	go func() {
+		behind := atomicfile.NewBehind(p.file)
+		b := make([]byte, pipeSize/4)
+		for at := int64(0); ; {
+			last := false
+			select {
+			case <-ended:
+				last = true // what is there now is all
+			default:
+			}
+			n, err := p.file.ReadAt(b, at)
+			if n > 0 {
+				at += int64(n)
+				behind.Reached(at)
+				if _, err := p.stdout.Write(b[:n]); err != nil {
+					cancel(err)
+					read <- err
+					return
+				}
+			}
+			switch {
+			case err == nil:
+			case !errors.Is(err, io.EOF):
+				cancel(err)
+				read <- err
+				return
+			case last:
+				read <- nil
+				return
+			default:
+				select {
+				case <-ended:
+				case <-time.After(followPause):
+				}
+			}
+		}
+	}()
+	err := cmd.Wait()
+	close(ended)
+	if readErr := <-read; err == nil {
+		err = readErr
 	}
 	return err
 }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/tldw/tldwdb/internal/dburl"
@@ -248,5 +249,48 @@ func TestProgramEndsWithItsChildren(t *testing.T) {
 	status, err := os.ReadFile("/proc/" + strings.TrimSpace(child.String()) + "/status")
 	if err == nil && !bytes.Contains(status, []byte("State:\tZ")) && !bytes.Contains(status, []byte("FDSize:\t0\n")) { // a process that is ending
 		t.Errorf("the child goes on: %s", status)
+	}
+}
+
+// TestProgramWritesToFile: what a program writes to a file is told whole and in order,
+// however it is written, and neither the program's failure nor the reader's gets lost.
+func TestProgramWritesToFile(t *testing.T) {
+	t.Parallel()
+	run := func(t *testing.T, script string, w io.Writer) (content string, err error) {
+		t.Helper()
+		f, err := os.Create(filepath.Join(t.TempDir(), "file"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = f.Close() }() // it is read below
+		_, err = program{path: "/bin/sh", args: []string{"-c", script}, file: f, stdout: w}.run(t.Context())
+		b, readErr := os.ReadFile(f.Name())
+		if readErr != nil {
+			t.Fatal(readErr)
+		}
+		return string(b), err
+	}
+	for _, script := range []string{
+		"true",
+		"echo one",
+		"for i in 1 2 3 4 5; do echo $i; sleep 0.01; done",
+		"head -c 3000000 /dev/zero; echo end",
+	} {
+		var told strings.Builder
+		content, err := run(t, script, &told)
+		if err != nil || content != told.String() {
+			t.Errorf("%s: %v; %d bytes in the file, %d told", script, err, len(content), told.Len())
+		}
+	}
+	var told strings.Builder
+	if content, err := run(t, "echo half; exit 3", &told); err == nil || !strings.Contains(err.Error(), "exit status 3") || told.String() != content {
+		t.Errorf("a program that failed: %v, %q", err, told.String())
+	}
+	refused := errors.New("refused")
+	if _, err := run(t, "echo a; exec sleep 600", writerFunc(func([]byte) (int, error) { return 0, refused })); !errors.Is(err, refused) {
+		t.Errorf("a reader that failed: %v", err)
+	}
+	if _, err := run(t, "echo 'mariadb-dump: Got errno 28 on write' >&2; exit 5", io.Discard); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("a full disk: %v", err)
 	}
 }

@@ -242,10 +242,12 @@ func (m *mysql) read(ctx context.Context, t *Table, row func(line []byte, row []
 	values := make([]value, len(t.Columns))
 	var room []byte
 	return dialect.StreamRows(ctx, m.c, "SELECT "+strings.Join(list, ", ")+" FROM "+t.of+t.where, func(got []driver.Value) error {
-		need := 0
+		need, all := 0, 0
 		for _, v := range got {
-			if _, ok := v.([]byte); !ok {
+			if b, ok := v.([]byte); !ok {
 				need += 32
+			} else {
+				all += len(b)
 			}
 		}
 		if cap(room) < need { // never grown while values point into it
@@ -277,8 +279,25 @@ func (m *mysql) read(ctx context.Context, t *Table, row func(line []byte, row []
 			}
 			values[i].data = room[start:len(room):len(room)]
 		}
+		if 2*all > m.packet-aroundRow {
+			m.measure(t, values)
+		}
 		return row(nil, values)
 	})
+}
+
+// aroundRow is what a statement with one row has beside its values, about.
+const aroundRow = 1 << 10
+
+// measure finds out whether a row that was read makes a statement that this server takes.
+func (m *mysql) measure(t *Table, row []value) {
+	need := aroundRow
+	for _, v := range row {
+		need += len(v.data) + bytes.Count(v.data, []byte{'\''}) + bytes.Count(v.data, []byte{'\\'})
+	}
+	if need > m.packet {
+		t.longest, t.packet = max(t.longest, need), m.packet
+	}
 }
 
 func (m *mysql) numbers(ctx context.Context, tables []*Table) error {

@@ -171,7 +171,7 @@ func Dump(ctx context.Context, d dialect.Dialect, c *sql.Conn, w io.Writer, o Op
 	case rest != "":
 		return s, fmt.Errorf("%w: %s", ErrIncomplete, rest)
 	}
-	s.Header = Header{Format: formatName, Version: formatVersion, Writer: o.Writer, Engine: d.Name(), Server: o.Server, Position: position, Started: o.Started.UTC(), Migrations: o.Migrations}
+	s.Header = Header{Format: formatName, Version: formatOf(tables), Writer: o.Writer, Engine: d.Name(), Server: o.Server, Position: position, Started: o.Started.UTC(), Migrations: o.Migrations}
 	if o.Started.IsZero() {
 		s.Header.Started = time.Now().UTC()
 	}
@@ -207,6 +207,7 @@ func Dump(ctx context.Context, d dialect.Dialect, c *sql.Conn, w io.Writer, o Op
 			return s, fmt.Errorf("reading table %s: %w", t.Name, err)
 		}
 		s.Bytes += out.bytes - before
+		s.Notes = append(s.Notes, t.noteOfRows()...)
 		if err := out.raw([]byte("\\.\n")); err != nil {
 			return s, err
 		}
@@ -356,9 +357,17 @@ type Archive struct {
 	in     *reader
 }
 
-// ErrNewerFormat means that an archive was written by a newer version of this
-// package than can be read here.
-var ErrNewerFormat = errors.New("the archive is of a newer form than this program knows")
+// NewerFormatError means that an archive was written by a newer version of this
+// package, in a form that cannot be read here.
+type NewerFormatError struct {
+	Version int
+	Writer  string // tldwdb and its version
+}
+
+// Error names the form.
+func (e *NewerFormatError) Error() string {
+	return fmt.Sprintf("the rows are in form %d, and this program knows forms up to %d", e.Version, formatNewest)
+}
 
 // Open reads the header of an archive, and nothing else yet: its Migrations say to
 // which version the target has to be migrated first.
@@ -370,8 +379,8 @@ func Open(r io.Reader) (*Archive, error) {
 	switch {
 	case a.Header.Format != formatName:
 		return nil, damaged("its first line is not that of an archive of rows")
-	case a.Header.Version > formatVersion:
-		return nil, fmt.Errorf("%w: %d, and %d is known", ErrNewerFormat, a.Header.Version, formatVersion)
+	case a.Header.Version > formatNewest:
+		return nil, &NewerFormatError{Version: a.Header.Version, Writer: a.Header.Writer}
 	}
 	return a, nil
 }

@@ -99,6 +99,7 @@ func (p *postgres) tables(ctx context.Context) (list []*Table, err error) {
 		t := list[len(list)-1]
 		c.Type = p.typeName(c.Type, typeSchema, quoted)
 		c.Kind, c.limits = pgKind(base, class, modifier)
+		c.long = pgLong(c.Kind, base, class, c.limits, p.d.Identifier(c.Name))
 		c.Auto, c.sequence = sequence != "", sequence
 		if c.Auto {
 			t.sequence = sequence
@@ -222,6 +223,9 @@ func (p *postgres) read(ctx context.Context, t *Table, row func(line []byte, row
 	if t.partitioned {
 		only = ""
 	}
+	if long := p.long(t); long != nil {
+		return p.readLong(ctx, t, only+t.of, long, row)
+	}
 	w := &copyWriter{n: len(t.Columns), row: row}
 	// A table by its name leaves computed columns out.
 	err := dialect.CopyOut(ctx, p.c, "COPY (SELECT "+p.columns(t.Columns)+" FROM "+only+t.of+t.where+") TO STDOUT", w)
@@ -229,6 +233,20 @@ func (p *postgres) read(ctx context.Context, t *Table, row func(line []byte, row
 		return w.err
 	}
 	return err
+}
+
+// long are the conditions of a table's columns that a value is long; nil where none can
+// be, and where only some rows are read, in an order.
+func (p *postgres) long(t *Table) (long []string) {
+	for i, c := range t.Columns {
+		if c.long != "" && t.where == "" {
+			if long == nil {
+				long = make([]string, len(t.Columns))
+			}
+			long[i] = c.long
+		}
+	}
+	return long
 }
 
 // copyWriter takes what the server sends, a row at a time.

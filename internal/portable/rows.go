@@ -190,8 +190,11 @@ func (c *Column) holds(v value) error {
 	if err == nil {
 		return nil
 	}
-	return refusal(strings.NewReplacer("the target's "+c.Type, c.Type, "the target's column", "the column", "the target", "the database").Replace(err.Error()))
+	return refusal(withoutTarget.Replace(strings.ReplaceAll(err.Error(), "the target's "+c.Type, c.Type)))
 }
+
+// withoutTarget makes words of a copy those of rows that come from no other database.
+var withoutTarget = strings.NewReplacer("the target's column", "the column", "the target's", "the", "the target", "the database")
 
 // plainInt reports whether text is a whole number in its one form.
 func plainInt(text []byte) bool {
@@ -216,8 +219,61 @@ func (c *Column) Same(a, b Cell) bool {
 	if c.json {
 		kind = KindJSON
 	}
-	return string(a.v.data) == string(b.v.data) && a.v.kind(kind) == b.v.kind(kind) ||
-		string(canonical(nil, a.v.kind(kind), a.v.data)) == string(canonical(nil, b.v.kind(kind), b.v.data))
+	if string(a.v.data) == string(b.v.data) && a.v.kind(kind) == b.v.kind(kind) {
+		return true
+	}
+	if words := c.words(); words != nil {
+		return string(c.choice(words, a.v.data)) == string(c.choice(words, b.v.data))
+	}
+	return string(canonical(nil, a.v.kind(kind), a.v.data)) == string(canonical(nil, b.v.kind(kind), b.v.data))
+}
+
+// words are those that a MySQL column of type ENUM or SET chooses from; nil for one of
+// another type.
+func (c *Column) words() (list []string) {
+	head, rest, ok := strings.Cut(c.Type, "(")
+	if !ok || c.Kind != KindText || head != "enum" && head != "set" {
+		return nil
+	}
+	for strings.HasPrefix(rest, "'") {
+		var word strings.Builder
+		for {
+			part, behind, _ := strings.Cut(rest[1:], "'")
+			word.WriteString(part)
+			if rest = behind; !strings.HasPrefix(rest, "'") { // else it is one that is doubled
+				break
+			}
+			word.WriteByte('\'')
+		}
+		list = append(list, word.String())
+		rest = strings.TrimPrefix(rest, ",")
+	}
+	return list
+}
+
+// choice writes what a column of words is given as the server keeps it: it does not look at
+// upper and lower case where the collation does not, and a SET has an order.
+func (c *Column) choice(words []string, data []byte) []byte {
+	own := func(text string) int {
+		if i := slices.Index(words, text); i >= 0 {
+			return i
+		}
+		return slices.IndexFunc(words, func(word string) bool { return strings.EqualFold(word, text) })
+	}
+	var chosen []int
+	parts := []string{string(data)}
+	if strings.HasPrefix(c.Type, "set(") {
+		parts = strings.Split(parts[0], ",")
+	}
+	for _, part := range parts {
+		i := own(part)
+		if i < 0 {
+			return data
+		}
+		chosen = append(chosen, i)
+	}
+	slices.Sort(chosen)
+	return fmt.Append(nil, slices.Compact(chosen))
 }
 
 // AppendKey writes values so that those of two rows are equal when they mean the
@@ -257,7 +313,11 @@ func (r *Rows) literal(dst []byte, c *Column, v value) ([]byte, error) {
 	case []byte:
 		return append(hex.AppendEncode(append(dst, "X'"...), arg), '\''), nil
 	}
-	return append(dst, r.s.d.Literal(fmt.Sprint(arg))...), nil
+	text := fmt.Sprint(arg)
+	if strings.IndexByte(text, 0) >= 0 { // which would end the statement
+		return append(hex.AppendEncode(append(dst, "CAST(X'"...), []byte(text)), "' AS TEXT)"...), nil
+	}
+	return append(dst, r.s.d.Literal(text)...), nil
 }
 
 // among is the condition that a row's key is one of these.
@@ -356,6 +416,46 @@ func (r *Rows) Find(ctx context.Context, t *Table, key, columns []*Column, keys 
 	return nil
 }
 
+// pairsAtOnce is how many pairs of keys are asked for at once.
+const pairsAtOnce = 100
+
+// Equal reports which pairs of keys are one key to the database, by its collations, where
+// that may be another one than their bytes say.
+func (r *Rows) Equal(ctx context.Context, t *Table, key []*Column, pairs [][2][]Cell) (equal []bool, err error) {
+	equal = make([]bool, len(pairs))
+	if r.s.d.Name() != dialect.NameMySQL {
+		return equal, nil
+	}
+	for from := 0; from < len(pairs); from += pairsAtOnce {
+		// A column of the table, without a row, gives the values its collation.
+		query, names := []byte("SELECT -1 AS n"), ""
+		for i, c := range key {
+			query = fmt.Appendf(query, ", %s AS k%d", r.s.d.Identifier(c.Name), i)
+			names += fmt.Sprintf(", k%d", i)
+		}
+		query = append(query, " FROM "+t.of+" WHERE FALSE"...)
+		for n := from; n < min(from+pairsAtOnce, len(pairs)); n++ {
+			for _, row := range pairs[n] {
+				query = fmt.Appendf(query, " UNION ALL SELECT %d", n)
+				for i, c := range key {
+					if query, err = r.literal(append(query, ", "...), c, row[i].v); err != nil {
+						return nil, err
+					}
+				}
+			}
+		}
+		var n int64
+		err := each(ctx, r.s.c, "SELECT n FROM ("+string(query)+") AS x GROUP BY n"+names+" HAVING COUNT(*) > 1", nil, []any{&n}, func() error {
+			equal[n] = true
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return equal, nil
+}
+
 // HasRows reports whether a table has any.
 func (r *Rows) HasRows(ctx context.Context, t *Table) (bool, error) {
 	var n int
@@ -365,8 +465,9 @@ func (r *Rows) HasRows(ctx context.Context, t *Table) (bool, error) {
 
 // RowError is a row that the database did not take.
 type RowError struct {
-	Row int // its index
-	Err error
+	Row    int    // its index
+	Column string // empty where the database does not say
+	Err    error
 }
 
 // Error is the database's word.
@@ -396,7 +497,11 @@ func (r *Rows) pinned(ctx context.Context, n int, write func(from, to int) error
 	}
 	for i := range n {
 		if err := write(i, i+1); err != nil {
-			return &RowError{Row: i, Err: err}
+			refused := &RowError{Row: i, Err: err}
+			if bad, ok := errors.AsType[*badRow](err); ok {
+				refused.Column, bad.reason = bad.column, withoutTarget.Replace(bad.reason)
+			}
+			return refused
 		}
 	}
 	return err // one by one they can be written: somebody else was in between
@@ -627,10 +732,10 @@ const mysqlUniqueKeys = `SELECT '' AS none, table_name, index_name, coalesce(col
 const mysqlForeignKeys = `SELECT '' AS none, table_name, constraint_name, column_name, '' AS nothing, referenced_table_name, referenced_column_name FROM information_schema.key_column_usage
 	WHERE table_schema = DATABASE() AND referenced_table_schema = DATABASE() ORDER BY table_name, constraint_name, ordinal_position`
 
-const sqliteUniqueKeys = `SELECT '', t.name, i.name, coalesce(c.name, '') FROM pragma_table_list t JOIN pragma_index_list(t.name) i JOIN pragma_index_info(i.name) c
+const sqliteUniqueKeys = `SELECT '', t.name, i.name, coalesce(c.name, '') FROM pragma_table_list t JOIN pragma_index_list(t.name, t.schema) i JOIN pragma_index_info(i.name, t.schema) c
 	WHERE t.schema = 'main' AND i."unique" AND NOT i.partial ORDER BY t.name, i.origin <> 'pk', i.seq, c.seqno`
 
-const sqliteForeignKeys = `SELECT '', t.name, CAST(f.id AS TEXT), f."from", '', f."table", coalesce(f."to", '') FROM pragma_table_list t JOIN pragma_foreign_key_list(t.name) f
+const sqliteForeignKeys = `SELECT '', t.name, CAST(f.id AS TEXT), f."from", '', f."table", coalesce(f."to", '') FROM pragma_table_list t JOIN pragma_foreign_key_list(t.name, t.schema) f
 	WHERE t.schema = 'main' ORDER BY t.name, f.id, f.seq`
 
 // readKeys fills in what is unique, and where references lead.

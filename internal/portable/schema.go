@@ -17,6 +17,7 @@ type Column struct {
 	Rowid     bool   `json:"rowid,omitempty"`     // SQLite's own number of a row, where that is no column of the table; Generated too
 
 	hasDefault bool
+	long       string // PostgreSQL: the condition that a value is too long to come with its row
 	sequence   string // PostgreSQL: quoted name of what gives an Auto column its numbers
 	array      bool   // MySQL: bytes of a type that is none of bytes
 	json       bool   // MariaDB: text that a constraint keeps JSON. Known of [Rows] only
@@ -56,6 +57,8 @@ type Table struct {
 	unsafe       bool     // MySQL: its storage engine has no transactions
 	versioned    bool     // MariaDB: it has rows of the past too
 	bytes        int64    // what its rows take, about
+	longest      int      // MySQL: what a row takes in a statement, where that is more than packet
+	packet       int      // MySQL: what its server takes
 	next         int64    // of the Auto column; 0 where that is not known
 	sequence     string   // PostgreSQL: quoted name of the sequence that next is of, the last Auto column's
 	refs         []string // names of the tables that its foreign keys lead to
@@ -69,6 +72,14 @@ func (t *Table) notes() (list []string) {
 	}
 	if t.versioned {
 		list = append(list, fmt.Sprintf("table %s keeps its past rows: only those of the present are read", t.Name))
+	}
+	return list
+}
+
+// noteOfRows is the same of what was seen when they were read.
+func (t *Table) noteOfRows() (list []string) {
+	if t.longest > 0 {
+		list = append(list, fmt.Sprintf("table %s: a row takes %d bytes in a statement, and max_allowed_packet is %d here: raise it to that before a restore", t.Name, t.longest, t.packet))
 	}
 	return list
 }

@@ -24,14 +24,31 @@ import (
 // A value that SQLite stores in another way than its column's kind says begins
 // with \I (integer), \R (real), \S (text) or \B (blob).
 
-// formatVersion is of the archive's form.
-const formatVersion = 1
+// The forms of an archive. It has the oldest in which it can be written, so that older
+// programs read what they can, and know what they cannot from what is damaged.
+const (
+	formatFirst  = 1
+	formatRowids = 2 // a column may be SQLite's own number of a row, which the digest leaves out
+	formatNewest = formatRowids
+)
+
+// formatOf is the form of an archive with these tables.
+func formatOf(tables []*Table) int {
+	for _, t := range tables {
+		for _, c := range t.Columns {
+			if c.Rowid {
+				return formatRowids
+			}
+		}
+	}
+	return formatFirst
+}
 
 // Header is the first line of an archive.
 type Header struct {
-	Format     string      `json:"format"` // "tldwdb rows"
-	Version    int         `json:"version"`
-	Writer     string      `json:"writer"` // tldwdb and its version
+	Format     string      `json:"format"`  // "tldwdb rows"
+	Version    int         `json:"version"` // of its form
+	Writer     string      `json:"writer"`  // tldwdb and its version
 	Engine     string      `json:"engine"`
 	Server     string      `json:"server"`             // product and version
 	Position   string      `json:"position,omitempty"` // of the snapshot in the server's log

@@ -184,13 +184,13 @@ func (e *entry) label(t *Table) string {
 	return keyName(t.def.key, e.key())
 }
 
-// fault is an error at a row.
-func (e *entry) fault(t *Table, err error, format string, args ...any) error {
+// fault is an error at a row, in a column if that is known.
+func (e *entry) fault(t *Table, column string, err error, format string, args ...any) error {
 	file := t.File
 	if e.row == nil {
 		file = t.CSV
 	}
-	return &Fault{Problem{File: file, Line: e.line, Table: t.Name, Row: e.label(t), Msg: fmt.Sprintf(format, args...)}, err}
+	return &Fault{Problem{File: file, Line: e.line, Table: t.Name, Row: e.label(t), Column: column, Msg: fmt.Sprintf(format, args...)}, err}
 }
 
 func (a *applying) wave(ctx context.Context, w wave) error {
@@ -227,7 +227,7 @@ func (a *applying) entry(ctx context.Context, r *Row, late []int, shapes map[str
 		case slices.Contains(late, i):
 			null, _, err := c.column.Cell(nil, portable.Input{Null: true})
 			if err != nil {
-				return e, e.fault(r.table, err, "%s", err)
+				return e, e.fault(r.table, "", err, "%s", err)
 			}
 			e.cells[i], skip[i] = null, true
 		case c.of != nil:
@@ -418,18 +418,15 @@ func (a *applying) csvRows(t *Table, row func(*entry) (done bool, err error)) er
 			first = false
 			return nil
 		}
-		if c.fields() != len(def.header) {
-			return faultf(c.line, "the row has %d fields, and the first line %d", c.fields(), len(def.header))
+		if err := def.fits(c); err != nil {
+			return err
 		}
 		start := len(cells)
 		for i, column := range def.header {
 			text, null := c.field(i)
 			var v portable.Cell
 			var err error
-			if v, room, err = column.Cell(room, portable.Input{Kind: portable.KindText, Text: text, Null: null}); err == nil && null && slices.Contains(def.key, column) {
-				err = errors.New("it is part of the key, and NULL")
-			}
-			if err != nil {
+			if v, room, err = def.csvCell(room, column, text, null); err != nil {
 				outcome = &Fault{Problem: Problem{File: t.CSV, Line: c.line, Table: t.Name, Column: column.Name, Msg: err.Error()}}
 				return outcome
 			}
@@ -481,7 +478,7 @@ func (a *applying) twice(t *Table, e *entry) error {
 	}
 	hash := maphash.Bytes(a.seed, a.room)
 	if _, there := t.def.hashes[hash]; there {
-		return e.fault(t, nil, "the files of the set have a row with the key %s before", keyName(t.def.key, e.key()))
+		return e.fault(t, "", nil, "the files of the set have a row with the key %s before", keyName(t.def.key, e.key()))
 	}
 	t.def.hashes[hash] = struct{}{}
 	return nil
@@ -521,7 +518,7 @@ func (a *applying) batch(ctx context.Context, t *Table, entries []entry) error {
 			insert = append(insert, e)
 			change.inserted(t, e)
 		case e.differs && e.there > 1:
-			return e.fault(t, nil, "%d rows of the table have the key %s: one cannot be told from the other", e.there, keyName(t.def.key, e.key()))
+			return e.fault(t, "", nil, "%d rows of the table have the key %s: one cannot be told from the other", e.there, keyName(t.def.key, e.key()))
 		case e.differs:
 			update = append(update, e)
 			change.updated(t, e)
@@ -650,7 +647,7 @@ func byShape(list []*entry) (shapes []*shape, groups map[*shape][]*entry) {
 // named makes the error of a batch that of its row.
 func named(t *Table, list []*entry, err error) error {
 	if row, ok := errors.AsType[*portable.RowError](err); ok {
-		return list[row.Row].fault(t, row.Err, "%s", row.Err)
+		return list[row.Row].fault(t, row.Column, row.Err, "%s", row.Err)
 	}
 	if err != nil {
 		return fmt.Errorf("table %s: %w", t.Name, err)

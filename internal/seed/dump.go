@@ -65,30 +65,30 @@ func (m Mask) value(c portable.Cell) portable.Input {
 
 // Dump writes the rows of tables as one file of seeds, each table behind those that its
 // foreign keys lead to. Patterns name the tables as [path.Match] has them; none means
-// all.
-func Dump(ctx context.Context, rows *portable.Rows, w io.Writer, patterns []string, masks []Mask) error {
+// all. Those in skip are left out, whatever patterns say.
+func Dump(ctx context.Context, rows *portable.Rows, w io.Writer, patterns, skip []string, masks []Mask) error {
 	d := &dumping{rows: rows, out: bufio.NewWriterSize(w, 64<<10), masks: map[*portable.Column]Mask{}}
-	for _, p := range patterns {
-		var found bool
-		for _, t := range rows.Tables() {
-			if ok, err := path.Match(strings.ToLower(p), strings.ToLower(t.Name)); err != nil {
-				return fmt.Errorf("%q is no pattern: %w", p, err)
-			} else if ok || strings.EqualFold(p, t.Name) {
-				found = true
-				if !slices.Contains(d.tables, t) {
-					d.tables = append(d.tables, t)
-				}
-			}
+	wanted, err := d.matching(patterns)
+	if err != nil {
+		return err
+	}
+	without, err := d.matching(skip)
+	if err != nil {
+		return err
+	}
+	var keyless []string
+	for _, t := range rows.Tables() { // in the order in which they can be loaded
+		if len(patterns) > 0 && !wanted[t] || without[t] {
+			continue
 		}
-		if !found {
-			return fmt.Errorf("there is no table %s%s", p, nearest(p, d.names()))
+		d.tables = append(d.tables, t)
+		if d.keyOf(t) == nil {
+			keyless = append(keyless, t.Name)
 		}
 	}
-	if len(patterns) == 0 {
-		d.tables = rows.Tables()
+	if len(keyless) > 0 {
+		return &KeylessError{keyless}
 	}
-	order := rows.Tables()
-	slices.SortFunc(d.tables, func(a, b *portable.Table) int { return slices.Index(order, a) - slices.Index(order, b) })
 	for _, m := range masks {
 		t := rows.Table(m.Table)
 		if t == nil {
@@ -106,6 +106,36 @@ func Dump(ctx context.Context, rows *portable.Rows, w io.Writer, patterns []stri
 		}
 	}
 	return d.out.Flush()
+}
+
+// KeylessError names the tables whose rows nobody could tell from each other.
+type KeylessError struct{ Tables []string }
+
+// Error names them all.
+func (e *KeylessError) Error() string {
+	if len(e.Tables) == 1 {
+		return fmt.Sprintf("table %s has no unique key by which its rows could be known when they are loaded", e.Tables[0])
+	}
+	return fmt.Sprintf("tables %s have no unique key by which their rows could be known when they are loaded", strings.Join(e.Tables, ", "))
+}
+
+// matching finds the tables that patterns name, each of which names one at least.
+func (d *dumping) matching(patterns []string) (map[*portable.Table]bool, error) {
+	list := map[*portable.Table]bool{}
+	for _, p := range patterns {
+		var found bool
+		for _, t := range d.rows.Tables() {
+			if ok, err := path.Match(strings.ToLower(p), strings.ToLower(t.Name)); err != nil {
+				return nil, fmt.Errorf("%q is no pattern: %w", p, err)
+			} else if ok || strings.EqualFold(p, t.Name) {
+				list[t], found = true, true
+			}
+		}
+		if !found {
+			return nil, fmt.Errorf("there is no table %s%s", p, nearest(p, d.names()))
+		}
+	}
+	return list, nil
 }
 
 type dumping struct {
@@ -155,9 +185,6 @@ func (d *dumping) refers(t *portable.Table, c *portable.Column) *portable.Table 
 
 func (d *dumping) table(ctx context.Context, t *portable.Table) error {
 	key := d.keyOf(t)
-	if key == nil {
-		return fmt.Errorf("it has no unique key by which its rows could be known when they are loaded: leave it out, or give it a primary key in a migration")
-	}
 	named := d.named(t)
 	begun := false
 	return d.rows.ReadAll(ctx, t, func(row []portable.Cell) error {

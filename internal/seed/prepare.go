@@ -1,6 +1,7 @@
 package seed
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"hash/maphash"
@@ -8,6 +9,9 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"unicode"
+
+	"golang.org/x/text/unicode/norm"
 
 	"github.com/tldw/tldwdb/internal/portable"
 )
@@ -61,8 +65,9 @@ type cell struct {
 }
 
 // Prepare holds sets against the catalogue. Files that passes says true of are not
-// written: their rows are there to be referred to, like those of passive.
-func Prepare(rows *portable.Rows, fsys fs.FS, w World, sets []*Set, passive *Set, passes func(*File) bool) (*Plan, []Problem) {
+// written: their rows are there to be referred to, like those of passive. The error is the
+// database's.
+func Prepare(ctx context.Context, rows *portable.Rows, fsys fs.FS, w World, sets []*Set, passive *Set, passes func(*File) bool) (*Plan, []Problem, error) {
 	p := &Plan{rows: rows, fsys: fsys, world: w, named: map[*portable.Table]map[string]*Row{}, parts: map[*Set][]part{}, keys: maphash.MakeSeed(), would: map[uint64]struct{}{}}
 	active := func(set *Set, f *File) bool { return set != passive && !passes(f) }
 	all := sets
@@ -79,25 +84,42 @@ func Prepare(rows *portable.Rows, fsys fs.FS, w World, sets []*Set, passive *Set
 	for _, set := range all {
 		for _, f := range set.Files {
 			for _, t := range f.Tables {
-				if t.def == nil {
+				if t.def == nil || !active(set, f) {
 					continue
 				}
 				for _, r := range t.Rows {
-					if active(set, f) {
-						p.row(r)
-					}
+					p.row(r)
+				}
+				if t.CSV != "" && !t.looked {
+					p.begin(t)
 				}
 			}
 		}
 	}
 	if len(p.problems) > 0 {
-		return p, p.problems
+		return p, p.problems, nil
 	}
 	for _, set := range sets {
-		p.duplicates(set, passes)
+		if err := p.duplicates(ctx, set, passes); err != nil {
+			return p, nil, err
+		}
 		p.arrange(set, passes)
 	}
-	return p, p.problems
+	if len(p.problems) == 0 {
+		for _, set := range sets {
+			p.looked(set, passes)
+		}
+	}
+	return p, p.problems, nil
+}
+
+// looked remembers whose first rows are in order.
+func (p *Plan) looked(set *Set, passes func(*File) bool) {
+	for _, f := range set.Files {
+		for _, t := range f.Tables {
+			t.looked = t.CSV != "" && !passes(f)
+		}
+	}
 }
 
 func (p *Plan) problem(at Problem, format string, args ...any) {
@@ -107,7 +129,7 @@ func (p *Plan) problem(at Problem, format string, args ...any) {
 
 // define finds the table of a file, and how its rows are known.
 func (p *Plan) define(t *Table, active bool) {
-	t.def = nil
+	t.def, t.head = nil, nil
 	at := Problem{File: t.File, Line: t.Line, Table: t.Name}
 	found := p.rows.Table(t.Name)
 	if found == nil {
@@ -273,6 +295,81 @@ func readCSV(fsys fs.FS, name string, row func(*csvReader) error) (err error) {
 	}
 }
 
+const (
+	// csvLooked is how many rows of a CSV file are looked at before anything is written.
+	// Those of a large file cost as much to read as a fifth of what writing them does.
+	csvLooked = 10_000
+	// csvFaults is how many of its faults are told at once.
+	csvFaults = 20
+)
+
+// begin looks at the first rows of a CSV file, as at those of other files.
+func (p *Plan) begin(t *Table) {
+	def := t.def
+	rows, faults := -1, 0 // the first line is no row
+	fault := func(line int, column, format string, args ...any) {
+		faults++
+		p.problem(Problem{File: t.CSV, Line: line, Table: t.Name, Column: column}, format, args...)
+	}
+	var room []byte
+	cells := make([]portable.Cell, len(def.header))
+	err := readCSV(p.fsys, t.CSV, func(c *csvReader) error {
+		if rows++; rows == 0 {
+			return nil
+		}
+		if rows > csvLooked || faults >= csvFaults {
+			return io.EOF
+		}
+		if err := def.fits(c); err != nil {
+			return err
+		}
+		room = room[:0]
+		before := faults
+		for i, column := range def.header {
+			text, null := c.field(i)
+			var err error
+			if cells[i], room, err = def.csvCell(room, column, text, null); err != nil {
+				fault(c.line, column.Name, "%s", err)
+			}
+		}
+		if faults > before {
+			return nil
+		}
+		r := &Row{Line: c.line, table: t, at: rows - 1}
+		var key []portable.Cell
+		for _, column := range def.key {
+			v := cells[slices.Index(def.header, column)].Clone()
+			r.cells = append(r.cells, cell{Cell: v, column: column, known: true})
+			key = append(key, v)
+		}
+		r.Name = keyName(def.key, key)
+		t.head = append(t.head, r)
+		return nil
+	})
+	if line, ok := errors.AsType[*lineError](err); ok {
+		fault(line.line, "", "%s", line.msg)
+	} else if err != nil {
+		fault(0, "", "%s", err)
+	}
+}
+
+// fits reports a row that has not as many fields as the first line.
+func (def *tableDef) fits(c *csvReader) error {
+	if c.fields() != len(def.header) {
+		return faultf(c.line, "the row has %d fields, and the first line %d", c.fields(), len(def.header))
+	}
+	return nil
+}
+
+// csvCell makes a field a value, behind room, which it returns grown.
+func (def *tableDef) csvCell(room []byte, column *portable.Column, text []byte, null bool) (portable.Cell, []byte, error) {
+	v, room, err := column.Cell(room, portable.Input{Kind: portable.KindText, Text: text, Null: null})
+	if err == nil && null && slices.Contains(def.key, column) {
+		err = errors.New("it is part of the key, and NULL")
+	}
+	return v, room, err
+}
+
 // wanted reports the columns that a row needs and does not have.
 func (p *Plan) wanted(at Problem, def *tableDef, names []string) {
 	for i := range def.Columns {
@@ -388,9 +485,6 @@ func (p *Plan) refer(r *Row, c *cell, to reference) error {
 		slices.Sort(names)
 		return fmt.Errorf("it refers to %s.%s, and no row of that table has this name%s", to.table, to.row, nearest(to.row, names))
 	}
-	if c.of == r {
-		return fmt.Errorf("it refers to its own row")
-	}
 	name := to.column
 	if name == "" {
 		for _, k := range p.rows.ForeignKeys(r.table.def.Table) {
@@ -410,10 +504,34 @@ func (p *Plan) refer(r *Row, c *cell, to reference) error {
 		return fmt.Errorf("it refers to column %s of table %s, which is not there", name, to.table)
 	}
 	c.from = column.Name
+	if c.of == r {
+		return p.own(r, c, column)
+	}
 	if !slices.Contains(c.of.needs, c.from) {
 		c.of.needs = append(c.of.needs, c.from)
 	}
 	return nil
+}
+
+// own makes a reference of a row to itself the value that the row has there. Where the
+// database is to make it, the row is completed behind itself.
+func (p *Plan) own(r *Row, c *cell, column *portable.Column) error {
+	if column == c.column {
+		return errors.New("it refers to itself")
+	}
+	i := slices.IndexFunc(r.fields, func(f field) bool { return r.table.def.Column(f.name) == column })
+	if i < 0 || r.fields[i].value.kind == formRef {
+		if !slices.Contains(r.needs, c.from) {
+			r.needs = append(r.needs, c.from)
+		}
+		return nil
+	}
+	in, err := r.fields[i].value.value(p.world, p.fsys, r, column.Name)
+	if err == nil {
+		c.Cell, _, err = c.column.Cell(nil, in)
+	}
+	c.of, c.known, c.once = nil, err == nil, r.fields[i].value.once()
+	return err
 }
 
 // key is the values that a row is known by. ok is false while one is not known.
@@ -428,32 +546,94 @@ func (r *Row) key() (key []portable.Cell, ok bool) {
 	return key, true
 }
 
-// duplicates finds rows of a set that have the same key.
-func (p *Plan) duplicates(set *Set, passes func(*File) bool) {
+// alike are pairs of rows that a collation may take for one.
+type alike struct {
+	rows  [][2]*Row
+	pairs [][2][]portable.Cell
+}
+
+// duplicates finds rows of a set that have the same key. Of keys that only look alike the
+// database says whether they are the same.
+func (p *Plan) duplicates(ctx context.Context, set *Set, passes func(*File) bool) error {
 	seen := map[*portable.Table]map[string]*Row{}
+	folded := map[*portable.Table]map[string]*Row{}
+	ask := map[string]*alike{}
+	var order []string
 	for _, f := range set.Files {
 		if passes(f) {
 			continue
 		}
 		for _, t := range f.Tables {
-			for _, r := range t.Rows {
+			for _, r := range slices.Concat(t.Rows, t.head) {
 				key, ok := r.key()
 				if !ok {
 					continue
 				}
-				text := keyName(t.def.key, key)
 				if seen[t.def.Table] == nil {
-					seen[t.def.Table] = map[string]*Row{}
+					seen[t.def.Table], folded[t.def.Table] = map[string]*Row{}, map[string]*Row{}
 				}
 				id := columnList(t.def.key) + "\x00" + string(portable.AppendKey(nil, t.def.key, key))
 				if other := seen[t.def.Table][id]; other != nil {
-					p.problem(Problem{File: t.File, Line: r.Line, Table: t.Name, Row: r.label()}, "%s is there already, in %s:%d", text, other.table.File, other.Line)
+					p.thereAlready(r, other)
 					continue
 				}
 				seen[t.def.Table][id] = r
+				like := fold(t.def.key, key)
+				if other := folded[t.def.Table][like]; other != nil {
+					of := hashesOf(t)
+					if ask[of] == nil {
+						ask[of] = &alike{}
+						order = append(order, of)
+					}
+					otherKey, _ := other.key()
+					ask[of].rows = append(ask[of].rows, [2]*Row{r, other})
+					ask[of].pairs = append(ask[of].pairs, [2][]portable.Cell{key, otherKey})
+				}
+				folded[t.def.Table][like] = r
+			}
+			t.head = nil
+		}
+	}
+	for _, of := range order {
+		list := ask[of]
+		def := list.rows[0][0].table.def
+		equal, err := p.rows.Equal(ctx, def.Table, def.key, list.pairs)
+		if err != nil {
+			return fmt.Errorf("table %s: comparing keys: %w", def.Name, err)
+		}
+		for i, rows := range list.rows {
+			if equal[i] {
+				p.thereAlready(rows[0], rows[1])
 			}
 		}
 	}
+	return nil
+}
+
+func (p *Plan) thereAlready(r, other *Row) {
+	key, _ := r.key()
+	first, _ := other.key()
+	was := ""
+	if text := keyName(other.table.def.key, first); text != keyName(r.table.def.key, key) {
+		was = " as " + text // which is the same to the database
+	}
+	p.problem(Problem{File: r.file(), Line: r.Line, Table: r.table.Name, Row: r.label()}, "%s is there already%s, in %s:%d", keyName(r.table.def.key, key), was, other.file(), other.Line)
+}
+
+// fold makes one text of keys that a collation may take for one: without accents, upper
+// case, other forms of a letter and blanks at the end.
+func fold(columns []*portable.Column, key []portable.Cell) string {
+	text := columnList(columns)
+	for _, c := range key {
+		plain := strings.Map(func(r rune) rune {
+			if unicode.Is(unicode.Mn, r) {
+				return -1
+			}
+			return unicode.ToLower(r)
+		}, norm.NFKD.String(c.String()))
+		text += "\x00" + strings.TrimRight(plain, " ")
+	}
+	return text
 }
 
 func columnList(columns []*portable.Column) string {

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path"
 	"regexp"
@@ -60,6 +61,9 @@ func Read(fsys fs.FS, dir, name, dialect string) (*Set, []Problem, error) {
 		case err != nil:
 			problems = append(problems, Problem{File: files[name], Msg: err.Error()})
 		default:
+			if f.Once && !f.Script {
+				f.Checksum = f.sum(fsys)
+			}
 			set.Files = append(set.Files, f)
 			if path.Ext(name) != ".csv" {
 				for _, t := range f.Tables {
@@ -70,6 +74,40 @@ func Read(fsys fs.FS, dir, name, dialect string) (*Set, []Problem, error) {
 	}
 	set.Files = slices.DeleteFunc(set.Files, func(f *File) bool { return path.Ext(f.Path) == ".csv" && used[f.Path] })
 	return set, problems, nil
+}
+
+// sum is the checksum of a file of rows with that of the files which it names.
+func (f *File) sum(fsys fs.FS) string {
+	h := sha256.New()
+	add := func(name string) {
+		file, err := fsys.Open(name)
+		if err == nil {
+			_, err = io.Copy(h, file)
+			err = errors.Join(err, file.Close())
+		}
+		// Whoever wants its rows tells that it cannot be read; until then it is another one.
+		_, _ = fmt.Fprintf(h, "\n%q %t\n", name, err == nil)
+	}
+	named := false
+	for _, t := range f.Tables {
+		if t.CSV != "" {
+			add(t.CSV)
+			named = true
+		}
+		for _, r := range t.Rows {
+			for _, field := range r.fields {
+				if field.value.kind == formFile {
+					add(path.Join(path.Dir(f.Path), field.value.name))
+					named = true
+				}
+			}
+		}
+	}
+	if !named {
+		return f.Checksum
+	}
+	_, _ = io.WriteString(h, f.Checksum)
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 func isSeed(name string) bool {

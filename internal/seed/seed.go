@@ -104,7 +104,11 @@ type Table struct {
 	Rows    []*Row
 	CSV     string // the file with the rows; empty: they are in Rows
 
-	def *tableDef
+	def  *tableDef
+	head []*Row // the keys of the first rows of CSV, while duplicates are looked for
+	// looked says that the first rows of CSV were found in order. Under the lock they are
+	// not read for that once more: each row is judged when it is written.
+	looked bool
 }
 
 // Row is one row.
@@ -127,6 +131,14 @@ type field struct {
 	name  string
 	line  int
 	value *form
+}
+
+// file is the one that the row stands in.
+func (r *Row) file() string {
+	if r.table.CSV != "" {
+		return r.table.CSV
+	}
+	return r.table.File
 }
 
 // label is what a message calls a row.

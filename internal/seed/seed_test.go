@@ -205,6 +205,7 @@ func TestForms(t *testing.T) {
 		"{random: int, min: 3, max: 3}":    "3",
 		"{random: int, min: 3, max: 2}":    "max is less than min",
 		"{random: hex, min: 3}":            "min does not go with random hex",
+		"{random: [red], min: 3}":          "min does not go with random and a list to choose from",
 		"{random: [only]}":                 "only",
 		"{random: []}":                     "random has nothing to choose from",
 		"{random: uid}":                    "unknown random uid: there are int, uuid, hex, name, email, text, and a list to choose from; did you mean uuid?",

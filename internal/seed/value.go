@@ -1,6 +1,7 @@
 package seed
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
@@ -216,7 +217,7 @@ func (f *form) readRandom(n *node, what *pair) error {
 			}
 		}
 		if !fits {
-			return faultf(p.line, "%s does not go with random %s", p.name, f.random)
+			return faultf(p.line, "%s does not go with random %s", p.name, cmp.Or(f.random, "and a list to choose from"))
 		}
 	}
 	if f.high < f.low || f.high-f.low < 0 {

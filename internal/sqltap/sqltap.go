@@ -143,7 +143,8 @@ type Conn struct {
 	valid    driver.Validator
 	checker  driver.NamedValueChecker
 
-	tx tx // the one there can be, and is no allocation for each
+	tx   tx   // the one there can be, and is no allocation for each
+	rows rows // of the query that is being read; another one beside it is allocated
 }
 
 func newConn(inner driver.Conn, t tap) *Conn {
@@ -169,7 +170,7 @@ func (c *Conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 	}
 	start := c.now()
 	inner, err := c.queryer.QueryContext(ctx, query, args)
-	return tapRows(ctx, &c.tap, query, start, inner, err)
+	return c.tapRows(ctx, query, start, inner, err)
 }
 
 // ExecContext is part of [driver.ExecerContext].
@@ -304,7 +305,7 @@ func newStmt(inner driver.Stmt, c *Conn, query string) *stmt {
 func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
 	start := s.conn.now()
 	inner, err := s.runQuery(ctx, args)
-	return tapRows(ctx, &s.conn.tap, s.query, start, inner, err)
+	return s.conn.tapRows(ctx, s.query, start, inner, err)
 }
 
 func (s *stmt) runQuery(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
@@ -384,7 +385,7 @@ func (t *tx) Rollback() error {
 // rows are the rows of a tapped query. A query is told when they are closed:
 // SQLite does its work, and meets its time limit, while they are read.
 type rows struct {
-	driver.Rows
+	driver.Rows // nil when they are closed
 	*tap
 	ctx   context.Context // of the query
 	query string
@@ -392,12 +393,22 @@ type rows struct {
 	err   error // what ended the reading, other than the end
 }
 
-func tapRows(ctx context.Context, t *tap, query string, start time.Duration, inner driver.Rows, err error) (driver.Rows, error) {
+// tapRows returns the rows of a query. As those of a connection are mostly read one
+// after the other, the connection has room for one: what is allocated for a point read
+// of SQLite costs as much as its two looks at the clock. It is safe because
+// database/sql makes all calls of a connection under its lock, and closes rows once and
+// asks them nothing behind it.
+func (c *Conn) tapRows(ctx context.Context, query string, start time.Duration, inner driver.Rows, err error) (driver.Rows, error) {
 	if err != nil {
-		t.tell(ctx, opQuery, query, start, err)
+		c.tell(ctx, opQuery, query, start, err)
 		return nil, err
 	}
-	return &rows{Rows: inner, tap: t, ctx: ctx, query: query, start: start}, nil
+	r := &c.rows
+	if r.Rows != nil {
+		r = new(rows)
+	}
+	*r = rows{Rows: inner, tap: &c.tap, ctx: ctx, query: query, start: start}
+	return r, nil
 }
 
 // Next is part of [driver.Rows].
@@ -411,11 +422,15 @@ func (r *rows) Next(dest []driver.Value) error {
 
 // Close is part of [driver.Rows].
 func (r *rows) Close() error {
+	if r.Rows == nil {
+		return nil
+	}
 	err := r.Rows.Close()
 	if r.err == nil {
 		r.err = err
 	}
 	r.tell(r.ctx, opQuery, r.query, r.start, r.err)
+	*r = rows{} // the context and the driver's rows are not kept
 	return err
 }
 

@@ -216,6 +216,58 @@ func TestTapChangesNothing(t *testing.T) {
 }
 
 // TestRawReachesTheDriver: the driver's own connection is what the bare pool has.
+// TestRowsBesideRows reads two queries of one connection at a time, which SQLite allows:
+// the connection keeps room for the rows of one only.
+func TestRowsBesideRows(t *testing.T) {
+	t.Parallel()
+	_, pool, told := tapped(t, testdb.New(t, testdb.SQLite))
+	tx, err := pool.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback() //nolint:errcheck // nothing was written
+	told.told()
+	read := func(rows *sql.Rows) string {
+		t.Helper()
+		var value string
+		if !rows.Next() {
+			t.Fatalf("no row: %v", rows.Err())
+		}
+		if err := rows.Scan(&value); err != nil {
+			t.Fatal(err)
+		}
+		return value
+	}
+	query := func(text string) *sql.Rows {
+		t.Helper()
+		rows, err := tx.QueryContext(t.Context(), text) //nolint:sqlclosecheck // closed below, in several orders
+		if err != nil {
+			t.Fatal(err)
+		}
+		return rows
+	}
+	for i, first := range []int{0, 1, 0} {
+		pair := []*sql.Rows{query("VALUES ('a1'), ('a2')"), query("VALUES ('b1'), ('b2')")} //nolint:rowserrcheck // read looks
+		got := []string{read(pair[0]), read(pair[1])}
+		if err := pair[first].Close(); err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, read(pair[1-first]))
+		third := query("VALUES ('c1')") // has the room of the first, if that is free
+		got = append(got, read(third))
+		if err := errors.Join(third.Close(), pair[1-first].Close(), pair[first].Close(), third.Err()); err != nil {
+			t.Fatal(err)
+		}
+		want := []string{"a1", "b1", []string{"b2", "a2"}[first], "c1"}
+		if !slices.Equal(got, want) {
+			t.Errorf("%d: got %v, want %v", i, got, want)
+		}
+		if got := told.told(); got != "query query query" {
+			t.Errorf("%d: told %q", i, got)
+		}
+	}
+}
+
 func TestRawReachesTheDriver(t *testing.T) {
 	t.Parallel()
 	testdb.ForEach(t, func(t *testing.T, tdb *testdb.Database) {

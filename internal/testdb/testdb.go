@@ -121,6 +121,7 @@ type Database struct {
 	server string // URL of the server that holds it; empty for SQLite
 	meant  string // why findings at the end are expected; empty when they are not
 	pooled bool   // see Through
+	others bool   // see Over
 }
 
 // ForEach runs f as a parallel subtest per engine, named after it, each with a database of its own.
@@ -233,13 +234,25 @@ func (db *Database) Through(tb TB, pooler string) string {
 // the package comment has the rules.
 func New(tb TB, e Engine) *Database {
 	tb.Helper()
+	if e == SQLite {
+		if why := leftOut(e); why != "" {
+			tb.Skipf("%s", why)
+		}
+		return newSQLite(tb)
+	}
+	server := Shared(tb, e)
+	ctx, cancel := context.WithTimeout(tb.Context(), housekeeping)
+	defer cancel()
+	return newOn(ctx, tb, e, server)
+}
+
+// Shared returns the URL of the server on which [New] makes databases, by the same rules.
+func Shared(tb TB, e Engine) string {
+	tb.Helper()
 	if why := leftOut(e); why != "" {
 		tb.Skipf("%s", why)
 	}
-	if e == SQLite {
-		return newSQLite(tb)
-	}
-	ctx, cancel := context.WithTimeout(tb.Context(), 2*housekeeping)
+	ctx, cancel := context.WithTimeout(tb.Context(), housekeeping)
 	defer cancel()
 	server, err := serverURL(ctx, e)
 	if err != nil {
@@ -249,7 +262,20 @@ func New(tb TB, e Engine) *Database {
 		}
 		tb.Fatalf("testdb: %s is required and not to be had: %v", e, err)
 	}
-	return newOn(ctx, tb, e, server)
+	return server
+}
+
+// Over is a database on a server that somebody else has made, and drops: package tldwdbtest. It is
+// checked at the test's end, before that.
+func Over(tb TB, e Engine, server, name string) *Database {
+	tb.Helper()
+	db := &Database{Engine: e, name: name, server: server, others: true}
+	var err error
+	if db.URL, err = withDatabase(server, name); err != nil {
+		tb.Fatalf("testdb: %v", err)
+	}
+	tb.Cleanup(func() { db.cleanUp(tb) })
+	return db
 }
 
 // New makes an empty database on this server, as the function New does on the shared one.
@@ -331,6 +357,9 @@ func (db *Database) cleanUp(tb TB) {
 			continue
 		}
 		tb.Errorf("testdb: left in %s database %s: %s", db.Engine, db.name, f)
+	}
+	if db.others {
+		return
 	}
 	if tb.Failed() {
 		tb.Logf("testdb: kept %s%s", db.URL, lifetime(db.Engine))
