@@ -27,6 +27,7 @@ type backupFlags struct {
 	method                                      string
 	jobs                                        int
 	digests                                     bool
+	skip                                        []string
 }
 
 func (a *app) backupCommands(root *cobra.Command) {
@@ -76,6 +77,7 @@ func (a *app) makingFlags(cmd *cobra.Command) {
 	f.StringSliceVar(&b.recipients, "recipient", nil, "age public `key` to encrypt for, or several")
 	f.StringVar(&b.recipientsFile, "recipients-file", "", "`file` with such keys, one a line")
 	f.IntVar(&b.jobs, "jobs", 0, "`connections` of pg_dump")
+	f.StringSliceVar(&b.skip, "skip", nil, "`tables` to leave out of a portable one")
 	f.BoolVar(&b.digests, "digests", false, "note a digest of each table's rows")
 }
 
@@ -113,6 +115,9 @@ func (a *app) backupSettings() (*settings, error) {
 	}
 	o.Method, o.Compression = cmp.Or(tldwdb.BackupMethod(b.method), o.Method), cmp.Or(b.compression, o.Compression)
 	o.Jobs, o.Digests = cmp.Or(b.jobs, o.Jobs), o.Digests || b.digests
+	if len(b.skip) > 0 {
+		o.Skip = b.skip
+	}
 	if o.Store == nil {
 		o.Store = tldwdb.DirStore(cmp.Or(o.Dir, "backups"))
 	}
@@ -165,6 +170,12 @@ func (b backupAnswer) text(p *printer) {
 	}
 	p.linef("  %s, %s of content, %s stored, %s, in %s", b.Content, size(b.PlainSize()), size(b.Size), b.encryption(), took(b.Finished.Sub(b.Started)))
 	p.linef("  %s with %s, %s", plural(len(b.Tables), "table"), plural(int(rows), "row"), plural(len(b.Migrations), "migration"))
+	if len(b.Skipped) > 0 {
+		p.linef("  %s %s", p.paint(colorYellow, "without"), strings.Join(b.Skipped, ", "))
+	}
+	for _, note := range b.Notes {
+		p.linef("%s %s", p.paint(colorYellow, "note:"), note)
+	}
 	if b.Verified != nil {
 		p.linef("%s on trial in %s", p.paint(colorGreen, "restored"), took(time.Duration(b.Verified.Duration)*time.Millisecond))
 	}
@@ -239,13 +250,21 @@ func (l backupListAnswer) text(p *printer) {
 				t.row(b.Name, p.ago(b.Started), "-", "-", "-", "-", "-", p.paint(colorRed, oneLine(b.Fault, 120)))
 				continue
 			}
-			t.row(b.Name, p.ago(b.Finished), b.Database, b.Content, b.version(), size(b.Size), b.Reason, p.verified(b.Verified))
+			t.row(b.Name, p.ago(b.Finished), b.Database, b.form(), b.version(), size(b.Size), b.Reason, p.verified(b.Verified))
 		}
 		t.end()
 	}
 	if n := len(l.Incomplete); n > 0 {
 		p.linef("%s, which 'backup prune' removes when old enough", plural(n, "object")+" of no complete backup")
 	}
+}
+
+// form is the content of a backup, and whether it is all that there was.
+func (b backupAnswer) form() string {
+	if n := len(b.Skipped); n > 0 {
+		return fmt.Sprintf("%s, %d left out", b.Content, n)
+	}
+	return b.Content
 }
 
 // version is the highest migration that is applied in a backup.

@@ -15,6 +15,7 @@ package tldwdbcli
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io"
@@ -55,6 +56,14 @@ type Options struct {
 	// TLDWDB_BACKUP_STORE says, such as tldwdbs3.Open. Default: there are folders
 	// only.
 	OpenStore func(url string) (tldwdb.BackupStore, error)
+
+	// PlanChanges lists the statements that turn the schema of one PostgreSQL database
+	// into that of another, for the command diff: without semicolons, and without what
+	// is in ignore, which are patterns as of [tldwdb.Verification]. What it returns is
+	// run on a scratch database and compared with what was wanted before anything is
+	// written. Default: diff works on the other engines alone, which need no library
+	// for it; the command tldwdb has Atlas here.
+	PlanChanges func(ctx context.Context, from, to *sql.Conn, ignore []string) ([]string, error)
 }
 
 // The exit codes.
@@ -77,7 +86,7 @@ func ExitCode(err error) int {
 		return ExitUsage
 	case errors.Is(err, tldwdb.ErrLockTimeout):
 		return ExitLocked
-	case errors.Is(err, tldwdb.ErrPending), errors.Is(err, tldwdb.ErrSchemaDiffers), errors.As(err, &history), errors.Is(err, errUnhealthy):
+	case errors.Is(err, tldwdb.ErrPending), errors.Is(err, tldwdb.ErrSchemaDiffers), errors.Is(err, tldwdb.ErrSnapshotDiffers), errors.As(err, &history), errors.Is(err, errUnhealthy):
 		return ExitUnhealthy
 	}
 	return ExitFailed

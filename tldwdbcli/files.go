@@ -26,11 +26,16 @@ import (
 
 func (a *app) fileCommands(root *cobra.Command) {
 	a.newCommand(root)
+	a.diffCommand(root)
 	a.initCommand(root)
 	a.showCommand(root)
 	a.editCommand(root)
+	a.lintCommand(root)
 	a.sqlCommand(root)
+	a.docsCommand(root)
 	a.renumberCommand(root)
+	a.snapshotCommand(root)
+	a.squashCommand(root)
 	a.importCommand(root)
 }
 
@@ -100,7 +105,7 @@ func numberedFiles(dir string) ([]numberedFile, error) {
 		for _, entry := range entries {
 			ext := filepath.Ext(entry.Name())
 			m := leadingNumber.FindStringSubmatch(entry.Name())
-			if m == nil || entry.IsDir() || ext != ".sql" && ext != ".go" {
+			if m == nil || entry.IsDir() || ext != ".sql" && ext != ".go" || snapshotName.MatchString(entry.Name()) {
 				continue
 			}
 			version, err := strconv.ParseInt(m[1], 10, 64)
@@ -519,7 +524,7 @@ tldwdb edit 2 --dir migrations`,
 				if err != nil {
 					return nil, err
 				}
-				applied := []tldwdb.State{tldwdb.StateApplied, tldwdb.StateBaseline, tldwdb.StateUnknown}
+				applied := []tldwdb.State{tldwdb.StateApplied, tldwdb.StateBaseline, tldwdb.StateSnapshot, tldwdb.StateUnknown}
 				for _, m := range status.Migrations {
 					if same(m.Migration, id) && !id.Repeatable && slices.Contains(applied, m.State) {
 						return nil, fmt.Errorf("%s is %s in this database: write a new migration that changes what it made", m.Migration, m.State)

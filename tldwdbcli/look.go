@@ -2,6 +2,7 @@ package tldwdbcli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -23,6 +24,7 @@ func (a *app) lookCommands(root *cobra.Command) {
 	a.verifyCommand(root)
 	a.doctorCommand(root)
 	a.driftCommand(root)
+	a.traceCommand(root)
 	a.auditCommand(root)
 	a.healthCommand(root)
 	a.configCommand(root)
@@ -36,7 +38,7 @@ func (s statusAnswer) text(p *printer) {
 	t := p.table("MIGRATION", "STATE", "WHEN", "TOOK", "BY")
 	for _, m := range s.Migrations {
 		duration := "-"
-		if !m.FinishedAt.IsZero() && m.State != tldwdb.StateBaseline {
+		if !m.FinishedAt.IsZero() && m.State != tldwdb.StateBaseline && (m.State != tldwdb.StateSnapshot || m.Duration > 0) {
 			duration = took(m.Duration)
 		}
 		t.row(m.Migration.String(), p.state(m), p.ago(m.FinishedAt), duration, m.Actor)
@@ -47,7 +49,7 @@ func (s statusAnswer) text(p *printer) {
 	}
 	for _, m := range s.Migrations {
 		switch {
-		case m.Error == "" || m.State == tldwdb.StateApplied:
+		case m.Error == "" || m.State == tldwdb.StateApplied || m.State == tldwdb.StateSnapshot:
 		case m.State == tldwdb.StateBaseline:
 			p.linef("%s was taken as applied although the schema differed: %s", m.Migration, m.Error)
 		default:
@@ -81,7 +83,7 @@ func (s statusAnswer) text(p *printer) {
 func (p *printer) state(m tldwdb.MigrationStatus) string {
 	text := string(m.State)
 	switch m.State {
-	case tldwdb.StateApplied, tldwdb.StateBaseline:
+	case tldwdb.StateApplied, tldwdb.StateBaseline, tldwdb.StateSnapshot:
 		if !m.Reversible {
 			text += ", no way back"
 		}
@@ -142,7 +144,7 @@ func (h historyAnswer) text(p *printer) {
 		word := "error"
 		if m.State == tldwdb.StateBaseline { // nothing has run
 			word = "differed:"
-		} else {
+		} else if m.State != tldwdb.StateSnapshot || m.Duration > 0 { // one row stands for the time of all
 			p.linef("  took  %s", took(m.Duration))
 		}
 		p.linef("  by    %s, tldwdb %s", m.Actor, m.ToolVersion)
@@ -311,10 +313,21 @@ type checkAnswer struct {
 	Current int64 `json:"current"`
 	Head    int64 `json:"head"`
 	Pending int   `json:"pending"`
-	failed  bool
+	// Schema is the file that was compared with what the migrations make; empty for none.
+	Schema string `json:"schema"`
+	// Differences are those of that file.
+	Differences []tldwdb.Difference `json:"differences"`
+	failed      bool
 }
 
 func (c checkAnswer) text(p *printer) {
+	if len(c.Differences) > 0 {
+		p.differences("migrations", "schema", c.Differences)
+		return
+	}
+	if c.Schema != "" {
+		p.linef("%s %s is what the migrations make", p.paint(colorGreen, "ok:"), c.Schema)
+	}
 	if c.failed { // the error says it
 		return
 	}
@@ -322,26 +335,70 @@ func (c checkAnswer) text(p *printer) {
 }
 
 func (a *app) checkCommand(root *cobra.Command) {
-	a.add(root, command{
+	var schema string
+	var how tldwdb.Verification
+	var noCache, noSchema bool
+	cmd := a.add(root, command{
 		use: "check [flags]", group: groupLook, short: "Say by the exit code whether the schema is current",
 		long: `
 Ends with exit code 0 when the schema is what this program needs, and with 3 when
 migrations are pending, or files and database disagree. It takes no lock and writes
-nothing.`,
+nothing.
+
+A schema.sql that is kept beside the folder of --dir (schema.postgres.sql before it,
+sqlite and mysql likewise) is compared with what the migrations make, on scratch
+databases as 'drift' does, and the differences are shown. What the file makes counts,
+not how it is written. --schema names another file.`,
 		example: `
 tldwdb check
+tldwdb snapshot -q --schema schema.sql && tldwdb check --schema schema.sql
+tldwdb check --no-schema
 tldwdb check -q || echo 'run tldwdb up first'`,
 		run: func(cmd *cobra.Command, _ []string) error {
+			found := schema == "" && !noSchema
+			if found {
+				var err error
+				if schema, err = a.keptSchema(); err != nil {
+					return err
+				}
+			}
 			return a.withDB(cmd, func(ctx context.Context, db *tldwdb.DB) (texter, error) {
 				status, err := db.Status(ctx)
 				if err != nil {
 					return nil, err
 				}
 				err = db.Check(ctx)
-				return checkAnswer{status.Current, status.Head, status.Pending, err != nil}, err
+				answer := checkAnswer{Current: status.Current, Head: status.Head, Pending: status.Pending, failed: err != nil}
+				if schema == "" {
+					return answer, err
+				}
+				text, readErr := schemaText(schema)
+				if readErr != nil {
+					return nil, readErr
+				}
+				how.CacheDir = cacheDir(noCache)
+				differences, differs := db.CompareSchema(ctx, text, how)
+				if differs != nil && found {
+					differs = fmt.Errorf("comparing %s, which is kept beside the migrations (--no-schema leaves it out): %w", schema, differs)
+				}
+				if differs != nil {
+					return nil, errors.Join(err, differs)
+				}
+				answer.Schema, answer.Differences = schema, differences
+				if len(answer.Differences) > 0 && err == nil {
+					err = errUnhealthy
+				}
+				return answer, err
 			}, looking)
 		},
 	})
+	f := cmd.Flags()
+	f.StringVar(&schema, "schema", "", "schema `file` to compare (default: that beside --dir)")
+	f.BoolVar(&noSchema, "no-schema", false, "compare no schema file")
+	cmd.MarkFlagsMutuallyExclusive("schema", "no-schema")
+	f.StringArrayVar(&how.Ignore, "ignore", nil, "leave out objects with names like this `pattern`")
+	f.BoolVar(&how.AnyColumnOrder, "any-column-order", false, "columns may stand in another order")
+	f.BoolVar(&noCache, "no-cache", false, "run the migrations also where that was done before")
 }
 
 // verifyAnswer compares the files with what was applied.
@@ -377,7 +434,7 @@ tldwdb verify`,
 				}
 				answer := verifyAnswer{Problems: status.Problems}
 				for _, m := range status.Migrations {
-					if m.State == tldwdb.StateApplied || m.State == tldwdb.StateBaseline {
+					if m.State == tldwdb.StateApplied || m.State == tldwdb.StateBaseline || m.State == tldwdb.StateSnapshot {
 						answer.Compared++
 					}
 				}

@@ -23,9 +23,9 @@ var update = flag.Bool("update", false, "write the schemas instead of comparing 
 // alike.
 var answers = map[string]any{
 	"up": resultAnswer{}, "down": resultAnswer{}, "redo": resultAnswer{}, "goto": resultAnswer{},
-	"wait": waitAnswer{}, "status": statusAnswer{}, "drift": driftAnswer{}, "history": historyAnswer{}, "plan": planAnswer{}, "check": checkAnswer{},
+	"wait": waitAnswer{}, "status": statusAnswer{}, "drift": driftAnswer{}, "lint": lintAnswer{}, "history": historyAnswer{}, "plan": planAnswer{}, "check": checkAnswer{}, "trace": traceAnswer{}, "snapshot": snapshotAnswer{}, "squash": squashAnswer{},
 	"verify": verifyAnswer{}, "doctor": doctorAnswer{}, "health": healthAnswer{}, "config": configAnswer{}, "version": versionAnswer{},
-	"new": filesAnswer{}, "init": filesAnswer{}, "show": showAnswer{}, "edit": pathAnswer{}, "sql": scriptAnswer{},
+	"new": filesAnswer{}, "init": filesAnswer{}, "show": showAnswer{}, "edit": pathAnswer{}, "sql": scriptAnswer{}, "docs": docsAnswer{}, "diff": diffAnswer{},
 	"renumber": renumberAnswer{}, "import": importAnswer{}, "baseline": baselineAnswer{}, "adopt": adoptAnswer{}, "audit": auditAnswer{}, "copy": copyAnswer{}, "seed": seedAnswer{}, "repair": repairAnswer{},
 	"backup-create": backupAnswer{}, "backup-list": backupListAnswer{}, "backup-verify": backupVerifyAnswer{}, "backup-restore": backupRestoreAnswer{},
 	"backup-prune": backupPruneAnswer{}, "backup-kept": backupKeptAnswer{}, "backup-schedule": backupScheduleAnswer{},
@@ -43,7 +43,7 @@ func schemaOf(t *testing.T, command string, comments map[string]string) []byte {
 			case reflect.TypeFor[time.Duration]():
 				return &jsonschema.Schema{Type: "integer", Description: "nanoseconds"}
 			case reflect.TypeFor[tldwdb.Disagreement]():
-				kinds := &jsonschema.Schema{Type: "string", Enum: []any{"changed", "out_of_order", "newer", "missing"}}
+				kinds := &jsonschema.Schema{Type: "string", Enum: []any{"changed", "out_of_order", "newer", "missing", "squashed"}}
 				properties := jsonschema.NewProperties()
 				properties.Set("kind", kinds)
 				properties.Set("migration", (&jsonschema.Reflector{DoNotReference: true, Anonymous: true, AllowAdditionalProperties: true}).Reflect(tldwdb.ID{}))

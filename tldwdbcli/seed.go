@@ -87,8 +87,8 @@ The sets development and test are refused on a production database, unless it is
 named by --yes-on.
 
 With --dump it writes rows of the database as a file of seeds instead: the named
-tables, or all of them. --mask keeps personal data out: table.column=kind, where the
-kind is email, name, hash, null or fixed:TEXT.`,
+tables, or all of them, without those that --skip names. --mask keeps personal data
+out: table.column=kind, where the kind is email, name, hash, null or fixed:TEXT.`,
 		example: `
 tldwdb seed --dir seeds
 tldwdb seed --dir seeds common --dry-run
@@ -98,8 +98,8 @@ tldwdb seed --dump user --mask user.email=email --mask user.access_token=null`,
 			if dump && (dry || dir != "") {
 				return usagef("--dump writes a file of seeds from the database: it takes neither --dir nor --dry-run")
 			}
-			if len(options.Masks) > 0 && !dump {
-				return usagef("--mask is for --dump")
+			if len(options.Masks)+len(options.Skip) > 0 && !dump {
+				return usagef("--mask and --skip are for --dump")
 			}
 			if dump {
 				options.Tables = args
@@ -141,5 +141,6 @@ tldwdb seed --dump user --mask user.email=email --mask user.access_token=null`,
 	f.StringVar(&dir, "dir", "", "`folder` of the sets of seeds (default: built in)")
 	f.BoolVar(&dry, "dry-run", false, "say what would be written, and write nothing")
 	f.BoolVar(&dump, "dump", false, "write rows of the database as a file of seeds")
+	f.StringSliceVar(&options.Skip, "skip", nil, "with --dump: `tables` to leave out (cache_*)")
 	f.StringArrayVar(&options.Masks, "mask", nil, "with --dump: `column=kind` to mask, see above")
 }

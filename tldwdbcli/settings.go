@@ -146,6 +146,9 @@ func fillFrom(cfg *tldwdb.Config, other tldwdb.Config) {
 			to.FieldByIndex(field.Index).Set(from.FieldByIndex(field.Index))
 		}
 	}
+	if cfg.Lint.Rules == nil { // no variable can give rules
+		cfg.Lint.Rules = other.Lint.Rules
+	}
 }
 
 // flagLayer are the flags that were given.

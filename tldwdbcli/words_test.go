@@ -148,3 +148,20 @@ func TestExitCode(t *testing.T) {
 		}
 	}
 }
+
+// TestTracedTable: who waits, and for how long, is said once.
+func TestTracedTable(t *testing.T) {
+	t.Parallel()
+	sized := &tldwdb.TraceSize{Rows: 7, Bytes: 1 << 20}
+	for want, table := range map[string]tldwdb.TracedTable{
+		"INSTANT EXCLUSIVE, reads and writes wait for a moment":                                        {Lock: "EXCLUSIVE", Blocks: "reads and writes", Algorithm: "INSTANT"},
+		"INSTANT EXCLUSIVE, reads and writes wait for a moment; 7 rows, 1.0 MiB":                       {Lock: "EXCLUSIVE", Blocks: "reads and writes", Algorithm: "INSTANT", Size: sized},
+		"INPLACE, LOCK=NONE, nobody waits":                                                             {Lock: "NONE", Algorithm: "INPLACE"},
+		"ACCESS EXCLUSIVE, reads and writes wait; 7 rows, 1.0 MiB; reads and writes wait for a moment": {Lock: "ACCESS EXCLUSIVE", Blocks: "reads and writes", Size: sized},
+		"SHARE UPDATE EXCLUSIVE, only schema changes wait":                                             {Lock: "SHARE UPDATE EXCLUSIVE", Blocks: "schema changes"},
+	} {
+		if got := strings.Join(tracedTable(table), "; "); got != want {
+			t.Errorf("%q, and not %q", got, want)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -52,6 +53,20 @@ func TestScripts(t *testing.T) {
 	})
 }
 
+// hasDump reports whether the pg_dump in PATH is as new as the server.
+func hasDump(t *testing.T, db *testdb.Database) (bool, error) {
+	var server, program int
+	if err := db.AdminDB(t).QueryRowContext(t.Context(), "SELECT current_setting('server_version_num')::int / 10000").Scan(&server); err != nil {
+		return false, err
+	}
+	out, err := exec.CommandContext(t.Context(), "pg_dump", "--version").Output()
+	if err != nil {
+		return false, nil //nolint:nilerr // it is not here
+	}
+	_, err = fmt.Sscanf(string(out), "pg_dump (PostgreSQL) %d", &program)
+	return program >= server, err
+}
+
 func runScript(t *testing.T, db *testdb.Database, file string) {
 	testscript.Run(t, testscript.Params{
 		Files:              []string{file},
@@ -62,7 +77,12 @@ func runScript(t *testing.T, db *testdb.Database, file string) {
 			env.Setenv("TERM", "dumb")
 			return nil
 		},
-		Condition: func(name string) (bool, error) { return name == string(db.Engine), nil },
+		Condition: func(name string) (bool, error) {
+			if name == "pg_dump" {
+				return hasDump(t, db)
+			}
+			return name == string(db.Engine), nil
+		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"code":   exitCode,
 			"answer": checkAnswer,
@@ -134,6 +154,9 @@ var repository = func() string {
 // runs: on a SQLite file in a folder that is set up as the examples expect.
 func TestExamples(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("links a program, and runs the same on every server")
+	}
 	program := filepath.Join(t.TempDir(), "tldwdb")
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -209,6 +232,9 @@ func preparations(line string) []string {
 	words := strings.Fields(line)
 	up, folder := "tldwdb up", "cp -r "+filepath.Join(repository, "migrations", "sqlite")+" migrations"
 	switch {
+	case words[1] == "diff":
+		return []string{folder, "tldwdb up --dir migrations --url sqlite:///other.db", "echo 'CREATE TABLE team (id integer PRIMARY KEY);' >schema.sql",
+			"mkdir models", "printf 'package models\\n//tldwdb:table team\\ntype Team struct{ ID int }\\n' >models/models.go"}
 	case strings.HasSuffix(line, " restore"):
 		return []string{up, "tldwdb backup create", "rm tldw.db*"}
 	case words[1] == "backup" && words[2] != "create" && words[2] != "schedule":
@@ -223,6 +249,8 @@ func preparations(line string) []string {
 		return []string{"sqlite3 tldw.db \"CREATE TABLE schema_migrations (version uint64, dirty bool); INSERT INTO schema_migrations VALUES (1, 0)\""}
 	case strings.Contains(line, "--dir seeds"):
 		return []string{up, "mkdir -p seeds/common", "printf 'user:\\n  key: username\\n  rows: [{username: a, email: b, google_id: c}]\\n' > seeds/common/user.yaml"}
+	case words[1] == "snapshot" && words[len(words)-1] == "--check":
+		return []string{folder, strings.TrimSuffix(line, " --check")}
 	case strings.Contains(line, "--dir migrations"):
 		return []string{folder}
 	case words[1] == "baseline":

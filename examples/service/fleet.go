@@ -251,7 +251,7 @@ func (f *fleetReport) judge(status *tldwdb.Status) error {
 	for _, m := range status.Migrations {
 		name := m.Migration.String()
 		f.Migrations = append(f.Migrations, migration{Name: name, State: m.State, Runs: runs[name], Took: m.Duration})
-		applied := m.State == tldwdb.StateApplied || m.State == tldwdb.StateBaseline || m.State == tldwdb.StateUnknown
+		applied := m.State == tldwdb.StateApplied || m.State == tldwdb.StateBaseline || m.State == tldwdb.StateSnapshot || m.State == tldwdb.StateUnknown
 		switch {
 		case runs[name] > 1:
 			errs = append(errs, fmt.Errorf("%s ran %d times: do the workers share one database?", name, runs[name]))

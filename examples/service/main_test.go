@@ -459,7 +459,7 @@ func awaitSlow(t *testing.T, d *testdb.Database) {
 		case testdb.Postgres:
 			err = db.Pool().GetContext(t.Context(), &n, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'")
 		default:
-			err = db.Pool().GetContext(t.Context(), &n, "SELECT count(*) FROM information_schema.processlist WHERE db = database() AND state = 'User sleep'")
+			err = db.Pool().GetContext(t.Context(), &n, "SELECT count(*) FROM "+d.Processlist()+" WHERE db = database() AND state = 'User sleep'")
 		}
 		if err != nil {
 			t.Fatal(err)
