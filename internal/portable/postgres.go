@@ -418,13 +418,23 @@ func (p *postgres) sink(ctx context.Context, m *mapping) (sink, error) {
 		columns[i] = *m.columns[k].to
 	}
 	statement := "COPY " + m.to.of + " (" + p.columns(columns) + ") FROM STDIN"
+	var encoders []pgEncoder
+	if m.binary {
+		if encoders = pgEncoders(columns); encoders == nil {
+			return nil, errNoBinary
+		}
+		statement += " (FORMAT binary)"
+	}
 	reader, pipe := io.Pipe()
-	s := &copySink{pipe: pipe, out: bufio.NewWriterSize(pipe, 64<<10), done: make(chan error, 1)}
+	s := &copySink{pipe: pipe, out: bufio.NewWriterSize(pipe, 64<<10), done: make(chan error, 1), encoders: encoders}
 	go func() {
 		_, err := dialect.CopyIn(ctx, p.c, statement, reader)
 		_ = reader.CloseWithError(cmpErr(err, errCopyEnded)) // a writer must not wait for who has gone
 		s.done <- err
 	}()
+	if m.binary {
+		return s, s.raw([]byte(pgCopyHeader))
+	}
 	return s, nil
 }
 
@@ -438,14 +448,22 @@ func cmpErr(err, otherwise error) error {
 }
 
 type copySink struct {
-	pipe  *io.PipeWriter
-	out   *bufio.Writer
-	done  chan error
-	line  []byte
-	ended bool
+	pipe     *io.PipeWriter
+	out      *bufio.Writer
+	done     chan error
+	line     []byte
+	encoders []pgEncoder // nil: the rows go as text
+	ended    bool
 }
 
 func (s *copySink) write(line []byte, row []value) error {
+	if s.encoders != nil {
+		var err error
+		if s.line, err = appendBinaryRow(s.line[:0], s.encoders, row); err != nil {
+			return err
+		}
+		return s.raw(s.line)
+	}
 	if line == nil {
 		for i := range row {
 			row[i].tag = 0 // the value is of its column's kind
@@ -485,6 +503,11 @@ func (s *copySink) end(err error) error {
 }
 
 func (s *copySink) close() error {
+	if s.encoders != nil {
+		if err := s.raw([]byte(pgCopyEnd)); err != nil {
+			return err
+		}
+	}
 	if err := s.out.Flush(); err != nil {
 		return s.end(err)
 	}

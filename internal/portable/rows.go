@@ -419,11 +419,17 @@ func (r *Rows) Find(ctx context.Context, t *Table, key, columns []*Column, keys 
 // pairsAtOnce is how many pairs of keys are asked for at once.
 const pairsAtOnce = 100
 
+// Collates reports whether keys of other bytes may be one key to the database: whether
+// [Rows.Equal] is worth asking.
+func (r *Rows) Collates(key []*Column) bool {
+	return r.s.d.Name() == dialect.NameMySQL && slices.ContainsFunc(key, func(c *Column) bool { return c.Kind.isText() || c.Kind == KindOther })
+}
+
 // Equal reports which pairs of keys are one key to the database, by its collations, where
 // that may be another one than their bytes say.
 func (r *Rows) Equal(ctx context.Context, t *Table, key []*Column, pairs [][2][]Cell) (equal []bool, err error) {
 	equal = make([]bool, len(pairs))
-	if r.s.d.Name() != dialect.NameMySQL {
+	if !r.Collates(key) {
 		return equal, nil
 	}
 	for from := 0; from < len(pairs); from += pairsAtOnce {
@@ -513,7 +519,7 @@ func (r *Rows) Insert(ctx context.Context, t *Table, columns []*Column, rows [][
 		return fmt.Errorf("table %s: a row needs a column", t.Name)
 	}
 	return r.pinned(ctx, len(rows), func(from, to int) error {
-		return r.pour(ctx, t, columns, func(write func([]Cell) error) error {
+		return r.pour(ctx, t, columns, false, func(write func([]Cell) error) error {
 			for _, row := range rows[from:to] {
 				if err := write(row); err != nil {
 					return err
@@ -524,9 +530,10 @@ func (r *Rows) Insert(ctx context.Context, t *Table, columns []*Column, rows [][
 	})
 }
 
-// pour writes rows as they come.
-func (r *Rows) pour(ctx context.Context, t *Table, columns []*Column, feed func(write func([]Cell) error) error) error {
-	m := &mapping{from: t, to: t}
+// pour writes rows as they come. binary is how PostgreSQL reads them fastest, where all of
+// them have such a form: else the error is errNoBinary.
+func (r *Rows) pour(ctx context.Context, t *Table, columns []*Column, binary bool, feed func(write func([]Cell) error) error) error {
+	m := &mapping{from: t, to: t, binary: binary}
 	for i, c := range columns {
 		m.insert = append(m.insert, i)
 		m.columns = append(m.columns, pair{source: i, from: c, to: c})
@@ -550,12 +557,23 @@ func (r *Rows) pour(ctx context.Context, t *Table, columns []*Column, feed func(
 }
 
 // Stream writes any number of rows, without keeping them. It fails as a whole: then
-// nothing of them is there, and which row it was is not known.
+// nothing of them is there, and which row it was is not known. feed may be called twice,
+// the second time from the first row on.
 func (r *Rows) Stream(ctx context.Context, t *Table, columns []*Column, feed func(write func([]Cell) error) error) error {
+	binary := r.s.d.Name() == dialect.NamePostgres
+	err := r.marked(ctx, func() error { return r.pour(ctx, t, columns, binary, feed) })
+	if errors.Is(err, errNoBinary) {
+		err = r.marked(ctx, func() error { return r.pour(ctx, t, columns, false, feed) })
+	}
+	return err
+}
+
+// marked takes back what work has done when it fails.
+func (r *Rows) marked(ctx context.Context, work func() error) error {
 	if err := r.s.exec(ctx, "SAVEPOINT "+rowsMark); err != nil {
 		return err
 	}
-	err := r.pour(ctx, t, columns, feed)
+	err := work()
 	if err == nil {
 		return r.s.exec(ctx, "RELEASE SAVEPOINT "+rowsMark)
 	}

@@ -182,6 +182,7 @@ type mapping struct {
 	loose    bool   // from's values need not be of their columns' kinds: SQLite
 	native   bool   // both are SQLite: what is of no kind stays so
 	plain    bool   // compared by from's own kinds, all columns of it
+	binary   bool   // PostgreSQL: values go as the server keeps them, and not as text
 
 	round   bool    // times to the digits of a second that to keeps
 	rounded []int64 // how many were, of each of columns

@@ -347,15 +347,26 @@ func (a *applying) stream(ctx context.Context, t *Table) error {
 
 // pour writes the rows without asking for them.
 func (a *applying) pour(ctx context.Context, t *Table) error {
-	change := *a.change(t.def.Table)
-	last := a.last[t.def.Table]
+	var change Change
+	var last int64
+	var keys []uint64
+	takeBack := func() {
+		for _, hash := range keys {
+			delete(t.def.hashes, hash)
+		}
+		keys = nil
+	}
 	auto := slices.IndexFunc(t.def.header, func(c *portable.Column) bool { return c.Auto })
 	err := a.rows.Stream(ctx, t.def.Table, t.def.header, func(write func([]portable.Cell) error) error {
+		change, last = *a.change(t.def.Table), a.last[t.def.Table]
+		takeBack() // of a try before this one
 		return a.csvRows(t, func(e *entry) (bool, error) {
 			if !t.def.unique { // else the database looks, and the second try tells which row it was
-				if err := a.twice(t, e); err != nil {
+				hash, err := a.twice(t, e)
+				if err != nil {
 					return true, err
 				}
+				keys = append(keys, hash)
 			}
 			change.inserted(t, e)
 			if auto >= 0 {
@@ -365,7 +376,7 @@ func (a *applying) pour(ctx context.Context, t *Table) error {
 		})
 	})
 	if err != nil {
-		clear(a.hashes[hashesOf(t)]) // the keys that they were seen with
+		takeBack()
 		return err
 	}
 	*a.change(t.def.Table) = change
@@ -385,7 +396,7 @@ func (a *applying) batches(ctx context.Context, t *Table) error {
 	}
 	size := 0
 	err := a.csvRows(t, func(e *entry) (bool, error) {
-		if err := a.twice(t, e); err != nil {
+		if _, err := a.twice(t, e); err != nil {
 			return true, err
 		}
 		entries = append(entries, *e)
@@ -463,8 +474,8 @@ func number(c portable.Cell) int64 {
 func hashesOf(t *Table) string { return t.def.Name + "\x00" + columnList(t.def.key) }
 
 // twice notices a key that was there before in the files of the set. Of the keys it
-// keeps 64 bits, by a seed of its own: large files are to take little memory.
-func (a *applying) twice(t *Table, e *entry) error {
+// keeps 64 bits, by a seed of its own, which it returns: large files are to take little memory.
+func (a *applying) twice(t *Table, e *entry) (hash uint64, err error) {
 	if t.def.hashes == nil || t.def.of != a {
 		id := hashesOf(t)
 		if a.hashes[id] == nil {
@@ -476,12 +487,12 @@ func (a *applying) twice(t *Table, e *entry) error {
 	for i, k := range e.shape.key {
 		a.room = portable.AppendKey(a.room, t.def.key[i:i+1], e.cells[k:k+1])
 	}
-	hash := maphash.Bytes(a.seed, a.room)
+	hash = maphash.Bytes(a.seed, a.room)
 	if _, there := t.def.hashes[hash]; there {
-		return e.fault(t, "", nil, "the files of the set have a row with the key %s before", keyName(t.def.key, e.key()))
+		return hash, e.fault(t, "", nil, "the files of the set have a row with the key %s before", keyName(t.def.key, e.key()))
 	}
 	t.def.hashes[hash] = struct{}{}
-	return nil
+	return hash, nil
 }
 
 // batch writes rows of one table.
@@ -496,7 +507,7 @@ func (a *applying) batch(ctx context.Context, t *Table, entries []entry) error {
 	}
 	for i := range entries {
 		if e := &entries[i]; e.row != nil && e.known {
-			if err := a.twice(t, e); err != nil {
+			if _, err := a.twice(t, e); err != nil {
 				return err
 			}
 		}

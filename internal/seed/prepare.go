@@ -1,6 +1,7 @@
 package seed
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -313,6 +314,11 @@ func (p *Plan) begin(t *Table) {
 	}
 	var room []byte
 	cells := make([]portable.Cell, len(def.header))
+	key := make([]int, len(def.key)) // in the header
+	for i, column := range def.key {
+		key[i] = slices.Index(def.header, column)
+	}
+	var keys []portable.Cell
 	err := readCSV(p.fsys, t.CSV, func(c *csvReader) error {
 		if rows++; rows == 0 {
 			return nil
@@ -335,15 +341,10 @@ func (p *Plan) begin(t *Table) {
 		if faults > before {
 			return nil
 		}
-		r := &Row{Line: c.line, table: t, at: rows - 1}
-		var key []portable.Cell
-		for _, column := range def.key {
-			v := cells[slices.Index(def.header, column)].Clone()
-			r.cells = append(r.cells, cell{Cell: v, column: column, known: true})
-			key = append(key, v)
+		for _, i := range key {
+			keys = append(keys, cells[i].Clone())
 		}
-		r.Name = keyName(def.key, key)
-		t.head = append(t.head, r)
+		t.head = append(t.head, keyed{table: t, line: c.line, key: keys[len(keys)-len(key) : len(keys) : len(keys)]})
 		return nil
 	})
 	if line, ok := errors.AsType[*lineError](err); ok {
@@ -546,52 +547,74 @@ func (r *Row) key() (key []portable.Cell, ok bool) {
 	return key, true
 }
 
+// keyed is a row of a file with the key that it is known by.
+type keyed struct {
+	table *Table
+	line  int
+	name  string // empty: the key
+	key   []portable.Cell
+}
+
 // alike are pairs of rows that a collation may take for one.
 type alike struct {
-	rows  [][2]*Row
+	rows  [][2]keyed
 	pairs [][2][]portable.Cell
+}
+
+// keyedRows are the rows of a table whose keys are known, and the first ones of its CSV file.
+func (t *Table) keyedRows() []keyed {
+	list := make([]keyed, 0, len(t.Rows)+len(t.head))
+	for _, r := range t.Rows {
+		if key, ok := r.key(); ok {
+			list = append(list, keyed{table: t, line: r.Line, name: r.label(), key: key})
+		}
+	}
+	list = append(list, t.head...)
+	t.head = nil
+	return list
 }
 
 // duplicates finds rows of a set that have the same key. Of keys that only look alike the
 // database says whether they are the same.
 func (p *Plan) duplicates(ctx context.Context, set *Set, passes func(*File) bool) error {
-	seen := map[*portable.Table]map[string]*Row{}
-	folded := map[*portable.Table]map[string]*Row{}
+	seen, folded := map[string]map[string]keyed{}, map[string]map[string]keyed{} // by the table and what its key is
 	ask := map[string]*alike{}
 	var order []string
+	var room []byte
 	for _, f := range set.Files {
 		if passes(f) {
 			continue
 		}
 		for _, t := range f.Tables {
-			for _, r := range slices.Concat(t.Rows, t.head) {
-				key, ok := r.key()
-				if !ok {
-					continue
-				}
-				if seen[t.def.Table] == nil {
-					seen[t.def.Table], folded[t.def.Table] = map[string]*Row{}, map[string]*Row{}
-				}
-				id := columnList(t.def.key) + "\x00" + string(portable.AppendKey(nil, t.def.key, key))
-				if other := seen[t.def.Table][id]; other != nil {
+			rows := t.keyedRows()
+			if len(rows) == 0 {
+				continue
+			}
+			of, collates := hashesOf(t), p.rows.Collates(t.def.key)
+			if seen[of] == nil {
+				seen[of], folded[of] = make(map[string]keyed, len(rows)), map[string]keyed{}
+			}
+			for _, r := range rows {
+				room = portable.AppendKey(room[:0], t.def.key, r.key)
+				if other, there := seen[of][string(room)]; there {
 					p.thereAlready(r, other)
 					continue
 				}
-				seen[t.def.Table][id] = r
-				like := fold(t.def.key, key)
-				if other := folded[t.def.Table][like]; other != nil {
-					of := hashesOf(t)
+				seen[of][string(room)] = r
+				if !collates {
+					continue
+				}
+				like := fold(r.key)
+				if other, there := folded[of][like]; there {
 					if ask[of] == nil {
 						ask[of] = &alike{}
 						order = append(order, of)
 					}
-					otherKey, _ := other.key()
-					ask[of].rows = append(ask[of].rows, [2]*Row{r, other})
-					ask[of].pairs = append(ask[of].pairs, [2][]portable.Cell{key, otherKey})
+					ask[of].rows = append(ask[of].rows, [2]keyed{r, other})
+					ask[of].pairs = append(ask[of].pairs, [2][]portable.Cell{r.key, other.key})
 				}
-				folded[t.def.Table][like] = r
+				folded[of][like] = r
 			}
-			t.head = nil
 		}
 	}
 	for _, of := range order {
@@ -610,20 +633,21 @@ func (p *Plan) duplicates(ctx context.Context, set *Set, passes func(*File) bool
 	return nil
 }
 
-func (p *Plan) thereAlready(r, other *Row) {
-	key, _ := r.key()
-	first, _ := other.key()
-	was := ""
-	if text := keyName(other.table.def.key, first); text != keyName(r.table.def.key, key) {
-		was = " as " + text // which is the same to the database
+func (p *Plan) thereAlready(r, other keyed) {
+	text, was := keyName(r.table.def.key, r.key), ""
+	if first := keyName(other.table.def.key, other.key); first != text {
+		was = " as " + first // which is the same to the database
 	}
-	p.problem(Problem{File: r.file(), Line: r.Line, Table: r.table.Name, Row: r.label()}, "%s is there already%s, in %s:%d", keyName(r.table.def.key, key), was, other.file(), other.Line)
+	p.problem(Problem{File: r.file(), Line: r.line, Table: r.table.Name, Row: cmp.Or(r.name, text)}, "%s is there already%s, in %s:%d", text, was, other.file(), other.line)
 }
+
+// file is the one that the row stands in.
+func (r keyed) file() string { return cmp.Or(r.table.CSV, r.table.File) }
 
 // fold makes one text of keys that a collation may take for one: without accents, upper
 // case, other forms of a letter and blanks at the end.
-func fold(columns []*portable.Column, key []portable.Cell) string {
-	text := columnList(columns)
+func fold(key []portable.Cell) string {
+	text := ""
 	for _, c := range key {
 		plain := strings.Map(func(r rune) rune {
 			if unicode.Is(unicode.Mn, r) {

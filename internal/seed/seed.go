@@ -105,7 +105,7 @@ type Table struct {
 	CSV     string // the file with the rows; empty: they are in Rows
 
 	def  *tableDef
-	head []*Row // the keys of the first rows of CSV, while duplicates are looked for
+	head []keyed // the first rows of CSV, while duplicates are looked for
 	// looked says that the first rows of CSV were found in order. Under the lock they are
 	// not read for that once more: each row is judged when it is written.
 	looked bool
@@ -131,14 +131,6 @@ type field struct {
 	name  string
 	line  int
 	value *form
-}
-
-// file is the one that the row stands in.
-func (r *Row) file() string {
-	if r.table.CSV != "" {
-		return r.table.CSV
-	}
-	return r.table.File
 }
 
 // label is what a message calls a row.
