@@ -570,9 +570,14 @@ func TestHealthTablesHeld(t *testing.T) {
 			}
 		}
 		for _, asked := range []*tldwdb.DB{d, borrowed, d, borrowed} {
-			if h := probe(t, asked); h.Status != tldwdb.StatusUnhealthy || h.Class != "locked" && h.Class != "timeout" {
-				t.Errorf("%s", shown(h))
-			}
+			until(t, asked, func(h tldwdb.Health) bool {
+				told := h.Class == "locked" || h.Class == "timeout"
+				if h.Status != tldwdb.StatusUnhealthy || !told && h.Class != "unreachable" { // a busy machine may not get as far as to the lock
+					t.Errorf("%s", shown(h))
+					return true
+				}
+				return told
+			})
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
