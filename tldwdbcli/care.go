@@ -93,7 +93,7 @@ tldwdb baseline 1 --no-verify`,
 	f := cmd.Flags()
 	f.BoolVar(&noVerify, "no-verify", false, "do not compare the schema with the migrations")
 	f.BoolVar(&how.Force, "force", false, "take the database as it is, differences noted")
-	f.StringArrayVar(&how.Ignore, "ignore", nil, "leave out objects with names like this `pattern`")
+	ignoreFlag(f, &how.Ignore)
 	f.BoolVar(&how.AnyColumnOrder, "any-column-order", false, "columns may stand in another order")
 	f.StringVar(&how.ScratchURL, "scratch-url", "", "`URL` of an empty database to run the migrations on")
 }

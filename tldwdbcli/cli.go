@@ -237,6 +237,8 @@ type app struct {
 	lookup func(string) (string, bool)
 	flags  globalFlags
 	backup backupFlags
+
+	builtIn bool // the migrations are the program's own
 }
 
 // globalFlags are the flags of every command.
@@ -306,7 +308,13 @@ func (a *app) add(root *cobra.Command, c command) *cobra.Command {
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, args []string) error { return a.complain(cmd, c.run(cmd, args)) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			err := checkIgnored(cmd)
+			if err == nil {
+				err = c.run(cmd, args)
+			}
+			return a.complain(cmd, err)
+		},
 	}
 	root.AddCommand(cmd)
 	return cmd
@@ -351,6 +359,7 @@ func (a *app) complain(cmd *cobra.Command, err error) error {
 	if err == nil || errors.As(err, &told) {
 		return err
 	}
+	err = a.ofBuiltIn(cmd, err)
 	usage := errors.As(err, new(*usageError))
 	if a.flags.json && (!usage || slices.Contains(schemaNames(), answerName(cmd))) {
 		return a.answerJSON(cmd, nil, err)
@@ -362,6 +371,33 @@ func (a *app) complain(cmd *cobra.Command, err error) error {
 	}
 	return &toldError{err}
 }
+
+// builtInError is a disagreement of a database with the migrations of the program itself:
+// who has forgotten to name a folder has never seen those files.
+type builtInError struct {
+	err   error
+	whose string
+}
+
+// ofBuiltIn makes an error say so where it is about the program's own migrations.
+func (a *app) ofBuiltIn(cmd *cobra.Command, err error) error {
+	disagrees := errors.As(err, new(*tldwdb.HistoryError)) || errors.Is(err, tldwdb.ErrUnknownVersion)
+	if !disagrees || !a.builtIn || errors.As(err, new(*builtInError)) {
+		return err
+	}
+	return &builtInError{err, builtInNote(cmd)}
+}
+
+func builtInNote(cmd *cobra.Command) string {
+	flag := ""
+	if cmd.InheritedFlags().Lookup("dir") != nil { // else it is the command's own, of another folder
+		flag = "--dir or "
+	}
+	return "the files are those that are built into " + cmd.Root().Name() + ": " + flag + variableDir + " names a folder with others"
+}
+
+func (e *builtInError) Error() string { return e.err.Error() }
+func (e *builtInError) Unwrap() error { return e.err }
 
 // toldError is an error that has been printed.
 type toldError struct{ err error }

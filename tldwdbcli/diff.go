@@ -167,7 +167,7 @@ tldwdb diff add_teams --to schema.sql --dir migrations --fix`,
 	f.StringVar(&flags.to, "to", "", "`file` with the wanted CREATE statements")
 	f.StringVar(&flags.toURL, "to-url", "", "`URL` of a database that has the wanted schema")
 	f.StringVar(&flags.structs, "from-structs", "", "`folder` of a Go package with the wanted tables")
-	f.StringArrayVar(&flags.ignore, "ignore", nil, "leave out objects with names like this `pattern`")
+	ignoreFlag(f, &flags.ignore)
 	f.BoolVar(&flags.dryRun, "dry-run", false, "show the migration, and write nothing")
 	f.BoolVar(&flags.fix, "fix", false, "write what can be done safely in files of its own")
 	f.StringArrayVar(&flags.scratch, "scratch-url", nil, "`URL` of an empty database to work on")

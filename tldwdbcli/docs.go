@@ -88,6 +88,6 @@ tldwdb docs --live --ignore 'audit_*' --diagram > live.mmd`,
 	f.BoolVar(&diagram, "diagram", false, "write the Mermaid diagram alone")
 	f.StringVar(&title, "title", "Schema", "the document's `title`")
 	f.StringVar(&out, "out", "", "write to this `file`, in the place of what it has")
-	f.StringArrayVar(&o.Ignore, "ignore", nil, "leave out objects with names like this `pattern`")
+	ignoreFlag(f, &o.Ignore)
 	f.StringVar(&o.ScratchURL, "scratch-url", "", "`URL` of an empty database to run the migrations on")
 }

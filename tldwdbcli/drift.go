@@ -9,8 +9,10 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/tldw/tldwdb"
+	"github.com/tldw/tldwdb/internal/catalog"
 )
 
 // driftAnswer is in what the database differs from what its migrations make.
@@ -123,7 +125,7 @@ tldwdb drift --json || echo 'somebody was here'`,
 	})
 	f := cmd.Flags()
 	f.BoolVar(&noCache, "no-cache", false, "run the migrations also where that was done before")
-	f.StringArrayVar(&how.Ignore, "ignore", nil, "leave out objects with names like this `pattern`")
+	ignoreFlag(f, &how.Ignore)
 	f.BoolVar(&how.AnyColumnOrder, "any-column-order", false, "columns may stand in another order")
 	f.StringVar(&how.ScratchURL, "scratch-url", "", "`URL` of an empty database to run the migrations on")
 }
@@ -135,4 +137,21 @@ func cacheDir(off bool) string {
 		return ""
 	}
 	return filepath.Join(dir, "tldwdb")
+}
+
+// ignoreFlag is --ignore: names of objects that are left out.
+func ignoreFlag(f *pflag.FlagSet, list *[]string) {
+	f.StringArrayVar(list, "ignore", nil, "leave out objects with names like this `pattern`")
+}
+
+// checkIgnored refuses a pattern that cannot be read, before anything is connected to.
+func checkIgnored(cmd *cobra.Command) error {
+	list, err := cmd.Flags().GetStringArray("ignore")
+	if err != nil {
+		return nil //nolint:nilerr // a command without the flag
+	}
+	if err := (catalog.Options{Ignore: list}).Check(); err != nil {
+		return usagef("--ignore: %w", err)
+	}
+	return nil
 }

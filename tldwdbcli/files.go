@@ -57,6 +57,14 @@ func (f filesAnswer) text(p *printer) {
 // dialects are the folders of files for one engine.
 var dialects = []string{"sqlite", "postgres", "mysql"}
 
+// checkDialect refuses a --dialect that is none. Servers speak one more than folders have.
+func checkDialect(name string) error {
+	if name != "mariadb" && !slices.Contains(dialects, name) {
+		return usagef("--dialect is %q: accepted are sqlite, postgres, mysql and mariadb", name)
+	}
+	return nil
+}
+
 // folder is the folder on disk that files are written to.
 func (a *app) folder() (string, error) {
 	s, err := a.settings()
@@ -610,8 +618,9 @@ tldwdb sql 2 --from 1 --dialect mysql`,
 				return err
 			case dialect == "":
 				dialect = u.Dialect
-			case dialect != "mariadb" && !slices.Contains(dialects, dialect):
-				return usagef("--dialect is %q: accepted are sqlite, postgres, mysql and mariadb", dialect)
+			}
+			if err := checkDialect(dialect); err != nil {
+				return err
 			}
 			script := tldwdb.ScriptRequest{From: from, Request: req, Dialect: dialect}
 			if u.Dialect == dburl.MySQL {

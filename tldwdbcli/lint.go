@@ -199,6 +199,12 @@ func (a *app) lint(cmd *cobra.Command, how lintFlags) error {
 		}
 		how.dialect = u.Dialect
 	}
+	if err := checkDialect(how.dialect); err != nil {
+		return err
+	}
+	if how.sarif && how.github || a.flags.json && (how.sarif || how.github) {
+		return usagef("--sarif, --github and --json are forms of one answer: choose one")
+	}
 	cfg := s.config
 	if cfg.Lint, err = how.config(cfg.Lint); err != nil {
 		return err

@@ -32,7 +32,10 @@ func (a *app) lookCommands(root *cobra.Command) {
 	a.versionCommand(root)
 }
 
-type statusAnswer struct{ *tldwdb.Status }
+type statusAnswer struct {
+	*tldwdb.Status
+	whose string // the files are, where that is worth saying
+}
 
 func (s statusAnswer) text(p *printer) {
 	t := p.table("MIGRATION", "STATE", "WHEN", "TOOK", "BY")
@@ -58,6 +61,9 @@ func (s statusAnswer) text(p *printer) {
 	}
 	for _, problem := range s.Problems {
 		p.linef("%s %s", p.paint(colorYellow, "warning:"), problem)
+	}
+	if s.whose != "" {
+		p.linef("%s %s", p.paint(colorYellow, "hint:"), s.whose)
 	}
 	line := fmt.Sprintf("version %d", s.Current)
 	switch {
@@ -115,7 +121,11 @@ tldwdb status --json`,
 				if err != nil {
 					return nil, err
 				}
-				return statusAnswer{status}, nil
+				answer := statusAnswer{Status: status}
+				if a.builtIn && len(status.Problems) > 0 {
+					answer.whose = builtInNote(cmd)
+				}
+				return answer, nil
 			}, looking)
 		},
 	})
@@ -396,7 +406,7 @@ tldwdb check -q || echo 'run tldwdb up first'`,
 	f.StringVar(&schema, "schema", "", "schema `file` to compare (default: that beside --dir)")
 	f.BoolVar(&noSchema, "no-schema", false, "compare no schema file")
 	cmd.MarkFlagsMutuallyExclusive("schema", "no-schema")
-	f.StringArrayVar(&how.Ignore, "ignore", nil, "leave out objects with names like this `pattern`")
+	ignoreFlag(f, &how.Ignore)
 	f.BoolVar(&how.AnyColumnOrder, "any-column-order", false, "columns may stand in another order")
 	f.BoolVar(&noCache, "no-cache", false, "run the migrations also where that was done before")
 }

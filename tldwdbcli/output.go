@@ -176,7 +176,7 @@ func (a *app) answerJSON(cmd *cobra.Command, data any, err error) error {
 	}
 	e := envelope{Schema: schemaVersion, Answer: name, OK: err == nil, Exit: ExitCode(err), Data: data}
 	if err != nil {
-		e.Error = describeError(err)
+		e.Error = describeError(a.ofBuiltIn(cmd, err))
 	}
 	encoder := json.NewEncoder(cmd.OutOrStdout())
 	encoder.SetEscapeHTML(false)
@@ -261,6 +261,14 @@ var repairCall = lazyregexp.New(`call DB\.Repair with Fix\{Migration: ID\{Versio
 
 // hint is what can be done about an error, here.
 func hint(err error) string {
+	advice := adviceOn(err)
+	if builtIn, ok := errors.AsType[*builtInError](err); ok {
+		advice = strings.TrimPrefix(advice+"; "+builtIn.whose, "; ")
+	}
+	return advice
+}
+
+func adviceOn(err error) string {
 	if advice := tldwdb.Hint(err); advice != "" || !errors.Is(err, context.Canceled) {
 		return inWords(advice)
 	}
