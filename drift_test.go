@@ -375,6 +375,32 @@ DO $$ BEGIN IF current_setting('work_mem') = '7MB' THEN RAISE EXCEPTION 'it is n
 	}
 }
 
+// A schema of the search path is there on the scratch database too, where the migrations
+// do not make it themselves.
+func TestDriftOfASchemaThatIsMade(t *testing.T) {
+	t.Parallel()
+	for name, first := range map[string]string{"made": `CREATE SCHEMA "App";`, "made for its owner": `CREATE SCHEMA "App" AUTHORIZATION current_user;`, "there before": "SELECT 1;", "either": `CREATE SCHEMA IF NOT EXISTS "App";`} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := testdb.New(t, testdb.Postgres)
+			if name == "there before" || name == "either" {
+				execute(t, db.AdminDB(t), `CREATE SCHEMA "App"`)
+			}
+			path := func(cfg *tldwdb.Config) { cfg.URL = db.URL + "&search_path=%22App%22,public" }
+			f := files{"1_schema.up.sql": first, "2_note.up.sql": "CREATE TABLE note (body text);"}
+			d := open(t, db, f, path)
+			succeed(t, "up 0001_schema, up 0002_note; 0 → 2")(d.Up(t.Context()))
+			if list, err := d.Drift(t.Context(), tldwdb.Verification{}); err != nil || len(list) > 0 {
+				t.Errorf("%v, %v", list, err)
+			}
+			execute(t, db.AdminDB(t), `ALTER TABLE "App".note ADD hot int`)
+			if list, err := d.Drift(t.Context(), tldwdb.Verification{}); err != nil || summaries(list) != `table App.note different` {
+				t.Errorf("%q, %v", summaries(list), err)
+			}
+		})
+	}
+}
+
 // What is compared follows the history: what is pending is not missing, what was
 // taken back is not wanted, and a repeatable migration that has to run again is
 // left out.

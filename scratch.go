@@ -19,6 +19,7 @@ import (
 	"github.com/tldw/tldwdb/internal/catalog"
 	"github.com/tldw/tldwdb/internal/dburl"
 	"github.com/tldw/tldwdb/internal/dialect"
+	"github.com/tldw/tldwdb/internal/sqlscan"
 	"github.com/tldw/tldwdb/tldwdblint"
 )
 
@@ -337,7 +338,7 @@ func (db *DB) openScratchBeside(ctx context.Context, s *scratch, cfg Config) (er
 	if s.others, err = server.Databases(ctx, side.DB); err != nil {
 		return err
 	}
-	settings, setup, err := server.ScratchSession(ctx, side.DB)
+	settings, schemas, err := server.ScratchSession(ctx, side.DB)
 	if err != nil {
 		return err
 	}
@@ -362,9 +363,41 @@ func (db *DB) openScratchBeside(ctx context.Context, s *scratch, cfg Config) (er
 	if s.DB, err = openURL(ctx, cfg, u, dburl.URL{}); err != nil {
 		return hinted(fmt.Errorf("%w: %w", ErrNoScratch, err), "a pooler in between does not know databases that were made a moment ago: set Config.MigrateURL (TLDWDB_MIGRATE_URL) to a direct connection, or Verification.ScratchURL")
 	}
-	for _, statement := range setup {
-		if _, err := s.pool.ExecContext(ctx, statement); err != nil {
-			return errors.Join(fmt.Errorf("preparing the scratch database: %w", err), s.Close())
+	if err := s.makeSchemas(ctx, server, schemas); err != nil {
+		return errors.Join(fmt.Errorf("preparing the scratch database: %w", err), s.Close())
+	}
+	return nil
+}
+
+// makeSchemas makes the schemas of the search path, but those that the migrations make.
+func (s *scratch) makeSchemas(ctx context.Context, server dialect.ScratchServer, schemas []string) error {
+	if len(schemas) == 0 {
+		return nil
+	}
+	for _, m := range s.src.migrations {
+		script := m.up
+		if snap := m.squashed; snap != nil && snap.version == m.id.Version {
+			script = snap.script
+		}
+		if script == nil {
+			continue
+		}
+		text, err := s.src.read(script)
+		if err != nil {
+			return fmt.Errorf("%s: %w", script.file, err)
+		}
+		statements, err := sqlscan.Split(string(text), s.dialect.ScanOptions())
+		if err != nil {
+			return fmt.Errorf("%s: %w", script.file, err)
+		}
+		for _, st := range statements {
+			made := server.MakesSchema(st.Text)
+			schemas = slices.DeleteFunc(schemas, func(name string) bool { return name == made })
+		}
+	}
+	for _, name := range schemas {
+		if _, err := s.pool.ExecContext(ctx, "CREATE SCHEMA IF NOT EXISTS "+s.dialect.Identifier(name)); err != nil {
+			return err
 		}
 	}
 	return nil

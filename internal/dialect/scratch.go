@@ -25,8 +25,11 @@ type ScratchServer interface {
 	// uses, and gives the server's clock in seconds since 1970.
 	Scratches(ctx context.Context, pool *sql.DB, prefix string) (names []string, now int64, err error)
 	// ScratchSession says what makes a session in a scratch database like one in
-	// this one: settings for its URL, and statements to run in it first.
-	ScratchSession(ctx context.Context, pool *sql.DB) (settings map[string]string, setup []string, err error)
+	// this one: settings for its URL, and the schemas that they name.
+	ScratchSession(ctx context.Context, pool *sql.DB) (settings map[string]string, schemas []string, err error)
+	// MakesSchema is the schema that a statement makes which must not be there before;
+	// empty for none.
+	MakesSchema(statement string) string
 	// Databases lists the other databases of the server, as far as the account
 	// sees them, and this one.
 	Databases(ctx context.Context, pool *sql.DB) ([]string, error)
@@ -149,7 +152,7 @@ func (p *postgres) ScratchSession(ctx context.Context, pool *sql.DB) (map[string
 	if searchPath != `"$user", public` {
 		settings["search_path"] = searchPath
 	}
-	setup, err := queryTexts(ctx, pool, "SELECT 'CREATE SCHEMA IF NOT EXISTS ' || quote_ident(s) FROM unnest(current_schemas(false)) s WHERE s <> 'public'", p.QueryArgs())
+	schemas, err := queryTexts(ctx, pool, "SELECT s::text FROM unnest(current_schemas(false)) s WHERE s <> 'public'", p.QueryArgs())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -161,7 +164,25 @@ func (p *postgres) ScratchSession(ctx context.Context, pool *sql.DB) (map[string
 		name, value, _ := strings.Cut(setting, "=")
 		settings[name] = value
 	}
-	return settings, setup, nil
+	return settings, schemas, nil
+}
+
+func (p *postgres) MakesSchema(statement string) string {
+	words := firstWords(statement, p.ScanOptions())
+	if words[0] != "CREATE" || words[1] != "SCHEMA" || words[2] == "IF" {
+		return ""
+	}
+	i := 2
+	if words[2] == "AUTHORIZATION" { // it has the name of its owner
+		i = 3
+	}
+	for t := range sqlscan.Tokens(statement, p.ScanOptions()) {
+		if i == 0 {
+			return t.Name(sqlscan.Postgres)
+		}
+		i--
+	}
+	return ""
 }
 
 func (p *postgres) Databases(context.Context, *sql.DB) ([]string, error) {
@@ -258,6 +279,8 @@ func (d *mysqlDialect) Scratches(ctx context.Context, pool *sql.DB, prefix strin
 func (d *mysqlDialect) ScratchSession(context.Context, *sql.DB) (map[string]string, []string, error) {
 	return nil, nil, nil // the URL has it all
 }
+
+func (d *mysqlDialect) MakesSchema(string) string { return "" } // a schema is a database there
 
 func (d *mysqlDialect) Databases(ctx context.Context, pool *sql.DB) ([]string, error) {
 	return queryTexts(ctx, pool, "SELECT schema_name FROM information_schema.schemata WHERE schema_name NOT IN ('information_schema', 'performance_schema', 'sys')", nil)
