@@ -49,7 +49,7 @@ func (db *DB) document(ctx context.Context, o DocumentOptions) (*tldwdbdocs.Sche
 		}
 		keep = is.keeps
 	}
-	steps, err := db.steps(ctx, keep, o.Verification)
+	empty, steps, err := db.steps(ctx, keep, o.Verification)
 	if err != nil {
 		return nil, err
 	}
@@ -60,19 +60,25 @@ func (db *DB) document(ctx context.Context, o DocumentOptions) (*tldwdbdocs.Sche
 	case len(steps) > 0:
 		now = steps[len(steps)-1].Catalog
 	}
+	now = slices.DeleteFunc(slices.Clone(now), func(o catalog.Object) bool { // nobody has made it: PostgreSQL's schema public
+		return slices.ContainsFunc(empty, func(e catalog.Object) bool { return e.Kind == o.Kind && e.Name == o.Name && e.Text == o.Text })
+	})
 	s := schemadoc.Describe(db.dialect.ScanOptions(), now, steps)
 	s.Live = o.Live
 	return s, nil
 }
 
 // steps runs the migrations that keep accepts on a scratch database, and describes what
-// is there behind each.
-func (db *DB) steps(ctx context.Context, keep func(*migration) bool, v Verification) (list []schemadoc.Step, err error) {
+// is there before them all and behind each.
+func (db *DB) steps(ctx context.Context, keep func(*migration) bool, v Verification) (empty catalog.Catalog, list []schemadoc.Step, err error) {
 	s, err := db.emptyScratch(ctx, v)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer func() { err = errors.Join(err, s.close(ctx)) }()
+	if empty, err = s.read(ctx, db.comparing(v)); err != nil {
+		return nil, nil, err
+	}
 	for n, m := range s.src.migrations {
 		if !keep(m) {
 			continue
@@ -83,9 +89,9 @@ func (db *DB) steps(ctx context.Context, keep func(*migration) bool, v Verificat
 		upTo := func(other *migration) bool { return compareIDs(other.id, m.id) <= 0 && keep(other) }
 		c, err := s.migrated(ctx, s.src.part(upTo), db.comparing(v))
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		list = append(list, schemadoc.Step{Migration: m.id.String(), Catalog: c})
 	}
-	return list, nil
+	return empty, list, nil
 }

@@ -41,6 +41,9 @@ func TestDocument(t *testing.T) {
 		if len(s.Tables) != 3 {
 			t.Fatalf("tables: %+v", s.Tables)
 		}
+		if k := slices.IndexFunc(s.Objects, func(o tldwdbdocs.Object) bool { return o.Made == "0001_author" }); k >= 0 {
+			t.Errorf("nobody has made %+v", s.Objects[k])
+		}
 		prefix := pick(tdb, "", "public.", "")
 		i := slices.IndexFunc(s.Tables, func(t tldwdbdocs.Table) bool { return t.Name == prefix+"author" })
 		k := slices.IndexFunc(s.Tables, func(t tldwdbdocs.Table) bool { return t.Name == prefix+"book" })
