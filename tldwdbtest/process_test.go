@@ -233,8 +233,8 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// collected waits until a database of a process that has ended is gone, or all whose
-// names begin so: a server takes a moment to see that a client is gone.
+// collected waits until a database that nobody needs is gone, or all whose names begin so: a
+// server takes a moment to see that a client is gone, and other processes sweep as well.
 func collected(t *testing.T, h house, name string) {
 	t.Helper()
 	for end := time.Now().Add(30 * time.Second); ; {

@@ -174,11 +174,8 @@ func TestSpares(t *testing.T) {
 				t.Error("it was dropped too early")
 			}
 			on(t, second, fmt.Sprintf("ALTER TABLE %s.%s COMMENT = '%d'", backticked(second.templateName(tpl)), scriptTable, time.Now().Add(-2*spareAge).Unix()))
-			sweep(t, second)
 			for _, g := range many {
-				if exists(t, second, g.name) {
-					t.Errorf("%s is still there", g.name)
-				}
+				collected(t, second, g.name) // another process that looks at one keeps others from it for that moment
 			}
 			if !exists(t, second, second.templateName(tpl)) || !exists(t, second, a.name) {
 				t.Error("the template is gone, or what was kept")
