@@ -38,8 +38,14 @@ func planChanges(ctx context.Context, from, to *sql.Conn, ignore []string) ([]st
 	if err != nil {
 		return nil, err
 	}
+	markQuotes(a)
+	markQuotes(b)
 	grownEnums(a, b)
-	list := recomputed(a, b)
+	list, err := renumbered(ctx, from, a, b)
+	if err != nil {
+		return nil, err
+	}
+	list = append(list, recomputed(a, b)...)
 	var changes []schema.Change
 	options := []migrate.PlanOption{func(o *migrate.PlanOptions) { o.Indent = "  " }}
 	if len(a.Schemas) == 1 && len(b.Schemas) == 1 && a.Schemas[0].Name == b.Schemas[0].Name {
@@ -51,9 +57,6 @@ func planChanges(ctx context.Context, from, to *sql.Conn, ignore []string) ([]st
 	}
 	if err != nil {
 		return nil, fmt.Errorf("comparing the schemas: %w", err)
-	}
-	if len(changes) == 0 {
-		return nil, nil // where a column was taken out there is at least the one that takes its place
 	}
 	withDefaults(changes)
 	if changes, err = withUsing(ctx, from, to, changes); err != nil {
@@ -71,6 +74,9 @@ func planChanges(ctx context.Context, from, to *sql.Conn, ignore []string) ([]st
 			text = strings.ReplaceAll(text, torn, "ADD CONSTRAINT")
 		}
 		list = append(list, text)
+	}
+	for i, text := range list {
+		list[i] = quotesDoubled(text)
 	}
 	return list, nil
 }
@@ -242,13 +248,13 @@ func converted(ctx context.Context, from, to *sql.Conn, table *schema.Table, c *
 		JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_type e ON e.oid = t.typelem AND t.typcategory = 'A' WHERE n.nspname = $1 AND o.relname = $2 AND a.attname = $3`
 	var was, is string
 	var wasText, isText bool
-	if err := from.QueryRowContext(ctx, kind, table.Schema.Name, table.Name, c.From.Name).Scan(&was, &wasText); err != nil {
+	if err := from.QueryRowContext(ctx, kind, serverName(table.Schema.Name), serverName(table.Name), serverName(c.From.Name)).Scan(&was, &wasText); err != nil {
 		return "", err
 	}
-	if err := to.QueryRowContext(ctx, kind, table.Schema.Name, table.Name, c.To.Name).Scan(&is, &isText); err != nil {
+	if err := to.QueryRowContext(ctx, kind, serverName(table.Schema.Name), serverName(table.Name), serverName(c.To.Name)).Scan(&is, &isText); err != nil {
 		return "", err
 	}
-	value := `"` + strings.ReplaceAll(c.To.Name, `"`, `""`) + `"`
+	value := pgx.Identifier{c.To.Name}.Sanitize()
 	switch {
 	case was == is, isText && !strings.HasSuffix(is, "[]"):
 		return "", nil
