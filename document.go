@@ -60,8 +60,8 @@ func (db *DB) document(ctx context.Context, o DocumentOptions) (*tldwdbdocs.Sche
 	case len(steps) > 0:
 		now = steps[len(steps)-1].Catalog
 	}
-	now = slices.DeleteFunc(slices.Clone(now), func(o catalog.Object) bool { // nobody has made it: PostgreSQL's schema public
-		return slices.ContainsFunc(empty, func(e catalog.Object) bool { return e.Kind == o.Kind && e.Name == o.Name && e.Text == o.Text })
+	now = slices.DeleteFunc(slices.Clone(now), func(o catalog.Object) bool { // as it is in every database, nobody has made it
+		return o.Kind == "schema" && o.Name == "public" && slices.ContainsFunc(empty, func(e catalog.Object) bool { return e.Kind == o.Kind && e.Name == o.Name && e.Text == o.Text })
 	})
 	s := schemadoc.Describe(db.dialect.ScanOptions(), now, steps)
 	s.Live = o.Live

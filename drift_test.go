@@ -401,6 +401,18 @@ func TestDriftOfASchemaThatIsMade(t *testing.T) {
 	}
 }
 
+// The schema that is called as its owner is of the search path without further words.
+func TestDriftOfTheSchemaOfAUser(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t, testdb.Postgres)
+	f := files{"1_schema.up.sql": "CREATE SCHEMA AUTHORIZATION CURRENT_USER;", "2_note.up.sql": "CREATE TABLE note (body text);"}
+	d := open(t, db, f)
+	succeed(t, "up 0001_schema, up 0002_note; 0 → 2")(d.Up(t.Context()))
+	if list, err := d.Drift(t.Context(), tldwdb.Verification{}); err != nil || len(list) > 0 {
+		t.Errorf("%v, %v", list, err)
+	}
+}
+
 // What is compared follows the history: what is pending is not missing, what was
 // taken back is not wanted, and a repeatable migration that has to run again is
 // left out.

@@ -44,13 +44,15 @@ func detached(ctx context.Context) (context.Context, context.CancelFunc) {
 func (r *run) acquire(ctx context.Context, workLeft func(context.Context) (bool, error)) (bool, error) {
 	ctx, end := r.db.watch.start(ctx, r.db.operation(OperationLock))
 	got, err := r.await(ctx, workLeft)
+	err = r.cutShort(ctx, err)
 	end(err)
 	return got, err
 }
 
-// errInterrupted is the kind of an error of a run whose session was ended while it
-// waited for the lock: the server restarts, or another database takes this one's
-// place. Nothing has begun.
+// errInterrupted is the kind of an error of a run that had to wait for the lock, and whose
+// session was ended before its work began: the server restarts, or another database takes
+// this one's place. Who does the latter ends the session that has the lock, and then those
+// that waited, one of which may have it by then.
 var errInterrupted = errors.New("the session that waited was ended")
 
 // interrupted reports whether what waited for the lock may go on waiting. again says
@@ -60,20 +62,17 @@ func interrupted(err error, again bool) bool {
 	return errors.Is(err, errInterrupted) || again && ClassOf(err) == ErrorClass(dialect.FaultMissingDatabase)
 }
 
-// await is acquire without those who watch.
-func (r *run) await(ctx context.Context, workLeft func(context.Context) (bool, error)) (got bool, err error) {
-	waits := false
-	defer func() {
-		if err != nil && waits && ctx.Err() == nil && dialect.Unreachable(err) {
-			r.dirty = true // so that it is closed
-			err = fmt.Errorf("%w: %w", errInterrupted, err)
-		}
-	}()
-	return r.awaiting(ctx, workLeft, &waits)
+// cutShort makes the error of a run whose work has not begun errInterrupted, where it is.
+func (r *run) cutShort(ctx context.Context, err error) error {
+	if err == nil || !r.waited || ctx.Err() != nil || !dialect.Unreachable(err) || errors.Is(err, errInterrupted) {
+		return err
+	}
+	r.dirty = true // so that it is closed
+	return fmt.Errorf("%w: %w", errInterrupted, err)
 }
 
-// awaiting says in waits that somebody else has the lock.
-func (r *run) awaiting(ctx context.Context, workLeft func(context.Context) (bool, error), waits *bool) (bool, error) {
+// await is acquire without those who watch.
+func (r *run) await(ctx context.Context, workLeft func(context.Context) (bool, error)) (bool, error) {
 	start := time.Now()
 	deadline := start.Add(r.cfg.LockWait)
 	pause, lastSaid := pollFirst, time.Time{}
@@ -87,7 +86,7 @@ func (r *run) awaiting(ctx context.Context, workLeft func(context.Context) (bool
 			r.result.Waited = time.Since(start)
 			return true, nil
 		}
-		*waits = true
+		r.waited = true
 		left, err := workLeft(ctx)
 		if err != nil {
 			return false, err

@@ -164,6 +164,7 @@ type run struct {
 	leaseGuard func() string     // see lease.Guard
 	seen       *history          // the first look, without the lock
 	dirty      bool              // conn is not as it came from the pool
+	waited     bool              // for the lock: somebody else had it
 	heart      *heartbeat        // of a lease that is held
 	moved      bool              // the database has another name, and conn was ended with it
 	before     map[string]string // the session's settings as they were
@@ -223,7 +224,7 @@ func (db *DB) migrateOften(ctx context.Context, req Request, wantPlan string) (*
 			message = "waiting for a server that takes writes, or for the migrations to arrive"
 		case errors.Is(err, errCutOff) && (!result.Locked || !req.destructive() && wantPlan == ""):
 			message = "waiting for this node to be in its cluster again"
-		case interrupted(err, waited) && !result.Locked:
+		case interrupted(err, waited && !result.Locked):
 			waited = true
 			message = "connecting again to wait for the migration lock"
 		case errors.Is(err, errCrowded): // nothing has begun
@@ -478,7 +479,12 @@ func (r *run) underLock(ctx context.Context, workLeft func(*history) (bool, erro
 	}
 	r.result.Locked = true
 	r.obstacle = nil // who waits for the lock may have waited for another set's migrations
-	settled := true
+	settled, begun := true, false
+	defer func() {
+		if !begun {
+			err = r.cutShort(ctx, err)
+		}
+	}()
 	defer func() {
 		if r.moved { // with the lock's session
 			return
@@ -530,6 +536,7 @@ func (r *run) underLock(ctx context.Context, workLeft func(*history) (bool, erro
 	if err := r.d.Prepare(ctx, r.conn.Conn, r.session); err != nil {
 		return fmt.Errorf("preparing the migration connection: %w", err)
 	}
+	begun = true
 	return work(ctx, hist)
 }
 

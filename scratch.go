@@ -369,7 +369,8 @@ func (db *DB) openScratchBeside(ctx context.Context, s *scratch, cfg Config) (er
 	return nil
 }
 
-// makeSchemas makes the schemas of the search path, but those that the migrations make.
+// makeSchemas makes the schemas of the search path, but those that the migrations make, as
+// far as their statements say so: a block or code may make one as well, and fails then.
 func (s *scratch) makeSchemas(ctx context.Context, server dialect.ScratchServer, schemas []string) error {
 	if len(schemas) == 0 {
 		return nil
@@ -388,10 +389,10 @@ func (s *scratch) makeSchemas(ctx context.Context, server dialect.ScratchServer,
 		}
 		statements, err := sqlscan.Split(string(text), s.dialect.ScanOptions())
 		if err != nil {
-			return fmt.Errorf("%s: %w", script.file, err)
+			continue // who runs it tells
 		}
 		for _, st := range statements {
-			made := server.MakesSchema(st.Text)
+			made := server.MakesSchema(st.Text, s.url.User)
 			schemas = slices.DeleteFunc(schemas, func(name string) bool { return name == made })
 		}
 	}

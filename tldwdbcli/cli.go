@@ -64,6 +64,11 @@ type Options struct {
 	// written. Default: diff works on the other engines alone, which need no library
 	// for it; the command tldwdb has Atlas here.
 	PlanChanges func(ctx context.Context, from, to *sql.Conn, ignore []string) ([]string, error)
+
+	// AnyFolder says that the program is a tool for the migrations of any folder, and not
+	// those of Config alone: where these do not fit a database, the error says how to name
+	// a folder. Default: it does not, as of a service, whose migrations are its own.
+	AnyFolder bool
 }
 
 // The exit codes.
@@ -238,7 +243,7 @@ type app struct {
 	flags  globalFlags
 	backup backupFlags
 
-	builtIn bool // the migrations are the program's own
+	builtIn bool // the migrations are those of a program that is for any folder
 }
 
 // globalFlags are the flags of every command.
@@ -381,7 +386,7 @@ type builtInError struct {
 
 // ofBuiltIn makes an error say so where it is about the program's own migrations.
 func (a *app) ofBuiltIn(cmd *cobra.Command, err error) error {
-	disagrees := errors.As(err, new(*tldwdb.HistoryError)) || errors.Is(err, tldwdb.ErrUnknownVersion)
+	disagrees := errors.As(err, new(*tldwdb.HistoryError)) || errors.Is(err, tldwdb.ErrUnknownVersion) && cmd.Name() != "repair" // which asks the history
 	if !disagrees || !a.builtIn || errors.As(err, new(*builtInError)) {
 		return err
 	}

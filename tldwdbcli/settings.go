@@ -106,7 +106,7 @@ func (a *app) settings() (*settings, error) {
 		}
 		s.config.Migrations, s.config.MigrationsDir = folderFS(s.dir), "."
 	}
-	a.builtIn = s.dir == ""
+	a.builtIn = s.dir == "" && a.opts.AnyFolder
 	return s, nil
 }
 

@@ -41,15 +41,14 @@ func planChanges(ctx context.Context, from, to *sql.Conn, ignore []string) ([]st
 	markQuotes(a)
 	markQuotes(b)
 	grownEnums(a, b)
-	list, err := renumbered(ctx, from, a, b)
+	list, err := renumbered(ctx, from, to, a, b)
 	if err != nil {
 		return nil, err
 	}
 	list = append(list, recomputed(a, b)...)
 	var changes []schema.Change
 	options := []migrate.PlanOption{func(o *migrate.PlanOptions) { o.Indent = "  " }}
-	if len(a.Schemas) == 1 && len(b.Schemas) == 1 && a.Schemas[0].Name == b.Schemas[0].Name {
-		// As people write it: no statement names the one schema that there is.
+	if oneSchema(a, b) {
 		changes, err = driver.SchemaDiff(a.Schemas[0], b.Schemas[0], schema.DiffNormalized())
 		options = append(options, func(o *migrate.PlanOptions) { o.SchemaQualifier = new(string) })
 	} else {
@@ -79,6 +78,22 @@ func planChanges(ctx context.Context, from, to *sql.Conn, ignore []string) ([]st
 		list[i] = quotesDoubled(text)
 	}
 	return list, nil
+}
+
+// oneSchema reports whether there is one schema alone: then, as people write it, no
+// statement names it.
+func oneSchema(a, b *schema.Realm) bool {
+	return len(a.Schemas) == 1 && len(b.Schemas) == 1 && a.Schemas[0].Name == b.Schemas[0].Name
+}
+
+// qualifier quotes the names of what is in a schema.
+func qualifier(a, b *schema.Realm, s *schema.Schema) func(name string) string {
+	return func(name string) string {
+		if oneSchema(a, b) {
+			return pgx.Identifier{name}.Sanitize()
+		}
+		return pgx.Identifier{s.Name, name}.Sanitize()
+	}
 }
 
 // withDefaults sets the default again of every column that gets another type: the old
@@ -145,11 +160,7 @@ func recomputed(a, b *schema.Realm) (drops []string) {
 				if !ok || !stale(t, wanted, c, to) {
 					continue
 				}
-				name := pgx.Identifier{s.Name, t.Name}
-				if len(a.Schemas) == 1 && len(b.Schemas) == 1 {
-					name = name[1:]
-				}
-				drops = append(drops, "ALTER TABLE "+name.Sanitize()+" DROP COLUMN "+pgx.Identifier{c.Name}.Sanitize())
+				drops = append(drops, "ALTER TABLE "+qualifier(a, b, s)(t.Name)+" DROP COLUMN "+pgx.Identifier{c.Name}.Sanitize())
 				t.Columns = slices.DeleteFunc(t.Columns, func(o *schema.Column) bool { return o == c })
 				t.Indexes = slices.DeleteFunc(t.Indexes, func(i *schema.Index) bool {
 					return slices.ContainsFunc(i.Parts, func(p *schema.IndexPart) bool { return p.C == c })

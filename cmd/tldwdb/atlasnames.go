@@ -9,11 +9,11 @@ import (
 )
 
 // quoteMark stands for a double quote in the names of a realm: Atlas writes names between
-// such quotes as they are. It is of a range that Unicode leaves to programs.
-const quoteMark = "\uf5d0"
+// such quotes as they are. It is no character: Unicode leaves it to programs for such use.
+const quoteMark = "\ufdd0"
 
-// markQuotes puts quoteMark into the names of a realm. Expressions are the server's own
-// text, and have their quotes doubled.
+// markQuotes puts quoteMark into the names of a realm, but for those of enums, which Atlas
+// quotes as Go does. Expressions are the server's own text, and have their quotes doubled.
 func markQuotes(realm *schema.Realm) {
 	mark := func(names ...*string) {
 		for _, name := range names {

@@ -19,7 +19,7 @@ func main() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400)
 	}
-	root := tldwdbcli.New(tldwdbcli.Options{Use: "tldwdb", Config: tldwdb.Config{Migrations: migrations.FS}, OpenStore: tldwdbs3.Open, PlanChanges: planChanges})
+	root := tldwdbcli.New(tldwdbcli.Options{Use: "tldwdb", Config: tldwdb.Config{Migrations: migrations.FS}, OpenStore: tldwdbs3.Open, PlanChanges: planChanges, AnyFolder: true})
 	root.Version = tldwdb.Version // --version, as everywhere
 	root.AddCommand(manCommand(root))
 	os.Exit(tldwdbcli.Run(context.Background(), root, os.Args[1:], os.Stdout, os.Stderr))

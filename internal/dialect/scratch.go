@@ -27,9 +27,9 @@ type ScratchServer interface {
 	// ScratchSession says what makes a session in a scratch database like one in
 	// this one: settings for its URL, and the schemas that they name.
 	ScratchSession(ctx context.Context, pool *sql.DB) (settings map[string]string, schemas []string, err error)
-	// MakesSchema is the schema that a statement makes which must not be there before;
-	// empty for none.
-	MakesSchema(statement string) string
+	// MakesSchema is the schema that a statement of a user makes and which must not be
+	// there before, as far as its text shows it; empty for none.
+	MakesSchema(statement, user string) string
 	// Databases lists the other databases of the server, as far as the account
 	// sees them, and this one.
 	Databases(ctx context.Context, pool *sql.DB) ([]string, error)
@@ -167,7 +167,7 @@ func (p *postgres) ScratchSession(ctx context.Context, pool *sql.DB) (map[string
 	return settings, schemas, nil
 }
 
-func (p *postgres) MakesSchema(statement string) string {
+func (p *postgres) MakesSchema(statement, user string) string {
 	words := firstWords(statement, p.ScanOptions())
 	if words[0] != "CREATE" || words[1] != "SCHEMA" || words[2] == "IF" {
 		return ""
@@ -178,6 +178,9 @@ func (p *postgres) MakesSchema(statement string) string {
 	}
 	for t := range sqlscan.Tokens(statement, p.ScanOptions()) {
 		if i == 0 {
+			if words[2] == "AUTHORIZATION" && (t.Is("CURRENT_USER") || t.Is("SESSION_USER") || t.Is("CURRENT_ROLE")) {
+				return user
+			}
 			return t.Name(sqlscan.Postgres)
 		}
 		i--
@@ -280,7 +283,7 @@ func (d *mysqlDialect) ScratchSession(context.Context, *sql.DB) (map[string]stri
 	return nil, nil, nil // the URL has it all
 }
 
-func (d *mysqlDialect) MakesSchema(string) string { return "" } // a schema is a database there
+func (d *mysqlDialect) MakesSchema(string, string) string { return "" } // a schema is a database there
 
 func (d *mysqlDialect) Databases(ctx context.Context, pool *sql.DB) ([]string, error) {
 	return queryTexts(ctx, pool, "SELECT schema_name FROM information_schema.schemata WHERE schema_name NOT IN ('information_schema', 'performance_schema', 'sys')", nil)

@@ -45,7 +45,7 @@ func (c *Column) pgEncoder() pgEncoder {
 	case KindDecimal:
 		return pgNumeric
 	case KindText, KindChar:
-		if c.Type != "name" && c.Type != "xml" { // whose texts the server changes when it reads them
+		if !c.limits.textOnly {
 			return pgAsIs
 		}
 	case KindBytes:
@@ -104,6 +104,9 @@ func pgFloat(bits int) pgEncoder {
 // sign, how many decimal digits are behind the point, and the digits.
 func pgNumeric(dst, data []byte) ([]byte, error) {
 	const longest = 1000 // decimal digits of which a person would write so many down
+	if string(data) == "NaN" {
+		return append(dst, 0, 0, 0, 0, 0xc0, 0, 0, 0), nil
+	}
 	sign := uint16(0)
 	if len(data) > 0 && data[0] == '-' {
 		sign, data = 0x4000, data[1:]
@@ -114,7 +117,7 @@ func pgNumeric(dst, data []byte) ([]byte, error) {
 		case c == '.' && point == len(data):
 			point = i
 		case c < '0' || c > '9':
-			return dst, errNoBinary // NaN, infinite, with an exponent
+			return dst, errNoBinary // infinite, or with an exponent
 		}
 	}
 	whole, fraction := data[:point], data[min(point+1, len(data)):]
@@ -225,7 +228,18 @@ func pgMicros(data []byte) (micros int64, ok bool) {
 	return int64((hour*3600+minute*60+second)*1e6 + fraction), hour < 24 && minute < 60 && second < 60
 }
 
+// pgInfinity is what stands for the end of all times, and the beginning.
+func pgInfinity(data []byte) (atEnd, atBegin bool) {
+	return string(data) == "infinity", string(data) == "-infinity"
+}
+
 func pgDate(dst, data []byte) ([]byte, error) {
+	switch atEnd, atBegin := pgInfinity(data); {
+	case atEnd:
+		return binary.BigEndian.AppendUint32(dst, math.MaxInt32), nil
+	case atBegin:
+		return binary.BigEndian.AppendUint32(dst, 1<<31), nil
+	}
 	days, ok := pgDays(data)
 	if !ok {
 		return dst, errNoBinary
@@ -247,6 +261,12 @@ func pgTimestamp(k Kind) pgEncoder {
 		zone = len("+00")
 	}
 	return func(dst, data []byte) ([]byte, error) {
+		switch atEnd, atBegin := pgInfinity(data); {
+		case atEnd:
+			return binary.BigEndian.AppendUint64(dst, math.MaxInt64), nil
+		case atBegin:
+			return binary.BigEndian.AppendUint64(dst, 1<<63), nil
+		}
 		if !plainTime(k, data) {
 			return dst, errNoBinary
 		}

@@ -161,7 +161,10 @@ func pgKind(base, class string, modifier int) (Kind, limits) {
 			l.scale = ((modifier-4)&0x7ff ^ 1024) - 1024 // it may be negative
 		}
 		return KindDecimal, l
-	case "text", "citext", "name", "xml":
+	case "text", "citext":
+		return KindText, l
+	case "name", "xml":
+		l.textOnly = true
 		return KindText, l
 	case "varchar":
 		l.chars = max(modifier-4, 0)

@@ -558,7 +558,8 @@ func (r *Rows) pour(ctx context.Context, t *Table, columns []*Column, binary boo
 
 // Stream writes any number of rows, without keeping them. It fails as a whole: then
 // nothing of them is there, and which row it was is not known. feed may be called twice,
-// the second time from the first row on.
+// the second time from the first row on; of sequences that defaults and triggers ask, the
+// first time uses up numbers.
 func (r *Rows) Stream(ctx context.Context, t *Table, columns []*Column, feed func(write func([]Cell) error) error) error {
 	binary := r.s.d.Name() == dialect.NamePostgres
 	err := r.marked(ctx, func() error { return r.pour(ctx, t, columns, binary, feed) })

@@ -37,6 +37,7 @@ type limits struct {
 	noSpecial        bool // neither NaN nor infinity
 	noNaN            bool // SQLite makes NULL of it
 	noNUL            bool
+	textOnly         bool // PostgreSQL reads the type's text in another way than its binary form
 	noZeroDate       bool
 	jsonb            bool // numbers have any size, but \u0000 has no place
 	jsonDouble       bool // numbers of more than 64 bits become doubles
