@@ -281,9 +281,11 @@ type retirement struct {
 }
 
 const (
-	// retireEvery is how often the age limit is moved on. Between two times no
-	// connection made after the change may reach it, so that the limit is ahead by as
-	// much.
+	// retireEvery is how often the age limit is moved on. At first no connection made
+	// after the change may reach it between two times, or under load each would be closed
+	// behind its first use: the limit is ahead by as much. But it does not reach those that
+	// were made right before the change and that nobody uses. After two times it
+	// is behind by as much, and those that were made around the change are replaced once.
 	retireEvery = 250 * time.Millisecond
 	// noLimit stands in for none: database/sql only looks at its idle connections
 	// when an age limit is lowered.
@@ -321,7 +323,11 @@ func (r *retirement) step() {
 		r.log.Info("the connections with the old log-in are gone", "took", passed.Round(time.Millisecond))
 		return
 	}
-	r.pool.SetConnMaxLifetime(passed + retireEvery)
+	limit := passed + retireEvery
+	if passed >= 2*retireEvery {
+		limit = passed - retireEvery
+	}
+	r.pool.SetConnMaxLifetime(limit)
 	r.timer = time.AfterFunc(retireEvery, func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/go-sql-driver/mysql"
+	"github.com/jmoiron/sqlx"
 
 	"github.com/tldw/tldwdb"
 	"github.com/tldw/tldwdb/internal/testdb"
@@ -382,6 +383,37 @@ func TestRotate(t *testing.T) {
 		db.Pool().SetMaxIdleConns(0)
 		r.await(t, 40)
 		r.endWell(t, admin)
+	})
+}
+
+// TestRotateIdle: connections that were made a moment before the change, and that nobody
+// uses, go as well.
+func TestRotateIdle(t *testing.T) {
+	t.Parallel()
+	forEachServer(t, func(t *testing.T, tdb *testdb.Database) {
+		admin := tdb.AdminDB(t)
+		db := open(t, tdb, nil, func(cfg *tldwdb.Config) { cfg.PoolSize = 4 })
+		var conns []*sqlx.Conn
+		for range 4 {
+			conn, err := db.Acquire(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			conns = append(conns, conn)
+		}
+		for _, conn := range conns {
+			if err := conn.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := db.Rotate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for deadline := time.Now().Add(time.Minute); db.Pool().Stats().OpenConnections > 0; rowsOf(t, admin, "SELECT 1") {
+			if time.Now().After(deadline) {
+				t.Fatalf("%d old connections stay", db.Pool().Stats().OpenConnections)
+			}
+		}
 	})
 }
 
