@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/tldw/tldwdb"
 	"github.com/tldw/tldwdb/internal/testdb"
+	"github.com/tldw/tldwdb/internal/wiretap"
 )
 
 // TestUnderMigrationLock: while something has the migration lock for a work of its
@@ -64,6 +66,51 @@ func TestUnderMigrationLockLost(t *testing.T) {
 		})
 		if !errors.Is(err, tldwdb.ErrLockLost) {
 			t.Errorf("%v", err)
+		}
+	})
+}
+
+// TestWaiterLosesTheSession: who has waited for the lock, and whose session ends when it
+// has it and nothing has begun, goes on in another one.
+func TestWaiterLosesTheSession(t *testing.T) {
+	t.Parallel()
+	forEachServer(t, func(t *testing.T, tdb *testdb.Database) {
+		proxy, through := wiretap.Through(t, tdb.URL)
+		var cut sync.Once
+		begins := pick(tdb, "", "SET statement_timeout", "autocommit = 0") // of the preparation of a session that has the lock
+		proxy.SetHook(func(w wiretap.Turn) (v wiretap.Verdict) {
+			if strings.Contains(w.Statement, begins) {
+				cut.Do(func() { v = wiretap.CutBefore })
+			}
+			return v
+		})
+		waiting := make(chan struct{})
+		var waits sync.Once
+		log := &logbook{watched: func(line string) {
+			if strings.Contains(line, "waiting for the migration lock") {
+				waits.Do(func() { close(waiting) })
+			}
+		}}
+		f := files{"0001_a.up.sql": "CREATE TABLE a (id INTEGER NOT NULL PRIMARY KEY);"}
+		second := open(t, tdb, f, func(cfg *tldwdb.Config) { cfg.URL, cfg.Logger = through, log.logger() })
+		came := make(chan error, 1)
+		err := tldwdb.UnderMigrationLock(t.Context(), open(t, tdb, f), func(context.Context, int64) error {
+			go func() {
+				_, err := second.Up(t.Context())
+				came <- err
+			}()
+			<-waiting
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		if err := <-came; err != nil {
+			t.Error(err)
+		}
+		cut.Do(func() { t.Error("the session was not prepared as this test thinks") })
+		if !strings.Contains(log.text(), "connecting again to wait for the migration lock") {
+			t.Errorf("the log says\n%s", log.text())
 		}
 	})
 }
