@@ -69,7 +69,7 @@ func TestLockIsLostBehindTheSwitch(t *testing.T) {
 			t.Run("lock "+string(lock), func(t *testing.T) {
 				tdb := testdb.New(t, tdb.Engine)
 				_, kept := keeping(t, tdb)
-				locked := func(cfg *tldwdb.Config) { cfg.Lock, cfg.LeaseTime = lock, time.Second }
+				locked := func(cfg *tldwdb.Config) { cfg.Lock, cfg.LeaseTime = lock, 3*time.Second }
 				newer := maps.Clone(backupFiles)
 				newer["0003_more.up.sql"] = "CREATE TABLE more (id INTEGER NOT NULL PRIMARY KEY);"
 				worker := open(t, tdb, newer, locked)

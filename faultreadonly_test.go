@@ -48,7 +48,7 @@ func readOnlyInTheMiddle(t *testing.T, server *testdb.Server, admin *sql.DB, var
 		through := func(t *testing.T, tdb *testdb.Database, f faultdb.Fault, edits ...func(*tldwdb.Config)) (*faultdb.Proxy, *tldwdb.DB) {
 			proxy, through := faultdb.Through(t, tdb.URL, f)
 			return proxy, open(t, tdb, fleetFiles(migrations), append(edits, func(cfg *tldwdb.Config) {
-				cfg.URL, cfg.Lock, cfg.LeaseTime = through, lock, time.Second // what cannot be given back has to run out
+				cfg.URL, cfg.Lock, cfg.LeaseTime = through, lock, 3*time.Second // what cannot be given back has to run out
 			})...)
 		}
 		proxy, undisturbed := through(t, server.New(t), faultdb.Fault{})
@@ -82,7 +82,8 @@ func readOnlyInTheMiddle(t *testing.T, server *testdb.Server, admin *sql.DB, var
 						t.Error("it went on as if nothing had been")
 					}
 					if err != nil {
-						if _, err := db.Up(t.Context()); err != nil {
+						again := open(t, tdb, fleetFiles(migrations), func(cfg *tldwdb.Config) { cfg.Lock = lock })
+						if _, err := again.Up(t.Context()); err != nil {
 							t.Errorf("the next run: %v", err)
 						}
 					}

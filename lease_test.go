@@ -179,7 +179,7 @@ func TestLeaseUnsettled(t *testing.T) {
 		dieLeased(t, tdb, f, "CREATE TABLE b", true)
 		execute(t, tdb.AdminDB(t), "DROP TABLE b") // as it is while the server is at it
 		lapse(t, tdb, "server = 'another:3306'")
-		db := open(t, tdb, f, leased, func(cfg *tldwdb.Config) { cfg.LeaseTime = time.Second })
+		db := open(t, tdb, f, leased, func(cfg *tldwdb.Config) { cfg.LeaseTime = 3 * time.Second })
 		for range 2 { // the first run gives the lease back, and the doubt stays
 			if _, err := db.Up(t.Context()); !errors.Is(err, tldwdb.ErrAmbiguous) {
 				t.Errorf("with a session on another server: %v", err)
@@ -212,7 +212,7 @@ func TestLeaseUnsettledInherited(t *testing.T) {
 			t.Errorf("in its grace: %v", err)
 		}
 		lapse(t, tdb, "session = session")
-		if _, err := open(t, tdb, f, leased, func(cfg *tldwdb.Config) { cfg.LeaseTime = time.Second }).Up(t.Context()); !errors.Is(err, tldwdb.ErrAmbiguous) {
+		if _, err := open(t, tdb, f, leased, func(cfg *tldwdb.Config) { cfg.LeaseTime = 3 * time.Second }).Up(t.Context()); !errors.Is(err, tldwdb.ErrAmbiguous) {
 			t.Errorf("behind it: %v", err)
 		}
 	})

@@ -445,7 +445,7 @@ func TestLockIsProvedOnAWatchedPool(t *testing.T) {
 	t.Parallel()
 	forEachServer(t, func(t *testing.T, tdb *testdb.Database) {
 		w := &witness{}
-		db := open(t, tdb, library, w.watch, func(cfg *tldwdb.Config) { cfg.WrapConnector, cfg.LeaseTime = foreign, time.Second })
+		db := open(t, tdb, library, w.watch, func(cfg *tldwdb.Config) { cfg.WrapConnector = foreign })
 		tldwdb.PretendSharedLock(db)
 		if _, err := db.Up(t.Context()); err != nil {
 			t.Fatal(err)

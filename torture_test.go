@@ -202,7 +202,7 @@ type matrix struct {
 }
 
 // leaseOfMatrix is so short because whoever boots after a crash waits for its end.
-const leaseOfMatrix = time.Second
+const leaseOfMatrix = 2 * time.Second
 
 // label names the engine in the table.
 func (m *matrix) label() testdb.Engine {
