@@ -659,12 +659,12 @@ func TestHealthReadOnly(t *testing.T) {
 // to read its settings.
 func until(t *testing.T, d *tldwdb.DB, ok func(tldwdb.Health) bool) {
 	t.Helper()
-	for {
+	for deadline := time.Now().Add(5 * time.Minute); ; {
 		h := probe(t, d)
 		if ok(h) {
 			return
 		}
-		if t.Context().Err() != nil {
+		if t.Context().Err() != nil || time.Now().After(deadline) {
 			t.Fatalf("it stays at\n%s", shown(h))
 		}
 	}

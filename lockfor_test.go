@@ -99,7 +99,11 @@ func TestWaiterLosesTheSession(t *testing.T) {
 				_, err := second.Up(t.Context())
 				came <- err
 			}()
-			<-waiting
+			select {
+			case <-waiting:
+			case err := <-came:
+				came <- err
+			}
 			return nil
 		})
 		if err != nil {

@@ -146,9 +146,12 @@ func ignoreFlag(f *pflag.FlagSet, list *[]string) {
 
 // checkIgnored refuses a pattern that cannot be read, before anything is connected to.
 func checkIgnored(cmd *cobra.Command) error {
+	if cmd.Flags().Lookup("ignore") == nil {
+		return nil
+	}
 	list, err := cmd.Flags().GetStringArray("ignore")
 	if err != nil {
-		return nil //nolint:nilerr // a command without the flag
+		return err
 	}
 	if err := (catalog.Options{Ignore: list}).Check(); err != nil {
 		return usagef("--ignore: %w", err)
